@@ -1,4 +1,4 @@
-"""The nouns of the bridge: what is known of a metric, what comes from the south, what is kept and published."""
+"""The nouns of the bridge: what is known of a metric, what the south delivers, what is published."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One edge node as it is compiled from a configuration: `metrics[i].metric_id == i`, devices in birth order."""
+    """One edge node as compiled from a configuration; `metrics[i].metric_id == i`, devices in birth order."""
 
     group_id: str
     edge_node_id: str
@@ -59,7 +59,7 @@ class Reading(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """What the bridge carries: canonical name, unit and state; the identity of a sample is all of its fields."""
+    """What the bridge carries: canonical name, unit and state; its identity is all of its fields."""
 
     metric_id: int
     ts_ms: int
