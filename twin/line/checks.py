@@ -1,0 +1,225 @@
+"""What must agree between the parts of a plant file: names, sources of signals, the flow, and mass balances."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from shakedown.twin.line.plant import Plant, ReservoirSpec, SignalSpec
+
+Place = tuple[str | int, ...]
+Problem = tuple[Place, object, str]
+"""Where in the file, the value there, and `what - remedy`."""
+
+INTEGERS = {"Int16": 15, "UInt16": 16, "Int32": 31, "UInt32": 32, "Int64": 63, "UInt64": 64}
+"""Integer types and how many bits of magnitude they hold."""
+UNSIGNED = ("UInt16", "UInt32", "UInt64")
+
+MACHINE_REGISTERS = {
+    "state": tuple(INTEGERS),
+    "stop_reason": tuple(INTEGERS),
+    "product": ("String",),
+    "heartbeat": UNSIGNED,
+    "infeed": UNSIGNED,
+    "good": UNSIGNED,
+    "reject": UNSIGNED,
+    "total": UNSIGNED,
+    "starved": ("Boolean",),
+    "blocked": ("Boolean",),
+}
+CONVEYOR_REGISTERS = {"heartbeat": UNSIGNED, "running": ("Boolean",), "parts": UNSIGNED}
+RESERVOIR_REGISTERS = {"heartbeat": UNSIGNED, "refilling": ("Boolean",)}
+"""What a controller shows without a sensor, and the types that can carry it."""
+
+MACHINE_DRIVERS = ("run", "speed", "load", "queue", "fault", "setup")
+CONVEYOR_DRIVERS = ("belt", "fill")
+RESERVOIR_DRIVERS = ("level", "refill")
+PLANT_DRIVERS = ("ambient",)
+
+
+def problems(plant: Plant) -> list[Problem]:
+    """Every contradiction in a plant file, in the order of the file."""
+    return [
+        *_flow(plant),
+        *_reservoirs(plant),
+        *_signals(plant),
+        *_gains(plant),
+        *_dropouts(plant),
+    ]
+
+
+def type_problem(spec: SignalSpec) -> str | None:
+    """Why a signal's type cannot carry its source, or None."""
+    if spec.show is not None:
+        tables = (MACHINE_REGISTERS, CONVEYOR_REGISTERS, RESERVOIR_REGISTERS)
+        allowed = next(table[spec.show] for table in tables if spec.show in table)
+        if spec.type not in allowed:
+            return f"type {spec.type} cannot show {spec.show} - use {' or '.join(allowed)}"
+        return None
+    if spec.type in ("Boolean", "String"):
+        return f"type {spec.type} cannot show a measured quantity - use Double, Float or an integer type"
+    if spec.range is None:
+        return "range is missing - a sensor has one, give [low, high] in the vendor's unit"
+    source = spec.response or spec.totaliser
+    if spec.type in INTEGERS and source is not None and source.resolution % 1:
+        return f"resolution {source.resolution:g} does not fit type {spec.type} - use a whole number, or Double or Float"
+    return None
+
+
+def drivers(plant: Plant) -> list[str]:
+    """Names of everything physical that a response may follow, in the order in which a scan lists their values."""
+    return [
+        *PLANT_DRIVERS,
+        *(f"{name}.{driver}" for name in plant.machines for driver in MACHINE_DRIVERS),
+        *(f"{name}.{driver}" for name in plant.conveyors for driver in CONVEYOR_DRIVERS),
+        *(f"{name}.{driver}" for name in plant.reservoirs for driver in RESERVOIR_DRIVERS),
+    ]
+
+
+def responses(plant: Plant) -> dict[str, SignalSpec]:
+    """The measured quantities by `<owner>.<signal>`: a response may follow another one too."""
+    return {f"{owner}.{name}": spec for owner, name, spec in plant.each_signal() if spec.show is None}
+
+
+def gains_of(spec: SignalSpec) -> dict[str, float]:
+    """The gains of a measured quantity, whichever its source."""
+    source = spec.response or spec.totaliser
+    return source.gains if source is not None else {}
+
+
+def did_you_mean(name: str, known: list[str]) -> str:
+    """A remedy for an unknown name."""
+    near = get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
+
+
+def _flow(plant: Plant) -> Iterator[Problem]:
+    expected = len(plant.machines) - 1
+    if len(plant.conveyors) != expected:
+        yield (
+            ("conveyors",),
+            list(plant.conveyors),
+            f"{len(plant.conveyors)} conveyors for {len(plant.machines)} machines - give {expected}, one between each two",
+        )
+    taken: dict[str, str] = {}
+    for section in ("machines", "conveyors", "reservoirs"):
+        for name in getattr(plant, section):
+            if name in taken:
+                yield (section, name), name, f"is also the name of one of the {taken[name]} - choose another"
+            taken[name] = section
+    for index, order in enumerate(plant.orders):
+        if order.product not in plant.products:
+            remedy = did_you_mean(order.product, list(plant.products))
+            yield ("orders", index, "product"), order.product, f"unknown product {order.product!r} - {remedy}"
+
+
+def _reservoirs(plant: Plant) -> Iterator[Problem]:
+    for name, reservoir in plant.reservoirs.items():
+        place = ("reservoirs", name)
+        unknown = [user for user in reservoir.users if user not in plant.machines]
+        for user in unknown:
+            remedy = did_you_mean(user, list(plant.machines))
+            yield (*place, "users", user), user, f"unknown machine {user!r} - {remedy}"
+        if unknown:
+            continue
+        use_per_s = _use_per_s(plant, reservoir)
+        if reservoir.refill_per_s <= use_per_s:
+            yield (
+                (*place, "refill_per_s"),
+                reservoir.refill_per_s,
+                f"is refilled slower than the machines use it up ({use_per_s:.4g}/s) - give more than that",
+            )
+
+
+def _use_per_s(plant: Plant, reservoir: ReservoirSpec) -> float:
+    """The most that the users of a reservoir draw in a second, over all products."""
+    total = 0.0
+    for name, use in reservoir.users.items():
+        machine = plant.machines[name]
+        parts_per_s = machine.batch / machine.cycle.mean_s
+        total += use.per_run_s + max(
+            (use.per_part + use.per_litre * product.volume_l) * parts_per_s / product.cycle_factor
+            for product in plant.products.values()
+        )
+    return total
+
+
+def _signals(plant: Plant) -> Iterator[Problem]:
+    registers = {
+        **dict.fromkeys(plant.machines, MACHINE_REGISTERS),
+        **dict.fromkeys(plant.conveyors, CONVEYOR_REGISTERS),
+        **dict.fromkeys(plant.reservoirs, RESERVOIR_REGISTERS),
+    }
+    tags: dict[str, str] = {}
+    for owner in plant.signals:
+        if owner not in registers:
+            remedy = did_you_mean(owner, list(registers))
+            yield ("signals", owner), owner, f"unknown machine, conveyor or reservoir {owner!r} - {remedy}"
+    for owner, name, spec in plant.each_signal():
+        place = ("signals", owner, name)
+        first = tags.setdefault(spec.tag.casefold(), f"{owner}.{name}")
+        if first != f"{owner}.{name}":
+            yield (
+                (*place, "tag"),
+                spec.tag,
+                f"duplicate tag, it is also that of {first} - rename one (case does not tell)",
+            )
+        known = registers.get(owner)
+        if spec.show is not None and known is not None and spec.show not in known:
+            yield (
+                (*place, "show"),
+                spec.show,
+                f"{owner} has no {spec.show} - {did_you_mean(spec.show, list(known))}",
+            )
+
+
+def _gains(plant: Plant) -> Iterator[Problem]:
+    measured = responses(plant)
+    known = [*drivers(plant), *measured]
+    for owner, name, spec in plant.each_signal():
+        source = "response" if spec.response else "totaliser"
+        for key in gains_of(spec):
+            place = ("signals", owner, name, source, "gains", key)
+            factors = key.split("*")
+            if len(factors) > 2:
+                yield place, key, "is a product of more than two drivers - use two at most"
+            for factor in factors:
+                if factor not in known:
+                    yield place, key, f"unknown driver {factor!r} - {did_you_mean(factor, known)}"
+    for name in _circular(measured):
+        owner, _, signal = name.partition(".")
+        yield (
+            ("signals", owner, signal),
+            name,
+            f"{name} follows itself in a circle - break the circle in its gains",
+        )
+
+
+def levels(measured: dict[str, SignalSpec]) -> list[list[str]]:
+    """Measured quantities in the order of cause and effect: each level follows only drivers and earlier levels."""
+    waiting = {
+        name: {factor for key in gains_of(spec) for factor in key.split("*") if factor in measured}
+        for name, spec in measured.items()
+    }
+    ordered: list[list[str]] = []
+    while ready := [name for name, causes in waiting.items() if not causes & waiting.keys()]:
+        ordered.append(ready)
+        for name in ready:
+            del waiting[name]
+    return ordered
+
+
+def _circular(measured: dict[str, SignalSpec]) -> list[str]:
+    placed = {name for level in levels(measured) for name in level}
+    return [name for name in measured if name not in placed]
+
+
+def _dropouts(plant: Plant) -> Iterator[Problem]:
+    known = [f"{owner}.{name}" for owner, name, _ in plant.each_signal()]
+    for index, dropout in enumerate(plant.dropouts):
+        for position, name in enumerate(dropout.signals):
+            if name not in known:
+                place = ("dropouts", index, "signals", position)
+                yield place, name, f"unknown signal {name!r} - {did_you_mean(name, known)}"
