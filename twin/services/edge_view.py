@@ -37,12 +37,18 @@ class Dedupe:
         for metric in self._metrics.values():
             metric.session.clear()
 
-    def is_new(self, device: str, metric: str, ts_ms: int, value: object, quality: int, *, birth: bool = False) -> bool:
+    def is_new(
+        self, device: str, metric: str, ts_ms: int, value: object, quality: int, *, birth: bool = False
+    ) -> bool:
         """Whether this sample is not held yet; it is from now on."""
         known = self._metrics.get((device, metric))
         if known is None:
             known = self._metrics[device, metric] = _Held()
-        identity = (ts_ms, repr(value) if isinstance(value, float) else value, quality)  # NaN equals itself here
+        identity = (
+            ts_ms,
+            repr(value) if isinstance(value, float) else value,
+            quality,
+        )  # NaN equals itself here
         held = known.held.get(identity, 0)
         if birth:
             fresh = held == 0

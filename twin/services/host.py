@@ -42,7 +42,8 @@ class PrimaryHost:
         self._client: aiomqtt.Client | None = None
         self._sends: set[asyncio.Task[None]] = set()
         self._reported_duplicates: dict[str, int] = {}
-        self.samples = self.messages = self.malformed = 0
+        self.samples = 0  # rows in the log, those of earlier hosts on the same log included
+        self.messages = self.malformed = 0
         self.connected = asyncio.Event()
         if log.exists():
             self._recall(log)
@@ -55,6 +56,7 @@ class PrimaryHost:
                     continue
                 _, _, edge, device, metric, ts_ms, value, quality, _, _ = msgspec.json.decode(line)
                 self._edge(edge).dedupe.is_new(device, metric, ts_ms, value, quality)
+                self.samples += 1
 
     def _edge(self, name: str) -> EdgeView:
         return self._edges.setdefault(name, EdgeView(name))
@@ -211,7 +213,9 @@ class PrimaryHost:
         group, node = edge.split("/")
         self._send(self._client, f"spBv1.0/{group}/NCMD/{node}", rebirth_command(now_ns // 1_000_000))
 
-    def _send(self, client: aiomqtt.Client, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> None:
+    def _send(
+        self, client: aiomqtt.Client, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False
+    ) -> None:
         async def send() -> None:
             try:
                 await client.publish(topic, payload, qos, retain)

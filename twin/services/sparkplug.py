@@ -14,7 +14,10 @@ _ONE, _MANY = _F.LABEL_OPTIONAL, _F.LABEL_REPEATED
 
 _MESSAGES: dict[str, tuple[tuple[str, int, int, int, str], ...]] = {
     "PropertyValue": (("type", 1, _ONE, _F.TYPE_UINT32, ""), ("int_value", 3, _ONE, _F.TYPE_UINT32, "")),
-    "PropertySet": (("keys", 1, _MANY, _F.TYPE_STRING, ""), ("values", 2, _MANY, _F.TYPE_MESSAGE, "PropertyValue")),
+    "PropertySet": (
+        ("keys", 1, _MANY, _F.TYPE_STRING, ""),
+        ("values", 2, _MANY, _F.TYPE_MESSAGE, "PropertyValue"),
+    ),
     "Metric": (
         ("name", 1, _ONE, _F.TYPE_STRING, ""),
         ("alias", 2, _ONE, _F.TYPE_UINT64, ""),
@@ -40,7 +43,9 @@ _MESSAGES: dict[str, tuple[tuple[str, int, int, int, str], ...]] = {
 
 
 def _payload_class() -> Any:
-    file = descriptor_pb2.FileDescriptorProto(name="host_sparkplug_b.proto", package="shakedown.host", syntax="proto2")
+    file = descriptor_pb2.FileDescriptorProto(
+        name="host_sparkplug_b.proto", package="shakedown.host", syntax="proto2"
+    )
     for name, fields in _MESSAGES.items():
         entry = file.message_type.add(name=name)
         for field, number, label, kind, of in fields:
@@ -55,7 +60,15 @@ def _payload_class() -> Any:
 _Payload = _payload_class()
 _SIGNED_BITS = {1: 8, 2: 16, 3: 32, 4: 64}
 _UNSIGNED_MASK = {5: 0xFF, 6: 0xFFFF, 7: 0xFFFFFFFF, 8: 0xFFFFFFFFFFFFFFFF, 13: 0xFFFFFFFFFFFFFFFF}
-_VALUE_FIELDS = ("int_value", "long_value", "float_value", "double_value", "boolean_value", "string_value", "bytes_value")
+_VALUE_FIELDS = (
+    "int_value",
+    "long_value",
+    "float_value",
+    "double_value",
+    "boolean_value",
+    "string_value",
+    "bytes_value",
+)
 
 
 class HostMetric(NamedTuple):

@@ -1,0 +1,21 @@
+"""A clean cut: connections close visibly and new ones are refused."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from shakedown.scenarios.faults.conduit_fault import ConduitFault
+from shakedown.twin.network.model import Conduit
+
+
+class Down(ConduitFault):
+    """A clean cut: connections close visibly and new ones are refused."""
+
+    kind: Literal["down"]
+    direction: Literal["both"] = "both"  # type: ignore[assignment]
+
+    async def put(self, conduit: Conduit) -> None:
+        await conduit.down()
+
+    def shows_in(self, probe: dict[str, Any]) -> bool:
+        return probe["refused"] > 0 and probe["arrived"] == 0

@@ -1,0 +1,259 @@
+"""The lab of one run: plant, network, broker, primary host, observer and the bridge under test, and what a fault may do."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+import simpy
+
+from shakedown.acceptance.observer import Observer
+from shakedown.scenarios.bridge_runner import Addresses, BridgeRunner
+from shakedown.scenarios.brokers import AcceptanceLog, Broker, make_broker
+from shakedown.scenarios.errors import HarnessFault
+from shakedown.scenarios.model import Setup
+from shakedown.scenarios.probe import Probe
+from shakedown.twin.clock import drive
+from shakedown.twin.ledger import Ledger
+from shakedown.twin.line.line import Line
+from shakedown.twin.network.model import Conduit, Host, Network
+from shakedown.twin.servers.opcua import OpcUaServer
+from shakedown.twin.services.host import PrimaryHost
+
+READY_TIMEOUT_S = 30.0  # how long each part of the lab may take to be ready
+SCANS_WAITING_MAX = 1_000  # scans that the server has not taken yet; more is a lab that cannot keep up
+
+
+class Lab:
+    """Everything around the bridge, on any clock and any network."""
+
+    def __init__(self, setup: Setup, seed: int, network: Network, folder: Path, broker: str) -> None:  # type: ignore[type-arg]
+        self.setup, self.seed, self.network, self.folder = setup, seed, network, folder
+        self._broker_choice = broker
+        self._target = next(iter(setup.site.north.values()))
+        self._services: dict[str, asyncio.Task[None]] = {}
+        self._probes: dict[str, Probe] = {}
+        self._acceptance: AcceptanceLog | None = None
+        self._broker: Broker
+        self._scada: PrimaryHost
+        self._hosts: dict[str, Host] = {}
+        self.bridge: BridgeRunner
+        self.ledger: Ledger
+        self.server: OpcUaServer
+        self.end_ns = 0
+
+    # -- putting it up and taking it down -------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Put up network, broker, host, observer and probes, and the plant's server; the line stands still."""
+        self._wire_zones()
+        await self.network.start()
+        if self._broker_choice == "embedded":
+            self._acceptance = AcceptanceLog(self.folder / "broker.jsonl")
+        address, port = await self.network.listen_address("broker", self._port(self._target.broker, 1883))
+        self._broker = make_broker(self._broker_choice, address, port, self.folder, self._acceptance)
+        await self._on("broker", self._broker.start())
+        await self._start_host()
+        address, port = await self.network.route("judge", "broker", self._port(self._target.broker, 1883))
+        observer = Observer(address, port, log=self.folder / "observer.jsonl")
+        self._serve("observer", "judge", observer.run())
+        await self._ready("the observer's connection to the broker", observer.connected)
+        for probe in self._probes.values():
+            await probe.listen()
+            self._services[f"probe {probe}"] = probe.start()
+        await self._start_plant()
+
+    def _wire_zones(self) -> None:
+        model = self.setup.scenario.network
+        self.network.add_conduit("cell", ("cell", "site"), **model.cell.model_dump())
+        self.network.add_conduit("wan", ("site", "enterprise"), **model.wan.model_dump())
+        places = {"bridge": "site", "broker": "enterprise", "scada": "enterprise", "judge": "enterprise"}
+        places |= dict.fromkeys(
+            (self._host_of(south.endpoint) for south in self.setup.site.south.values()), "cell"
+        )
+        self._hosts = {name: self.network.add_host(name, zone) for name, zone in places.items()}
+        self._probes = {
+            "wan": Probe(self.network, "wan", "site", "enterprise"),
+            "cell": Probe(self.network, "cell", "site", "cell"),
+        }
+
+    async def _start_plant(self) -> None:
+        south = next(iter(self.setup.site.south.values()))
+        name = self._host_of(south.endpoint)
+        address, port = await self.network.listen_address(name, self._port(south.endpoint, 4840))
+        self.ledger = Ledger(self.folder / "ledger.jsonl")
+        self._env = simpy.Environment()
+        self.line = Line(self.setup.plant, self._env, self.seed, self.ledger)
+        self.server = OpcUaServer(address, port, self.line.signals, endpoint_name=self.setup.plant.name)
+        await self._on(name, self.server.start())
+        self._scans: asyncio.Queue[tuple[int, list[tuple[int, object, int]]]] = asyncio.Queue(
+            SCANS_WAITING_MAX
+        )
+        self.line.on_scan = self._offer
+        self._plc = name
+
+    def _offer(self, source_ts_ns: int, changes: list[tuple[int, object, int]]) -> None:
+        try:
+            self._scans.put_nowait((source_ts_ns, changes))
+        except asyncio.QueueFull:
+            raise HarnessFault(f"the OPC UA server is {SCANS_WAITING_MAX} scans behind the line; this machine cannot "
+                               "carry the plant at this pace") from None  # fmt: skip
+
+    async def _publish_scans(self) -> None:
+        while True:
+            await self.server.publish(*await self._scans.get())
+
+    def start_line(self) -> None:
+        """Let the line run: from now on it offers samples."""
+        self.line.start()
+        self._serve("opc ua publishing", self._plc, self._publish_scans())
+        self._serve("line", self._plc, drive(self._env))
+
+    async def stop_line(self) -> None:
+        """Let the line stand still; the server goes on serving what it has."""
+        await self._end("line")
+
+    async def stop(self) -> None:
+        """Take everything down in order, and write the last records of every log."""
+        self.end_ns = time.time_ns()
+        await self.bridge.stop()
+        await self.server.stop()
+        self.ledger.close(time.time_ns())
+        counters = {"server": self.server.counters, "broker": getattr(self._broker, "counters", None)}
+        (self.folder / "server.json").write_bytes(
+            msgspec.json.format(msgspec.json.encode(counters, enc_hook=vars))
+        )
+        for probe in self._probes.values():
+            probe.close()
+        for name in list(self._services):
+            await self._end(name)
+        await self._broker.stop()
+        if self._acceptance is not None:
+            self._acceptance.close()
+        await self.network.close()
+
+    # -- tasks ----------------------------------------------------------------------------------------------------
+
+    async def _on(self, host: str, coro) -> None:  # type: ignore[no-untyped-def]
+        async with asyncio.timeout(READY_TIMEOUT_S):
+            await self._hosts[host].spawn(coro)
+
+    def _serve(self, name: str, host: str, coro) -> None:  # type: ignore[no-untyped-def]
+        self._services[name] = self._hosts[host].spawn(coro, name=name)
+
+    async def _end(self, name: str) -> None:
+        task = self._services.pop(name, None)
+        if task is not None:
+            task.cancel()
+            await asyncio.wait((task,), timeout=READY_TIMEOUT_S)
+
+    async def _ready(self, what: str, event: asyncio.Event) -> None:
+        try:
+            async with asyncio.timeout(READY_TIMEOUT_S):
+                await event.wait()
+        except TimeoutError:
+            self.check()
+            raise HarnessFault(f"{what} was not ready within {READY_TIMEOUT_S:g} s") from None
+
+    def check(self) -> None:
+        """Raise HarnessFault when a part of the lab has died by itself."""
+        for name, task in self._services.items():
+            if task.done():
+                why = "was cancelled" if task.cancelled() else f"ended: {task.exception() or 'it returned'!r}"
+                raise HarnessFault(f"the lab's {name} {why}") from (
+                    None if task.cancelled() else task.exception()
+                )
+
+    @staticmethod
+    def _host_of(url: str) -> str:
+        return urlsplit(url).hostname or ""
+
+    @staticmethod
+    def _port(url: str, default: int) -> int:
+        return urlsplit(url).port or default
+
+    async def addresses(self) -> Addresses:
+        """What the bridge must dial for each place that site.yaml names."""
+        urls = [(south.endpoint, 4840) for south in self.setup.site.south.values()]
+        urls += [(north.broker, 1883) for north in self.setup.site.north.values()]
+        return {
+            f"{self._host_of(url)}:{self._port(url, default)}": await self.network.route(
+                "bridge", self._host_of(url), self._port(url, default)
+            )
+            for url, default in urls
+        }
+
+    # -- what a fault may lay hands on ----------------------------------------------------------------------------
+
+    def conduit(self, name: str) -> Conduit:
+        return self.network.conduit(name)
+
+    def probe(self, conduit: str) -> Probe:
+        return self._probes[conduit]
+
+    def host_rows(self) -> int:
+        return self._scada.samples
+
+    async def _start_host(self) -> None:
+        address, port = await self.network.route("scada", "broker", self._port(self._target.broker, 1883))
+        self._scada = PrimaryHost(
+            address,
+            port,
+            host_id=self._target.primary_host,
+            keep_alive_s=self._target.host_keep_alive_s,
+            log=self.folder / "host.jsonl",
+        )
+        self._serve("primary host", "scada", self._scada.run())
+        await self._ready("the primary host's connection to the broker", self._scada.connected)
+
+    async def unplug_host(self) -> None:
+        self._hosts["scada"].unplug()
+        self._scada.cut()
+        task = self._services.pop("primary host")
+        task.cancel()
+
+    async def replug_host(self) -> None:
+        self._hosts["scada"].plug()
+        await self._start_host()
+
+    async def crash_broker(self) -> None:
+        await self._broker.crash()
+
+    async def start_broker(self) -> None:
+        await self._on("broker", self._broker.start())
+
+    async def broker_answers(self) -> bool:
+        return await self._hosts["judge"].spawn(self._dial_broker())
+
+    async def _dial_broker(self) -> bool:
+        address, port = await self.network.route("judge", "broker", self._port(self._target.broker, 1883))
+        try:
+            async with asyncio.timeout(2):
+                reader, writer = await asyncio.open_connection(address, port)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(0.5):
+                        return await reader.read(1) != b""  # a proxy in front of nothing accepts and closes
+                return True
+        except (OSError, TimeoutError):
+            return False
+        finally:
+            with contextlib.suppress(UnboundLocalError):
+                writer.close()
+
+    async def kill_bridge(self) -> None:
+        await self.bridge.kill()
+
+    async def start_bridge(self) -> None:
+        await self.bridge.start()
+
+    def bridge_is_running(self) -> bool:
+        return self.bridge.is_running()
+
+    @property
+    def backlog(self) -> int:
+        """Samples offered that the primary host does not hold yet."""
+        return max(0, self.ledger.samples - self._scada.samples)

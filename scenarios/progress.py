@@ -1,0 +1,61 @@
+"""What a person sees while a run goes on: simulated time, phase, backlog, speed. Quiet when nobody watches."""
+
+from __future__ import annotations
+
+import asyncio
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from shakedown.scenarios.timeline import Timeline
+from shakedown.twin.clock import real_monotonic
+
+STEP_S = 5.0  # of the run's own time between two looks
+REDRAW_S = 0.1  # of real time between two redraws
+
+
+class Progress:
+    """One line on a terminal's standard error, redrawn in place."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = (
+            Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+        )
+
+    def __enter__(self) -> Progress:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    def say(self, text: str) -> None:
+        """Show what goes on before and after the line runs."""
+        if self._live:
+            self._live.update(Text(text), refresh=True)
+
+    async def follow(self, timeline: Timeline, backlog) -> None:  # type: ignore[no-untyped-def]
+        """Show the timeline until cancelled; `backlog` is called for the number of samples under way."""
+        if self._live is None:
+            return
+        began, drawn = real_monotonic(), 0.0
+        while True:
+            now = real_monotonic()
+            if now - drawn >= REDRAW_S:
+                drawn = now
+                elapsed, total = timeline.elapsed_s, timeline.total_s
+                speed = elapsed / max(now - began, 1e-9)
+                self.say(
+                    f"{elapsed / max(total, 1e-9):4.0%}  {_clock(elapsed)} of {_clock(total)}  "
+                    f"{timeline.now:<32.32}  backlog {backlog():>7,}  {speed:,.0f}x real time"
+                )
+            await asyncio.sleep(min(STEP_S, max(timeline.total_s / 200, 0.2)))
+
+
+def _clock(seconds: float) -> str:
+    whole = int(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"

@@ -1,0 +1,69 @@
+"""Repeats a virtual run from its folder and says whether it came out the same, byte for byte."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from shakedown.bridge.yamlfile import load
+from shakedown.scenarios.errors import UsageError
+from shakedown.scenarios.model import Scenario, set_up_files
+from shakedown.scenarios.run_folder import file_sha256, read_manifest
+from shakedown.scenarios.runner import Request, accept
+
+COMPARED = (
+    "ledger.jsonl",
+    "broker.jsonl",
+    "observer.jsonl",
+    "host.jsonl",
+    "timeline.jsonl",
+    "server.json",
+    "verdict.json",
+)
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What differs between a run and its repetition; nothing when they are the same."""
+
+    trace_before: str
+    trace_now: str
+    differing: tuple[str, ...]
+    other_versions: tuple[str, ...]
+
+    @property
+    def same(self) -> bool:
+        return self.trace_before == self.trace_now and not self.differing
+
+
+def replay(folder: Path, console: Console) -> Replay:
+    """Run `folder`'s inputs and seed again in virtual time and compare. Raises UsageError for a run that has no replay."""
+    manifest = read_manifest(folder)
+    if manifest["status"] != "complete":
+        raise UsageError(
+            f"{folder}: the run's status is {manifest['status']!r}; only a complete run can be replayed."
+        )
+    if manifest["clock"] == "wall" or manifest["broker"] != "embedded":
+        raise UsageError(f"{folder}: a run on clock {manifest['clock']} with broker {manifest['broker']} happened in the "
+                         "real world once and cannot be repeated; only virtual and paced runs with the embedded broker "
+                         "can.")  # fmt: skip
+    scenario = load(folder / "scenario.yaml", Scenario)
+    bare = scenario.model_copy(update={"override": Scenario.model_fields["override"].default})
+    setup = set_up_files(bare, folder / "plant.yaml", folder / "site.yaml")
+    setup.documents["scenario"] = scenario.model_dump(mode="json", exclude_defaults=True)
+    with tempfile.TemporaryDirectory(prefix="shakedown-replay-") as scratch:
+        again = Path(scratch) / "run"
+        request = Request(setup, again, seed=manifest["seed"], strict=manifest["strict"])
+        outcome = accept(request, console)
+        differing = tuple(
+            name for name in COMPARED if file_sha256(folder / name) != file_sha256(again / name)
+        )
+        versions = read_manifest(again)["versions"] | {"python": read_manifest(again)["python"]}
+    before = manifest["versions"] | {"python": manifest["python"]}
+    other = tuple(
+        f"{name} {before.get(name)} -> {now}" for name, now in versions.items() if before.get(name) != now
+    )
+    return Replay(manifest["trace_sha256"], outcome.facts["trace_sha256"], differing, other)

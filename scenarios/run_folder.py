@@ -1,0 +1,152 @@
+"""The folder that a run leaves behind: everything that was asked, done, seen and concluded, as one chain of hashes.
+
+A run is written into `<folder>.partial` and gets its name when it is whole, so that no half run reads as a verdict.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import shutil
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from shakedown.scenarios.errors import UsageError
+from shakedown.scenarios.model import Setup, to_yaml
+
+FORMAT = 1
+INPUTS = ("scenario.yaml", "plant.yaml", "site.yaml")
+VERSIONS_OF = (
+    "shakedown",
+    "asyncua",
+    "amqtt",
+    "paho-mqtt",
+    "aiomqtt",
+    "simpy",
+    "protobuf",
+    "numpy",
+    "time-machine",
+)
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class RunFolder:
+    """One run's folder while it is written. Raises UsageError when the place is taken or cannot be written."""
+
+    def __init__(self, final: Path) -> None:
+        self.final = final
+        self.path = final.with_name(final.name + ".partial")
+        for taken in (self.final, self.path):
+            if taken.exists():
+                raise UsageError(f"The run folder {taken} exists already, and a run never overwrites another. Give "
+                                 f"another --out, or remove it: rm -r {taken}")  # fmt: skip
+        try:
+            self.path.mkdir(parents=True)
+        except OSError as error:
+            raise UsageError(
+                f"The run folder {self.path} cannot be made: {error.strerror}. Give another --out."
+            ) from None
+
+    def ask(self, setup: Setup, *, seed: int, clock: str, broker: str, strict: bool) -> None:
+        """Write the inputs and the manifest of a run that begins."""
+        for name in INPUTS:
+            (self.path / name).write_text(
+                to_yaml(setup.documents[name.removesuffix(".yaml")]), encoding="utf-8"
+            )
+        self._manifest = {
+            "format": FORMAT,
+            "status": "running",
+            "scenario": setup.scenario.name,
+            "title": setup.scenario.title,
+            "plant": setup.plant.name,
+            "seed": seed,
+            "clock": clock,
+            "broker": broker,
+            "strict": strict,
+            "warm_up_s": setup.scenario.warm_up_s,
+            "duration_s": setup.scenario.duration_s,
+            "drain_s": setup.scenario.drain_s,
+            "python": platform.python_version(),
+            "versions": {name: metadata.version(name) for name in VERSIONS_OF},
+            "configuration_sha256": {name: file_sha256(self.path / name) for name in INPUTS},
+        }
+        self.note()
+
+    def note(self, **facts: Any) -> None:
+        """Add facts to the manifest."""
+        self._manifest |= facts
+        (self.path / "manifest.json").write_text(
+            json.dumps(self._manifest, indent=1) + "\n", encoding="utf-8"
+        )
+
+    def finish(self) -> Path:
+        """Chain the files and give the folder its name."""
+        write_chain(self.path)
+        self.path.rename(self.final)
+        return self.final
+
+    def discard(self) -> None:
+        """Leave nothing behind."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def write_chain(folder: Path) -> None:
+    """Write chain.json: each file's SHA-256, and the chain over them (h = SHA-256(0x01 | h before | name | hash))."""
+    names = sorted(path.name for path in folder.iterdir() if path.is_file() and path.name != "chain.json")
+    files = {name: file_sha256(folder / name) for name in names}
+    chain = {"format": FORMAT, "files": files, "head": _head(files)}
+    (folder / "chain.json").write_text(json.dumps(chain, indent=1) + "\n", encoding="utf-8")
+
+
+def _head(files: dict[str, str]) -> str:
+    head = b""
+    for name, digest in files.items():
+        head = hashlib.sha256(b"\x01" + head + name.encode() + bytes.fromhex(digest)).digest()
+    return head.hex()
+
+
+def verify(folder: Path) -> list[str]:
+    """What does not fit the chain of a finished run folder, in plain words; empty when everything does."""
+    manifest = read_manifest(folder)
+    if manifest["status"] != "complete":
+        return [f"the run's status is {manifest['status']!r}: it holds no verdict"]
+    try:
+        chain = json.loads((folder / "chain.json").read_text(encoding="utf-8"))
+        files: dict[str, str] = dict(chain["files"])
+        head = chain["head"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return [f"chain.json cannot be read: {error}"]
+    found = {path.name for path in folder.iterdir() if path.is_file() and path.name != "chain.json"}
+    problems = [f"{name} is missing" for name in sorted(files.keys() - found)]
+    problems += [f"{name} is not part of the run" for name in sorted(found - files.keys())]
+    problems += [
+        f"{name} was changed"
+        for name in sorted(found & files.keys())
+        if file_sha256(folder / name) != files[name]
+    ]
+    if _head(files) != head:
+        problems.append("chain.json was changed: its head does not follow from its files")
+    return problems
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a run folder. Raises UsageError when there is none."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        if manifest["format"] != FORMAT:
+            raise UsageError(
+                f"{folder}: its manifest has format {manifest['format']}, this version reads {FORMAT}."
+            )
+        return dict(manifest)
+    except FileNotFoundError:
+        raise UsageError(f"{folder} is not a run folder: it has no manifest.json. Give the folder that a run printed "
+                         "at its end.") from None  # fmt: skip
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{folder / 'manifest.json'} cannot be read: {error}") from None

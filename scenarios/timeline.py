@@ -1,0 +1,111 @@
+"""Carries out a scenario's phases and faults on a lab, and writes down what was done and what was seen of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+from shakedown.scenarios.errors import HarnessFault
+from shakedown.scenarios.faults import Fault
+from shakedown.scenarios.lab import Lab
+from shakedown.scenarios.model import Scenario
+from shakedown.twin.services.jsonl import JsonLines
+
+WATCH_S = 1.0  # how often the lab is looked after for parts that died
+
+
+class Timeline:
+    """The timeline of one run; `phase` says in a word what goes on now."""
+
+    def __init__(self, scenario: Scenario, lab: Lab, path: Path) -> None:
+        self._scenario, self._lab = scenario, lab
+        self._log = JsonLines(path)
+        self.phase = "starting"
+        self._active: list[str] = []
+        self.start_ns = 0
+        self.bridge_ended: str | None = None
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the line began."""
+        return (time.time_ns() - self.start_ns) / 1e9 if self.start_ns else 0.0
+
+    @property
+    def total_s(self) -> float:
+        """Seconds from the line's beginning to the end of the drain."""
+        return self._scenario.duration_s + self._scenario.drain_s
+
+    @property
+    def now(self) -> str:
+        """The phase, and the faults in force."""
+        return f"{self.phase}: {', '.join(self._active)}" if self._active else self.phase
+
+    async def carry_out(self) -> None:
+        """Run the line through warm-up, faults, recovery and drain. Raises HarnessFault when the lab itself fails."""
+        self.start_ns = time.time_ns()
+        self._lab.start_line()
+        try:
+            async with asyncio.TaskGroup() as group:
+                watch = group.create_task(self._watch(), name="watch over the lab")
+                faults = [
+                    group.create_task(self._fault(f), name=f"fault {f.id}") for f in self._scenario.faults
+                ]
+                await self._phases()
+                await asyncio.gather(*faults)
+                watch.cancel()
+        except* HarnessFault as faults_of_the_lab:
+            raise faults_of_the_lab.exceptions[0] from None
+        self._log.cut()
+
+    async def _phases(self) -> None:
+        scenario = self._scenario
+        calm_s = max((f.at_s + f.for_s for f in scenario.faults), default=scenario.warm_up_s)
+        ends = {
+            "warm_up": scenario.warm_up_s,
+            "faults": calm_s,
+            "recovery": scenario.duration_s,
+            "drain": self.total_s,
+        }
+        begin_s = 0.0
+        for phase, end_s in ends.items():
+            self.phase = phase.replace("_", "-")
+            if phase == "drain":
+                await self._lab.stop_line()
+            await self._sleep_until(end_s)
+            self._log.write(
+                {"id": phase, "kind": "phase", "start_ns": self._at(begin_s), "end_ns": self._at(end_s)}
+            )
+            begin_s = end_s
+
+    async def _fault(self, fault: Fault) -> None:
+        await self._sleep_until(fault.at_s)
+        start_ns = time.time_ns()
+        self._active.append(fault.id)
+        before = await fault.strike(self._lab)
+        await self._sleep_until(fault.at_s + fault.for_s)
+        evidence = await fault.evidence(self._lab, before)
+        await fault.heal(self._lab)
+        self._active.remove(fault.id)
+        row: dict[str, Any] = {"id": fault.id, "kind": fault.kind, "target": fault.what, "start_ns": start_ns}
+        row |= {
+            "end_ns": time.time_ns(),
+            "cut": fault.cut,
+            "affects": list(fault.affects),
+            "asked": fault.asked,
+        }
+        row |= {"verified": evidence.verified, "evidence": evidence.seen}
+        self._log.write(row)
+
+    async def _watch(self) -> None:
+        while True:
+            self._lab.check()
+            self.bridge_ended = self.bridge_ended or self._lab.bridge.ended_with()
+            await asyncio.sleep(WATCH_S)
+
+    def _at(self, seconds: float) -> int:
+        return self.start_ns + round(seconds * 1e9)
+
+    async def _sleep_until(self, seconds: float) -> None:
+        await asyncio.sleep(max(0.0, (self._at(seconds) - time.time_ns()) / 1e9))
