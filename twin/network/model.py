@@ -1,7 +1,7 @@
 """What a network is, whichever implementation carries it: hosts in zones, conduits between zones.
 
-`MemoryNetwork` (virtual or paced clock) and `WireNetwork` (wall clock) implement this page and nothing else is
-imported by components: a component dials what `route` answers and listens on what `listen_address` answers.
+`MemoryNetwork` (virtual or paced clock) and `WireNetwork` (wall clock) implement this page, and components import
+nothing else: a component dials what `route` answers and listens on what `listen_address` answers.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Direction = Literal["up", "down", "both"]
 """`up` is from who connects to who listens, `down` the way back."""
 
 CAPABILITIES = {
-    "blackhole": "bytes are swallowed; at heal() the connections that lost some are reset",
+    "blackhole": "bytes are swallowed; at heal() the connections that crossed it are reset",
     "stall": "bytes are held back and go on intact at heal()",
     "down": "connections close visibly, new ones are refused; heal() accepts again",
     "reset": "existing connections end in ECONNRESET",
@@ -31,7 +31,7 @@ CAPABILITIES = {
     "asymmetric": "each fault may hold in one direction alone",
     "cable": "a fault may be put on the cable of one host",
     "half_open": "unplug() kills connections silently: the peer learns nothing until it sends",
-    "connect_into_cut_times_out": "a connect into a black hole or a stall does not complete (a proxy completes it)",
+    "connect_into_cut": "a connect into a black hole or a stall does not complete (a proxy completes it)",
     "retransmission_timeout": "a stall that outlasts TCP's patience ends the connection with ETIMEDOUT",
     "zones": "what crosses zones without a conduit is refused",
     "counters": "connections, refusals, resets and bytes are counted for each conduit",
@@ -45,7 +45,7 @@ current_host: ContextVar[Host | None] = ContextVar("current_host", default=None)
 
 
 class NetworkError(ValueError):
-    """The topology was asked for something that it does not have: unknown host, duplicate name, no conduit."""
+    """The topology does not have what was asked for: unknown host, name taken, no conduit."""
 
 
 @dataclass(slots=True)
@@ -95,7 +95,7 @@ class Conduit(ABC):
 
     @abstractmethod
     async def latency(self, latency_ms: float, jitter_ms: float = 0.0, direction: Direction = "both") -> None:
-        """Add latency, with a uniform jitter of plus or minus `jitter_ms`, to what the conduit was made with."""
+        """Add latency, uniform within plus or minus `jitter_ms`, to what the conduit was made with."""
 
     @abstractmethod
     async def bandwidth(self, kB_s: float, direction: Direction = "both") -> None:  # noqa: N803 (SI prefix)
@@ -107,7 +107,7 @@ class Conduit(ABC):
 
     @abstractmethod
     async def read_back(self) -> list[dict[str, Any]]:
-        """The faults in force as the implementation reports them, each with at least `kind` and `direction`."""
+        """The faults in force as the implementation reports them; each has `kind` and `direction`."""
 
 
 class Host:
@@ -135,7 +135,7 @@ class Host:
         self.network._unplug(self)
 
     def plug(self) -> None:
-        """Let the host be reached again; what died stays dead, and who still sends on it is answered by RST."""
+        """Let the host be reached again; what died stays dead, and who still sends gets RST."""
         self.plugged = True
         self.network._plug(self)
 
@@ -146,7 +146,7 @@ C = TypeVar("C", bound=Conduit)
 class Network(ABC, Generic[C]):
     """Hosts in zones and conduits between zones; subclasses carry the bytes.
 
-    What a subclass adds: `_make_conduit`, `cable`, `listen_address`, `route`, `start`, `close`, `_unplug`, `_plug`.
+    A subclass adds `_make_conduit`, `cable`, `listen_address`, `route`, `start`, `close`, `_unplug` and `_plug`.
     """
 
     def __init__(self) -> None:
