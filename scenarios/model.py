@@ -5,19 +5,22 @@ from __future__ import annotations
 import os
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from shakedown.bridge.config import Site
-from shakedown.bridge.yamlfile import load
+from shakedown.bridge.yamlfile import read, validate
 from shakedown.scenarios.errors import UsageError
 from shakedown.scenarios.faults import AnyFault
 from shakedown.twin.line.plant import Plant
 
 LIBRARY = resources.files("shakedown.scenarios") / "library"
 PLANTS = resources.files("shakedown.scenarios") / "plants"
+
+
+M = TypeVar("M", bound=BaseModel)
 
 
 class _Part(BaseModel):
@@ -138,21 +141,42 @@ def _plant_folder(plant: str, scenario_file: Path) -> Path:
 
 def set_up(scenario_file: Path) -> Setup:
     """Read a scenario, its plant and its site. Raises ConfigError (every problem of a file at once) or UsageError."""
-    scenario = load(scenario_file, Scenario)
+    document, marks = read(scenario_file)
+    scenario = validate(document, marks, Scenario)
     folder = _plant_folder(scenario.plant, scenario_file)
-    return set_up_files(scenario, folder / "plant.yaml", folder / "site.yaml")
+    return _join(scenario, document, folder / "plant.yaml", folder / "site.yaml")
 
 
-def set_up_files(scenario: Scenario, plant_file: Path, site_file: Path) -> Setup:
-    """Join a scenario with plant and site files and apply its overrides. Raises ConfigError."""
-    plant = load(plant_file, Plant, override=scenario.override.plant)
-    site = load(site_file, Site, override=scenario.override.site)
-    documents = {
-        "scenario": scenario.model_dump(mode="json", exclude_defaults=True),
-        "plant": plant.model_dump(mode="json", exclude_defaults=True, by_alias=True),
-        "site": site.model_dump(mode="json", exclude_defaults=True, by_alias=True),
-    }
+def set_up_again(folder: Path) -> Setup:
+    """Read the inputs that a run folder keeps; their overrides are applied already. Raises ConfigError."""
+    document, marks = read(folder / "scenario.yaml")
+    scenario = validate(document, marks, Scenario).model_copy(update={"override": Override()})
+    return _join(scenario, document, folder / "plant.yaml", folder / "site.yaml")
+
+
+def _join(scenario: Scenario, document: dict[str, Any], plant_file: Path, site_file: Path) -> Setup:
+    plant_document, plant = _overridden(plant_file, Plant, scenario.override.plant)
+    site_document, site = _overridden(site_file, Site, scenario.override.site)
+    documents = {"scenario": document, "plant": plant_document, "site": site_document}
     return Setup(scenario=scenario, plant=plant, site=site, documents=documents)
+
+
+def _overridden(file: Path, model: type[M], override: dict[str, Any]) -> tuple[dict[str, Any], M]:
+    document, marks = read(file)
+    if isinstance(document, dict):
+        document = _merged(document, override)
+    return document, validate(document, marks, model)
+
+
+def _merged(document: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:
+    """`document` with the keys of `override` set, mappings merged key by key."""
+    result = dict(document)
+    for key, value in override.items():
+        before = result.get(key)
+        result[key] = (
+            _merged(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
+        )
+    return result
 
 
 def to_yaml(document: dict[str, Any]) -> str:
@@ -166,5 +190,8 @@ def shortened(setup: Setup, duration_s: float) -> Setup:
     warm_up_s = min(setup.scenario.warm_up_s, duration_s)
     update = {"duration_s": duration_s, "faults": faults, "warm_up_s": warm_up_s}
     scenario = setup.scenario.model_copy(update=update)
-    documents = setup.documents | {"scenario": scenario.model_dump(mode="json", exclude_defaults=True)}
+    kept = {fault.id for fault in faults}
+    document = setup.documents["scenario"] | {"duration_s": duration_s, "warm_up_s": warm_up_s}
+    document["faults"] = [fault for fault in document.get("faults", []) if fault["id"] in kept]
+    documents = setup.documents | {"scenario": document}
     return setup.model_copy(update={"scenario": scenario, "documents": documents})

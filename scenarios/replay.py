@@ -8,9 +8,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from shakedown.bridge.yamlfile import load
 from shakedown.scenarios.errors import UsageError
-from shakedown.scenarios.model import Scenario, set_up_files
+from shakedown.scenarios.model import set_up_again
 from shakedown.scenarios.run_folder import file_sha256, read_manifest
 from shakedown.scenarios.runner import Request, accept
 
@@ -40,7 +39,7 @@ class Replay:
 
 
 def replay(folder: Path, console: Console) -> Replay:
-    """Run `folder`'s inputs and seed again in virtual time and compare. Raises UsageError for a run that has no replay."""
+    """Run `folder`'s inputs and seed again in virtual time and compare. Raises UsageError when that cannot be."""
     manifest = read_manifest(folder)
     if manifest["status"] != "complete":
         raise UsageError(
@@ -50,10 +49,7 @@ def replay(folder: Path, console: Console) -> Replay:
         raise UsageError(f"{folder}: a run on clock {manifest['clock']} with broker {manifest['broker']} happened in the "
                          "real world once and cannot be repeated; only virtual and paced runs with the embedded broker "
                          "can.")  # fmt: skip
-    scenario = load(folder / "scenario.yaml", Scenario)
-    bare = scenario.model_copy(update={"override": Scenario.model_fields["override"].default})
-    setup = set_up_files(bare, folder / "plant.yaml", folder / "site.yaml")
-    setup.documents["scenario"] = scenario.model_dump(mode="json", exclude_defaults=True)
+    setup = set_up_again(folder)
     with tempfile.TemporaryDirectory(prefix="shakedown-replay-") as scratch:
         again = Path(scratch) / "run"
         request = Request(setup, again, seed=manifest["seed"], strict=manifest["strict"])
