@@ -178,7 +178,7 @@ def load_site(path: str | Path) -> Site:
 
 
 def compile_site(site: Site) -> Model:
-    """Compile the configuration: names, aliases, factors and offsets. Raises ConfigError with every problem."""
+    """Compile names, aliases, factors and offsets; raises ConfigError with every problem."""
     compiler = _Compiler(site)
     devices: list[str] = []
     metrics: list[Metric] = []
@@ -222,9 +222,8 @@ class _Compiler:
             properties["engLow"] = entry.low
         if entry.high is not None:
             properties["engHigh"] = entry.high
-        return Metric(
-            metric_id, device, name, datatype, entry.south, entry.node, factor, offset, entry.states, properties
-        )  # fmt: skip
+        source = (entry.south, entry.node)
+        return Metric(metric_id, device, name, datatype, *source, factor, offset, entry.states, properties)
 
     def check_souths(self) -> None:
         site = self.site

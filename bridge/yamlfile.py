@@ -1,7 +1,7 @@
 """YAML files that people write: YAML 1.2 scalars, and every error at once with its place and remedy.
 
 PyYAML's C loader only parses here. Scalars are read by the YAML 1.2 core schema (`off`, `no` and `22:30` stay
-strings, `1_000` is no number), duplicate keys are refused, and size, depth and growth through aliases bounded.
+strings, `1_000` is none), duplicate keys are refused, and size, depth and what aliases grow to are bounded.
 """
 
 from __future__ import annotations
@@ -98,20 +98,29 @@ def read(path: str | Path) -> tuple[Any, Marks]:
 
     Raises ConfigError: unreadable, not UTF-8, too large, not YAML, duplicate keys, unknown tags.
     """
-    name = str(path)
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise ConfigError(
-            [f"{name}: cannot be read: {error.strerror} - check the path and its rights"]
-        ) from None
-    return parse(data, name)
+    return parse(_bytes(path), str(path))
 
 
 def parse(data: bytes | str, name: str) -> tuple[Any, Marks]:
     """Like `read`, of bytes or a text at hand; `name` stands for the file in errors."""
+    value, marks, problems = _parse(data, name)
+    if problems:
+        raise ConfigError(problems)
+    return value, marks
+
+
+def _bytes(path: str | Path) -> bytes:
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(BYTES_MAX + 1)
+    except OSError as error:
+        remedy = "check the path and its rights"
+        raise ConfigError([f"{path}: cannot be read: {error.strerror} - {remedy}"]) from None
+
+
+def _parse(data: bytes | str, name: str) -> tuple[Any, Marks, list[str]]:
     if len(data) > BYTES_MAX:
-        raise ConfigError([f"{name}: {len(data):,} bytes - keep it below {BYTES_MAX:,}"])
+        raise ConfigError([f"{name}: is larger than {BYTES_MAX:,} bytes - split or shorten it"])
     try:
         text = data.decode("utf-8-sig") if isinstance(data, bytes) else data
         _check_depth(text, name)
@@ -127,9 +136,7 @@ def parse(data: bytes | str, name: str) -> tuple[Any, Marks]:
         raise ConfigError([f"{name}: not YAML: {error} - remove the unprintable character"]) from None
     builder = _Builder(Marks(name))
     value = builder.build(node, (), 0) if node is not None else None
-    if builder.problems:
-        raise ConfigError(builder.problems)
-    return value, builder.marks
+    return value, builder.marks, builder.problems
 
 
 def load(path: str | Path, model: type[M]) -> M:
@@ -139,19 +146,26 @@ def load(path: str | Path, model: type[M]) -> M:
 
 def load_marked(path: str | Path, model: type[M]) -> tuple[M, Marks]:
     """Like `load`, with the marks beside: for checks that come after the model's own."""
-    value, marks = read(path)
-    return validate(value, marks, model), marks
+    value, marks, problems = _parse(_bytes(path), str(path))
+    return _validate(value, marks, model, problems), marks
 
 
 def validate(value: Any, marks: Marks, model: type[M]) -> M:
     """Validate parsed values with a pydantic model; raises ConfigError with all problems at once."""
+    return _validate(value, marks, model, [])
+
+
+def _validate(value: Any, marks: Marks, model: type[M], problems: list[str]) -> M:
     if not isinstance(value, dict):
         raise ConfigError([f"{marks.where(())}: is {_kind(value)}, expected keys and values"])
     try:
-        return model.model_validate(value)
+        result = model.model_validate(value)
     except ValidationError as error:
-        problems = [_problem(item, marks, model, value) for item in error.errors(include_url=False)]
+        problems += [_problem(item, marks, model, value) for item in error.errors(include_url=False)]
         raise ConfigError(_bounded(list(dict.fromkeys(problems)))) from None
+    if problems:
+        raise ConfigError(_bounded(problems))
+    return result
 
 
 def json_schema(model: type[BaseModel]) -> dict[str, Any]:
@@ -270,10 +284,8 @@ def _problem(item: Any, marks: Marks, model: type[BaseModel], root: Any) -> str:
     text = _MESSAGES.get(kind, "")
     if kind == "missing":
         return marks.problem((*path, item["loc"][-1]), text)
-    if text:
-        text = text.format(kind=_kind(value), **item.get("ctx", {}))
-    else:
-        text = item["msg"].removeprefix("Value error, ")
+    template = text or item["msg"].removeprefix("Value error, ")
+    text = template.format(kind=_kind(value), **item.get("ctx", {})) if text else template
     what, dash, remedy = text.partition(" - ")
     return marks.problem(path, f"{what} ({_short(value)}){dash}{remedy}")
 

@@ -1,7 +1,7 @@
 """Names of the namespace: ISA-95 levels as Sparkplug ids, and what a name may be made of.
 
-group_id = `<site>.<area>`, edge_node_id = `<line>`, device_id = `<cell>.<asset>`; a metric is named by its path
-in the asset. Lower-case words without dots keep the mapping reversible and rule out ids that differ only by case.
+group_id = `<site>.<area>`, edge_node_id = `<line>`, device_id = `<cell>.<asset>`; a metric has its path in the
+asset. Lower-case words without dots keep the mapping reversible and no two ids differ only by case.
 """
 
 from __future__ import annotations
