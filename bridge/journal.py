@@ -1,8 +1,8 @@
-"""The journal: every sample is on disk here before it is published, and stays until it is known to have arrived.
+"""The journal: a sample is on disk here before it is published, and stays until it is known to have arrived.
 
-A SQLite file in WAL mode with `synchronous=FULL`, written in group commits by one executor thread. Samples have row
-ids that count up by one; each north target has a cursor. A SQL row holds up to `BATCH_MAX` samples as one MessagePack
-blob, which is what makes 100,000 samples a second affordable; callers see single rows only.
+A SQLite file in WAL mode with `synchronous=FULL`, written in group commits by one executor thread. Samples have
+row ids that count up by one; each north target has a cursor. A SQL row holds up to `BATCH_MAX` samples as one
+MessagePack blob, which is what makes 100,000 samples a second affordable; callers see single rows only.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ BATCH_MAX = 500
 """Samples in one SQL row: what a read decodes at least, and what overflow and deletion free at once."""
 
 DELETE_MAX = 64
-"""SQL rows that one transaction deletes beyond those it inserts: clearing a backlog never stalls an append."""
+"""SQL rows a transaction deletes beyond those it inserts: clearing a backlog never stalls an append."""
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +35,8 @@ _Packed = tuple[int, bytes]  # number of samples, their encoding
 class Journal:
     """Durable, bounded queue of samples with one cursor per north target, made by `await Journal.open(...)`.
 
-    Calls may overlap: whatever waits while a transaction runs goes into the next one together. Nothing is queued
-    beyond the calls that wait themselves, so what is outstanding is bounded by the number of callers.
+    Calls may overlap: whatever waits while a transaction runs goes into the next one together. Nothing is
+    queued beyond the calls that wait themselves, so what is outstanding is bounded by the number of callers.
     """
 
     def __init__(
@@ -65,11 +65,11 @@ class Journal:
     ) -> Self:
         """Open the journal at `path`, or create it, for the north `targets`.
 
-        Rows are kept under `device/metric`, so pass the configured `metrics`: a journal that was written under
-        another order of the configuration then replays to the right ones, and rows of metrics that are gone are
-        skipped (logged). Without `metrics` a metric is known by its number alone.
+        Rows are kept under `device/metric`, so pass the configured `metrics`: a journal that was written
+        under another order of the configuration then replays to the right ones, and rows of metrics that are
+        gone are skipped (logged). Without `metrics` a metric is known by its number alone.
 
-        Raises JournalError (what, where, remedy): another version, corrupt, used by another process, no access.
+        Raises JournalError (what, where, remedy): another version, corrupt, in use, no access.
         """
         if rows_max < 1:
             raise ValueError(f"journal {path}: rows_max is {rows_max}, it must be at least 1")
@@ -91,14 +91,14 @@ class Journal:
         """Write samples and return their rows; they are on disk when it returns, or it raises and none is.
 
         `south_position` maps keys of a south edge's choice to bytes; `position(key)` gives them back after a
-        restart. It is stored in the same transaction as the samples. Raises JournalError when the disk is full or
-        fails, ValueError for a value that has no encoding (integer outside -2^63..2^64-1, lone surrogate).
+        restart. It is stored in the same transaction as the samples. Raises JournalError when the disk is full
+        or fails, ValueError for a value without encoding (integer outside -2^63..2^64-1, lone surrogate).
         """
         packed = self._pack(samples)
         return await self._commit(lambda: self._append(packed, south_position))
 
     async def read(self, target: str, after_row: int, limit: int) -> list[tuple[int, Sample]]:
-        """Return at most `limit` rows after `after_row`, oldest first, [] at the end; freed rows are skipped."""
+        """Return at most `limit` rows after `after_row`, oldest first; [] at the end. Skips freed rows."""
         self._check_target(target)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._executor, self._guarded, lambda: self._read(after_row, limit))

@@ -1,4 +1,4 @@
-"""The journal's file: created whole or not at all, recognised before it is touched, its troubles put into words."""
+"""The journal's file: made whole or not at all, recognised before it is touched, its troubles put into words."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class JournalError(Exception):
         self.what, self.where, self.remedy = what, where, remedy
 
 
-class JournalFull(JournalError):  # noqa: N818
+class JournalFull(JournalError):
     """There is no room on the disk; what was durable still is, and appending works again once there is."""
 
 
@@ -126,7 +126,7 @@ def _create(path: Path) -> None:
 
 
 def _check_header(path: Path) -> None:
-    """Read the version from the first 100 bytes, there since creation, so that a foreign file stays untouched."""
+    """Read the version from the first 100 bytes, there since creation: a foreign file stays untouched."""
     with path.open("rb") as file:
         header = file.read(100)
     if len(header) < 100 or not header.startswith(b"SQLite format 3\0"):
