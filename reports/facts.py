@@ -1,0 +1,61 @@
+"""What the reports know of a run: its manifest, its timeline and its verdict, as they stand in the run folder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shakedown.acceptance.verdict import Verdict, read_verdict
+
+HEADLINES = {
+    "PASS": "The bridge passed.",
+    "FAIL": "The bridge failed.",
+    "INCONCLUSIVE": "There is not enough evidence for a verdict.",
+    "HARNESS_FAULT": "The lab itself failed: this says nothing about the bridge.",
+}
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """One finished run, read from its folder."""
+
+    manifest: dict[str, Any]
+    verdict: Verdict
+    faults: tuple[dict[str, Any], ...]
+    phases: tuple[dict[str, Any], ...]
+
+    @property
+    def headline(self) -> str:
+        return HEADLINES[self.verdict.verdict]
+
+    @property
+    def start_ns(self) -> int:
+        return int(self.manifest["start_ns"])
+
+    def second(self, ns: int) -> float:
+        """Seconds since the line began."""
+        return (ns - self.start_ns) / 1e9
+
+    @property
+    def command(self) -> str:
+        """What repeats this run from the command line."""
+        parts = ["shakedown accept", self.manifest["scenario"], f"--seed {self.manifest['seed']}"]
+        if self.manifest["clock"] != "virtual":
+            parts.append(f"--clock {self.manifest['clock']}")
+        if self.manifest["broker"] != "embedded":
+            parts.append(f"--broker {self.manifest['broker']}")
+        if self.manifest["strict"]:
+            parts.append("--strict")
+        return " ".join(parts)
+
+
+def read_facts(folder: Path) -> RunFacts:
+    """Read a run folder. Raises OSError or ValueError when a file is missing or is not what it should be."""
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    rows = [json.loads(line) for line in (folder / "timeline.jsonl").read_text(encoding="utf-8").splitlines()]
+    rows.sort(key=lambda row: (row["start_ns"], row["id"]))
+    faults = tuple(row for row in rows if row["kind"] != "phase")
+    phases = tuple(row for row in rows if row["kind"] == "phase")
+    return RunFacts(manifest, read_verdict(folder), faults, phases)
