@@ -15,14 +15,18 @@ def render_junit(facts: RunFacts) -> str:
     criteria = [(c, c.verdict) for c in verdict.criteria]
     failures = sum(v in ("FAIL", "INCONCLUSIVE") for _, v in criteria)
     errors = sum(v == "HARNESS_FAULT" for _, v in criteria) + len(verdict.harness)
-    suite = Xml.Element("testsuite", name=name, tests=str(len(criteria) + len(verdict.harness)), failures=str(failures))
+    suite = Xml.Element(
+        "testsuite", name=name, tests=str(len(criteria) + len(verdict.harness)), failures=str(failures)
+    )
     suite.attrib |= {"errors": str(errors), "time": seconds}
     properties = Xml.SubElement(suite, "properties")
     for key in ("seed", "clock", "broker", "strict"):
         Xml.SubElement(properties, "property", name=key, value=str(manifest[key]))
     for criterion, outcome in criteria:
         case = Xml.SubElement(suite, "testcase", classname=name, name=criterion.name, time=seconds)
-        text = f"{criterion.title}: {criterion.threshold}; measured {criterion.measured}. {criterion.statement}"
+        text = (
+            f"{criterion.title}: {criterion.threshold}; measured {criterion.measured}. {criterion.statement}"
+        )
         if outcome == "PASS":
             Xml.SubElement(case, "system-out").text = text
         else:
@@ -30,6 +34,8 @@ def render_junit(facts: RunFacts) -> str:
             Xml.SubElement(case, kind, type=outcome, message=criterion.measured).text = text
     for number, fault in enumerate(verdict.harness, 1):
         case = Xml.SubElement(suite, "testcase", classname=name, name=f"harness fault {number}", time=seconds)
-        Xml.SubElement(case, "error", type="HARNESS_FAULT", message=fault.what).text = f"{fault.where}. {fault.remedy}"
+        Xml.SubElement(
+            case, "error", type="HARNESS_FAULT", message=fault.what
+        ).text = f"{fault.where}. {fault.remedy}"
     Xml.indent(suite)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + Xml.tostring(suite, encoding="unicode") + "\n"

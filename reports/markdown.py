@@ -29,7 +29,9 @@ def render_markdown(facts: RunFacts) -> str:
     for fault in facts.faults:
         begin, end = facts.second(fault["start_ns"]), facts.second(fault["end_ns"])
         seen = "yes" if fault["verified"] else "**no**"
-        lines.append(f"| {begin:.0f} s | {end - begin:.0f} s | {fault['id']} ({fault['kind']} on {fault['target']}) | {seen} |")
+        lines.append(
+            f"| {begin:.0f} s | {end - begin:.0f} s | {fault['id']} ({fault['kind']} on {fault['target']}) | {seen} |"
+        )
     lines += ["", f"Repeat it: `{facts.command}`", ""]
     return "\n".join(lines)
 

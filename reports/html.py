@@ -1,0 +1,113 @@
+"""The HTML report: one file that needs no network, for the plant manager first and the engineer below."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup, escape
+
+from shakedown.reports.facts import RunFacts
+from shakedown.reports.svg import Band, Line, chart, clock
+
+WORDS = {"PASS": "PASS", "FAIL": "FAIL", "INCONCLUSIVE": "INCONCLUSIVE", "HARNESS_FAULT": "HARNESS FAULT"}
+COUNTS = {
+    "offered": "offered by the line",
+    "eligible": "eligible (judged)",
+    "ok": "arrived as they should",
+    "late": "arrived too late",
+    "lost": "never arrived",
+    "declared": "of these declared lost by the bridge",
+    "wrong": "arrived with a wrong value",
+    "unexpected": "arrived without having been offered",
+    "duplicated": "duplicated after dedupe",
+}
+FIGURES: tuple[tuple[str, str, dict[str, str]], ...] = (
+    (
+        "Samples a second",
+        "samples/s",
+        {"offered_per_s": "offered by the line", "received_per_s": "kept by the host"},
+    ),
+    ("Backlog: offered and not yet at the enterprise", "samples", {"backlog": "backlog"}),
+    ("Age of the oldest critical topic at the enterprise", "s", {"worst_age_s": "age"}),
+)
+"""Title, unit, and which of the verdict's series are drawn under which name."""
+
+_FOLDER = resources.files("shakedown.reports") / "templates"
+
+
+def render_html(facts: RunFacts) -> str:
+    """The report of one run as one HTML page."""
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    template = environment.from_string((_FOLDER / "report.html.j2").read_text(encoding="utf-8"))
+    verdict = facts.verdict
+    return template.render(
+        manifest={"bridge_ended": None, "trace_sha256": None} | facts.manifest,
+        verdict=verdict,
+        headline=facts.headline,
+        words=WORDS,
+        css=Markup((_FOLDER / "report.css").read_text(encoding="utf-8")),
+        clock=clock,
+        figures=_figures(facts),
+        faults=[_fault(facts, fault) for fault in facts.faults],
+        counts=[(words, verdict.counts[name]) for name, words in COUNTS.items()],
+        attribution=[
+            (f"by the {n}" if n != "unattributed" else n, v) for n, v in verdict.attribution.items()
+        ],
+        malformed=list(verdict.malformed.items()),
+        command=facts.command,
+        tree=_tree,
+    )
+
+
+def _fault(facts: RunFacts, fault: dict[str, Any]) -> dict[str, Any]:
+    at_s = facts.second(fault["start_ns"])
+    evidence = json.dumps(fault["evidence"], sort_keys=True)
+    return fault | {"at_s": at_s, "for_s": facts.second(fault["end_ns"]) - at_s, "evidence": evidence}
+
+
+def _figures(facts: RunFacts) -> list[dict[str, Any]]:
+    series = facts.verdict.series
+    if "t_s" not in series:
+        return []
+    bands = [Band(f["id"], facts.second(f["start_ns"]), facts.second(f["end_ns"])) for f in facts.faults]
+    x = series["t_s"]
+    figures = []
+    for title, unit, lines in FIGURES:
+        drawn = [Line(words, x, series[name]) for name, words in lines.items() if name in series]
+        if drawn and x:
+            svg = chart(drawn, bands, y_label=unit, title=title, x_max=x[-1])
+            figures.append({"title": title, "svg": Markup(svg)})
+    return figures
+
+
+def _tree(value: Any) -> Markup:
+    """Nested facts as nested definition lists, long lists cut with their length said."""
+    if isinstance(value, dict):
+        rows = [
+            Markup("<dt>{}</dt><dd>{}</dd>").format(str(key).replace("_", " "), _tree(v))
+            for key, v in value.items()
+        ]
+        return Markup("<dl>{}</dl>").format(Markup("").join(rows)) if rows else Markup("none")
+    if isinstance(value, list | tuple):
+        if all(not isinstance(item, dict | list | tuple) for item in value):
+            return escape(", ".join(map(_text, value)) or "none")
+        shown = [Markup("<li>{}</li>").format(_tree(item)) for item in value[:20]]
+        if len(value) > len(shown):
+            shown.append(Markup("<li>and {} more</li>").format(len(value) - len(shown)))
+        return Markup("<ol>{}</ol>").format(Markup("").join(shown))
+    return escape(_text(value))
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "none" if value is None else str(value)
