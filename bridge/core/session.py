@@ -1,0 +1,450 @@
+"""The session of a Sparkplug edge node: a state machine without any I/O (Sparkplug B 3.0, chapters 5 and 6).
+
+`TABLE` says what happens to each event in each state. A handler appends effects and returns the next state; the time
+is an argument. One session outlives many connections.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+from shakedown.bridge.core import events as ev
+from shakedown.bridge.core import naming, payload
+from shakedown.bridge.core.events import Effect, Event, Timer
+from shakedown.bridge.core.image import Image
+from shakedown.bridge.core.model import Model, Sample
+
+HANDSHAKE_S = 10.0
+"""CONNACK, SUBACK and the end of a polite disconnect are each due within this time."""
+
+BIRTHS_MIN_S = 1.0
+"""Births are at least this far apart, so that a storm of rebirth commands cannot fill the line with births."""
+
+STATE_BYTES_MAX = 1024
+
+
+class State(Enum):
+    OFFLINE = "offline"  # no connection; the next attempt is scheduled
+    CONNECTING = "connecting"  # a bdSeq is being taken, then CONNECT is out
+    SUBSCRIBING = "subscribing"
+    WAITING = "waiting for host"
+    BIRTHING = "births due"  # DATA has stopped, the births wait for their time
+    ONLINE = "online"
+    LEAVING = "leaving"  # NDEATH and DISCONNECT are out; a reconnect follows
+    STOPPING = "stopping"  # NDEATH and DISCONNECT are out; nothing follows
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionConfig:
+    """What a session needs to know beside the model; `primary_host` "" means that it waits for nobody."""
+
+    primary_host: str = ""
+    reconnect_min_s: float = 1.0
+    reconnect_max_s: float = 15.0
+    payload_metrics_max: int = 500
+    payload_bytes_max: int = 64 * 1024
+
+
+class Session:
+    """Sparkplug edge-node session; feed it with `step`, and carry out the effects in their order."""
+
+    def __init__(self, model: Model, config: SessionConfig) -> None:
+        self.state = State.OFFLINE
+        self.counters: Counter[str] = Counter()
+        self.image = Image(model)
+        self.bd_seq = 0
+        self._config = config
+        self._encoder = payload.Encoder(model.metrics)
+        self._model = model
+        self._ncmd = naming.topic(model.group_id, "NCMD", model.edge_node_id)
+        self._dcmds = {naming.topic(model.group_id, "DCMD", model.edge_node_id, d) for d in model.devices}
+        self._state_topic = naming.state_topic(config.primary_host) if config.primary_host else ""
+        self._seq = 0
+        self._attempts = 0
+        self._host_online = False
+        self._host_ts = -1  # newest STATE timestamp that was obeyed
+        self._births_ns = -(10**18)
+        self._born: set[str] = set()  # devices with a DBIRTH on this connection
+        self._replaying = False
+        self._effects: list[Effect] = []
+
+    def step(self, event: Event, now_ns: int) -> list[Effect]:
+        """Take one event; returns the effects, to be carried out in order before the next event."""
+        handler = TABLE[self.state, type(event)]
+        self._effects = effects = []
+        self.state = getattr(self, handler)(event, now_ns)
+        return effects
+
+    @property
+    def is_online(self) -> bool:
+        """Whether DATA may be published."""
+        return self.state is State.ONLINE
+
+    # ---- connecting
+
+    def _ignore(self, event: Event, now_ns: int) -> State:
+        return self.state
+
+    def _connect(self, event: Event, now_ns: int) -> State:
+        if isinstance(event, ev.TimerFired) and event.timer is not Timer.CONNECT:
+            return self.state
+        self._effects += (ev.TakeBdSeq(), ev.Schedule(Timer.HANDSHAKE, HANDSHAKE_S))
+        return State.CONNECTING
+
+    def _send_connect(self, event: ev.BdSeqTaken, now_ns: int) -> State:
+        self.bd_seq = event.bd_seq
+        self._effects.append(ev.Connect(self._death(now_ns)))
+        return State.CONNECTING
+
+    def _subscribe(self, event: ev.Connected, now_ns: int) -> State:
+        self._host_online = False
+        self._born.clear()
+        filters = [(self._ncmd, 1), *((topic, 1) for topic in sorted(self._dcmds))]
+        if self._state_topic:
+            filters.append((self._state_topic, 1))
+        self._effects += (ev.Subscribe(tuple(filters)), ev.Schedule(Timer.HANDSHAKE, HANDSHAKE_S))
+        return State.SUBSCRIBING
+
+    def _subscribed(self, event: ev.Subscribed, now_ns: int) -> State:
+        if any(qos > 2 for qos in event.granted):
+            self._note("the broker refuses a subscription - grant NCMD, DCMD and STATE to this edge node")
+            self._effects.append(ev.Abort())
+            return self._reconnect_later()
+        if self._state_topic and not self._host_online:
+            return State.WAITING
+        return self._births(now_ns)
+
+    def _handshake_overdue(self, event: ev.TimerFired, now_ns: int) -> State:
+        if event.timer is not Timer.HANDSHAKE:
+            return self.state
+        self._note(f"no answer from the broker within {HANDSHAKE_S:g} s ({self.state.value})")
+        self._effects.append(ev.Abort())
+        return State.STOPPED if self.state is State.STOPPING else self._reconnect_later()
+
+    def _lost(self, event: ev.ConnectionLost, now_ns: int) -> State:
+        self._note(f"connection lost ({self.state.value}): {event.reason}")
+        self.counters["connections_lost"] += 1
+        return self._reconnect_later()
+
+    def _left(self, event: ev.ConnectionLost, now_ns: int) -> State:
+        return self._reconnect_later()
+
+    def _reconnect_later(self) -> State:
+        """Back off from `min` to `max` by doubling; no jitter, so that a run can be repeated."""
+        config = self._config
+        delay_s = min(config.reconnect_min_s * 2 ** min(self._attempts, 16), config.reconnect_max_s)
+        self._attempts += 1
+        self._effects.append(ev.Schedule(Timer.CONNECT, delay_s))
+        return State.OFFLINE
+
+    # ---- the primary host and its commands
+
+    def _message(self, event: ev.Message, now_ns: int) -> State:
+        if event.topic == self._state_topic:
+            return self._host_state(event.payload, now_ns)
+        if event.topic == self._ncmd:
+            return self._command(event.payload, now_ns)
+        self.counters["commands_ignored" if event.topic in self._dcmds else "messages_unknown"] += 1
+        return self.state
+
+    def _host_state(self, data: bytes, now_ns: int) -> State:
+        """STATE of the primary host: what is older than what was obeyed before is ignored (tck-id-message-flow-edge-node-birth-publish-phid-*)."""
+        parsed = _parse_state(data)
+        if parsed is None:
+            self.counters["state_malformed"] += 1
+            return self.state
+        online, ts = parsed
+        if ts < self._host_ts:
+            self.counters["state_older_ignored"] += 1
+            return self.state
+        is_new = ts > self._host_ts
+        self._host_ts = ts
+        was_online, self._host_online = self._host_online, online
+        if not online:
+            return self._host_gone(now_ns)
+        if self.state is State.WAITING or (self.state is State.ONLINE and (is_new or not was_online)):
+            return self._births(now_ns)
+        return self.state
+
+    def _host_gone(self, now_ns: int) -> State:
+        if self.state not in (State.ONLINE, State.BIRTHING):
+            return self.state
+        self._note("primary host is offline: leaving")
+        self._attempts = 0
+        return self._leave(State.LEAVING, now_ns)
+
+    def _command(self, data: bytes, now_ns: int) -> State:
+        try:
+            found = payload.commands(data)
+        except payload.MalformedPayload:
+            self.counters["commands_malformed"] += 1
+            return self.state
+        if not any(c.name == "Node Control/Rebirth" and c.value is True for c in found):
+            self.counters["commands_ignored"] += 1
+            return self.state
+        self.counters["rebirths_requested"] += 1
+        return self._births(now_ns) if self.state is State.ONLINE else self.state
+
+    # ---- births
+
+    def _births_due(self, event: ev.TimerFired, now_ns: int) -> State:
+        return self._births(now_ns) if event.timer is Timer.BIRTHS else self.state
+
+    def _births(self, now_ns: int) -> State:
+        """All births, now or as soon as they may follow the last ones; until then DATA stands still."""
+        wait_s = BIRTHS_MIN_S - (now_ns - self._births_ns) / 1e9
+        if 0 < wait_s <= BIRTHS_MIN_S:
+            self._effects.append(ev.Schedule(Timer.BIRTHS, wait_s))
+            return State.BIRTHING
+        self._births_ns = now_ns
+        self._attempts = 0
+        self._seq = 0
+        self._born.clear()
+        self._replaying = True
+        self._node_birth(now_ns)
+        for device in self._model.devices:
+            if self.image.is_alive(device):
+                self._device_birth(device, now_ns)
+        self.image.released()
+        self.counters["births"] += 1
+        self._effects.append(ev.Born())
+        return State.ONLINE
+
+    def _node_birth(self, now_ns: int) -> None:
+        ts_ms = _birth_ts_ms(now_ns)
+        values = self.image.snapshot("", ts_ms)
+        data = self._encoder.birth(ts_ms, self._next_seq(), values, bd_seq=self.bd_seq)
+        self._publish("NBIRTH", "", data)
+
+    def _device_birth(self, device: str, now_ns: int) -> None:
+        ts_ms = _birth_ts_ms(now_ns)
+        values = self.image.snapshot(device, ts_ms)
+        self._publish("DBIRTH", device, self._encoder.birth(ts_ms, self._next_seq(), values))
+        self._born.add(device)
+
+    def _settle(self, now_ns: int) -> None:
+        """DDEATH for devices that are lost. While history is replayed they stay: it needs their births."""
+        if self._replaying:
+            return
+        for device in self._model.devices:
+            if device in self._born and not self.image.is_alive(device):
+                self._publish("DDEATH", device, payload.device_death(now_ns // 1_000_000, self._next_seq()))
+                self._born.discard(device)
+                self.counters["device_deaths"] += 1
+
+    # ---- data
+
+    def _remember(self, event: ev.Live | ev.Held, now_ns: int) -> State:
+        for sample in event.samples:
+            self.image.take(sample, now_ns)
+        return self.state
+
+    def _hold(self, event: ev.Held, now_ns: int) -> State:
+        for sample in event.samples:
+            self.image.hold(sample, now_ns)
+        return self.state
+
+    def _release(self, event: ev.Released, now_ns: int) -> State:
+        self._data([(sample, False) for sample in self.image.released()], now_ns)
+        return self.state
+
+    def _live(self, event: ev.Live, now_ns: int) -> State:
+        take = self.image.take
+        self._data([(sample, take(sample, now_ns)) for sample in event.samples], now_ns)
+        self._settle(now_ns)
+        return self.state
+
+    def _history(self, event: ev.History, now_ns: int) -> State:
+        self._data([(sample, True) for sample in event.samples], now_ns)
+        return self.state
+
+    def _history_done(self, event: ev.HistoryDone, now_ns: int) -> State:
+        self._replaying = False
+        self._settle(now_ns)
+        return self.state
+
+    def _node_values(self, event: ev.NodeValues, now_ns: int) -> State:
+        changed = self.image.node_values(event.values, now_ns)
+        if self.state is State.ONLINE:
+            self._data([(sample, False) for sample in changed], now_ns)
+        return self.state
+
+    def _south(self, event: ev.SouthUp | ev.SouthLost, now_ns: int) -> State:
+        """A lost server takes its devices with it; where a device has another one, only the values go stale."""
+        stale = self.image.south(event.south, up=isinstance(event, ev.SouthUp), now_ns=now_ns)
+        if self.state is State.ONLINE:
+            for device in self._model.devices:
+                if self.image.is_alive(device) and device not in self._born:
+                    self._device_birth(device, now_ns)
+            self._data([(sample, False) for sample in stale], now_ns)
+            self._settle(now_ns)
+        return self.state
+
+    def _data(self, entries: Iterable[tuple[Sample, bool]], now_ns: int) -> None:
+        """Publish samples, one payload a device; more where bounds or equal timestamps of a metric ask for it."""
+        device_of = self.image.device_of
+        limit, bytes_max = self._config.payload_metrics_max, self._config.payload_bytes_max
+        groups: dict[str, _Group] = {}
+        for entry in entries:
+            sample = entry[0]
+            device = device_of[sample[0]]
+            group = groups.get(device)
+            if group is None:
+                group = groups[device] = _Group()
+                if device and device not in self._born:
+                    self._device_birth(device, now_ns)
+            key = (sample[0], sample[1])
+            value = sample[2]
+            size = 32 + len(value) if type(value) is str or type(value) is bytes else 32
+            if key in group.keys or len(group.entries) >= limit or group.size + size > bytes_max:
+                self._publish_group(device, group, now_ns)
+                group = groups[device] = _Group()
+            group.keys.add(key)
+            group.entries.append(entry)
+            group.size += size
+        for device, group in groups.items():
+            self._publish_group(device, group, now_ns)
+
+    def _publish_group(self, device: str, group: _Group, now_ns: int) -> None:
+        self.counters["samples_published"] += len(group.entries)
+        data = self._encoder.data(now_ns // 1_000_000, self._next_seq(), group.entries)
+        self._publish("DDATA" if device else "NDATA", device, data)
+
+    # ---- the end
+
+    def _stop_offline(self, event: ev.Stop, now_ns: int) -> State:
+        return State.STOPPED
+
+    def _stop_silently(self, event: ev.Stop, now_ns: int) -> State:
+        """Nothing was born on this connection: DISCONNECT alone keeps the Will from being published."""
+        self._effects += (ev.Disconnect(), ev.Schedule(Timer.HANDSHAKE, HANDSHAKE_S))
+        return State.STOPPING
+
+    def _stop_while_leaving(self, event: ev.Stop, now_ns: int) -> State:
+        return State.STOPPING
+
+    def _stop(self, event: ev.Stop, now_ns: int) -> State:
+        return self._leave(State.STOPPING, now_ns)
+
+    def _stopped(self, event: ev.ConnectionLost, now_ns: int) -> State:
+        return State.STOPPED
+
+    def _leave(self, following: State, now_ns: int) -> State:
+        schedule = ev.Schedule(Timer.HANDSHAKE, HANDSHAKE_S)
+        self._effects += (self._death(now_ns), ev.Disconnect(), schedule)
+        return following
+
+    # ---- helpers
+
+    def _death(self, now_ns: int) -> ev.Publish:
+        topic = naming.topic(self._model.group_id, "NDEATH", self._model.edge_node_id)
+        return ev.Publish(topic, payload.death(now_ns // 1_000_000, self.bd_seq), qos=1)
+
+    def _publish(self, message_type: str, device: str, data: bytes) -> None:
+        topic = naming.topic(self._model.group_id, message_type, self._model.edge_node_id, device)
+        self._effects.append(ev.Publish(topic, data))
+
+    def _next_seq(self) -> int:
+        seq = self._seq
+        self._seq = (seq + 1) & 0xFF
+        return seq
+
+    def _note(self, text: str) -> None:
+        self._effects.append(ev.Note(text))
+
+
+class _Group:
+    """Entries of one payload in the making."""
+
+    __slots__ = ("entries", "keys", "size")
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[Sample, bool]] = []
+        self.keys: set[tuple[int, int]] = set()
+        self.size = 0
+
+
+def _birth_ts_ms(now_ns: int) -> int:
+    """The millisecond before: a receiver may demand that a birth is older than the moment it arrives."""
+    return now_ns // 1_000_000 - 1
+
+
+def _parse_state(data: bytes) -> tuple[bool, int] | None:
+    """`online` and `timestamp` of a STATE payload, None if it is none."""
+    if len(data) > STATE_BYTES_MAX:
+        return None
+    try:
+        parsed = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(parsed, dict):
+        return None
+    online, ts = parsed.get("online"), parsed.get("timestamp")
+    if not isinstance(online, bool) or type(ts) is not int or not 0 <= ts < 1 << 63:
+        return None
+    return online, ts
+
+
+_OFFLINE_EVENTS = {
+    ev.Live: "_remember",
+    ev.Held: "_remember",
+    ev.Released: "_ignore",
+    ev.History: "_ignore",
+    ev.HistoryDone: "_ignore",
+    ev.NodeValues: "_node_values",
+    ev.SouthUp: "_south",
+    ev.SouthLost: "_south",
+}
+_ONLINE_EVENTS = {
+    **_OFFLINE_EVENTS,
+    ev.Live: "_live",
+    ev.Held: "_hold",
+    ev.Released: "_release",
+    ev.History: "_history",
+    ev.HistoryDone: "_history_done",
+}
+_NEVER = dict.fromkeys((ev.Start, ev.BdSeqTaken, ev.Connected, ev.Subscribed), "_ignore")
+_CLOSING = {**_NEVER, **_OFFLINE_EVENTS, ev.Message: "_ignore", ev.TimerFired: "_handshake_overdue"}
+
+_TABLE: dict[State, dict[type, str]] = {
+    State.OFFLINE: {
+        **_NEVER, **_OFFLINE_EVENTS, ev.Start: "_connect", ev.TimerFired: "_connect", ev.Message: "_ignore",
+        ev.ConnectionLost: "_ignore", ev.Stop: "_stop_offline",
+    },
+    State.CONNECTING: {
+        **_NEVER, **_OFFLINE_EVENTS, ev.BdSeqTaken: "_send_connect", ev.Connected: "_subscribe", ev.Message: "_ignore",
+        ev.TimerFired: "_handshake_overdue", ev.ConnectionLost: "_lost", ev.Stop: "_stop_silently",
+    },
+    State.SUBSCRIBING: {
+        **_NEVER, **_OFFLINE_EVENTS, ev.Subscribed: "_subscribed", ev.Message: "_message",
+        ev.TimerFired: "_handshake_overdue", ev.ConnectionLost: "_lost", ev.Stop: "_stop_silently",
+    },
+    State.WAITING: {
+        **_NEVER, **_OFFLINE_EVENTS, ev.Message: "_message", ev.TimerFired: "_ignore",
+        ev.ConnectionLost: "_lost", ev.Stop: "_stop_silently",
+    },
+    State.BIRTHING: {
+        **_NEVER, **_OFFLINE_EVENTS, ev.Message: "_message", ev.TimerFired: "_births_due",
+        ev.ConnectionLost: "_lost", ev.Stop: "_stop",
+    },
+    State.ONLINE: {
+        **_NEVER, **_ONLINE_EVENTS, ev.Message: "_message", ev.TimerFired: "_ignore",
+        ev.ConnectionLost: "_lost", ev.Stop: "_stop",
+    },
+    State.LEAVING: {**_CLOSING, ev.ConnectionLost: "_left", ev.Stop: "_stop_while_leaving"},
+    State.STOPPING: {**_CLOSING, ev.ConnectionLost: "_stopped", ev.Stop: "_ignore"},
+    State.STOPPED: {
+        **_NEVER, **_OFFLINE_EVENTS, ev.Message: "_ignore", ev.TimerFired: "_ignore",
+        ev.ConnectionLost: "_ignore", ev.Stop: "_ignore",
+    },
+}  # fmt: skip
+
+TABLE: dict[tuple[State, type], str] = {
+    (state, event): handler for state, row in _TABLE.items() for event, handler in row.items()
+}
+"""(state, event) to the handler; every pair is there."""
