@@ -39,8 +39,8 @@ class Ledger:
     """Writer of one `ledger.jsonl`; leaving the `with` block in order closes it, leaving it by an error does not.
 
     `start_ns` is the epoch time of the model's time zero; it is cut to whole milliseconds, the resolution that a
-    timestamp keeps all the way to the enterprise. A ledger whose last line is not a `Z` is incomplete: that is how a run
-    that was interrupted tells itself from one that was finished.
+    timestamp keeps all the way to the enterprise. A ledger whose last line is not a `Z` is incomplete: so an
+    interrupted run cannot be taken for a finished one.
 
     Raises LedgerError: the file exists already, its folder does not, the disk is full. After a failed write nothing
     more is written, so that the part on disk stays a prefix of the truth.

@@ -33,7 +33,7 @@ CONVEYOR_REGISTERS = {"heartbeat": UNSIGNED, "running": ("Boolean",), "parts": U
 RESERVOIR_REGISTERS = {"heartbeat": UNSIGNED, "refilling": ("Boolean",)}
 """What a controller shows without a sensor, and the types that can carry it."""
 
-MACHINE_DRIVERS = ("run", "speed", "load", "queue", "fault", "setup")
+MACHINE_DRIVERS = ("run", "speed", "flow", "load", "queue", "fault", "setup")
 CONVEYOR_DRIVERS = ("belt", "fill")
 RESERVOIR_DRIVERS = ("level", "refill")
 PLANT_DRIVERS = ("ambient",)
@@ -63,9 +63,19 @@ def type_problem(spec: SignalSpec) -> str | None:
     if spec.range is None:
         return "range is missing - a sensor has one, give [low, high] in the vendor's unit"
     source = spec.response or spec.totaliser
+    if spec.type in INTEGERS:
+        least, most = integer_limits(spec.type)
+        if not least <= spec.range[0] <= spec.range[1] <= most:
+            return f"range {spec.range} does not fit type {spec.type} ({least} to {most}) - use a wider type"
     if spec.type in INTEGERS and source is not None and source.resolution % 1:
-        return f"resolution {source.resolution:g} does not fit type {spec.type} - use a whole number, or Double or Float"
+        return f"resolution {source.resolution:g} does not fit type {spec.type} - use a whole number, or type Double"
     return None
+
+
+def integer_limits(data_type: str) -> tuple[int, int]:
+    """The least and the greatest number of an integer type."""
+    bits = INTEGERS[data_type]
+    return (0 if data_type in UNSIGNED else -(1 << bits)), (1 << bits) - 1
 
 
 def drivers(plant: Plant) -> list[str]:
@@ -101,7 +111,7 @@ def _flow(plant: Plant) -> Iterator[Problem]:
         yield (
             ("conveyors",),
             list(plant.conveyors),
-            f"{len(plant.conveyors)} conveyors for {len(plant.machines)} machines - give {expected}, one between each two",
+            f"{len(plant.conveyors)} conveyors for {len(plant.machines)} machines - give {expected}, one between two",
         )
     taken: dict[str, str] = {}
     for section in ("machines", "conveyors", "reservoirs"):
@@ -138,9 +148,9 @@ def _use_per_s(plant: Plant, reservoir: ReservoirSpec) -> float:
     total = 0.0
     for name, use in reservoir.users.items():
         machine = plant.machines[name]
-        parts_per_s = machine.batch / machine.cycle.mean_s
         total += use.per_run_s + max(
-            (use.per_part + use.per_litre * product.volume_l) * parts_per_s / product.cycle_factor
+            (use.per_part + use.per_litre * product.volume_l * machine.batch)
+            / (machine.cycle.mean_s * product.cycle_factor)
             for product in plant.products.values()
         )
     return total

@@ -139,7 +139,7 @@ class ConveyorSpec(_Part):
 
 
 class Use(_Part):
-    """What a machine draws from a reservoir."""
+    """What a machine draws from a reservoir: for each part it hands on, each litre in it, each second of work."""
 
     per_part: Amount = 0.0
     per_litre: Amount = 0.0

@@ -11,7 +11,7 @@ NAMESPACE_INDEX = 2
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """One vendor tag. `unit` is the UNECE code of the vendor's unit or "", `data_type` an OPC UA built-in type's name."""
+    """One vendor tag; `unit` is the UNECE code of the vendor's unit or "", `data_type` an OPC UA built-in type."""
 
     tag: str
     node_id: str

@@ -1,0 +1,173 @@
+"""What flows between machines: parts, the conveyors that carry them, and the two ends of the line."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import simpy
+
+from shakedown.twin.line.plant import ConveyorSpec, Order
+from shakedown.twin.line.ramp import Ramp
+from shakedown.twin.line.randomness import MS_PER_S
+from shakedown.twin.line.states import StopReason
+
+
+class Part(NamedTuple):
+    """A bottle, or a case of them: `contents` are the ids of its bottles, none for a bottle itself."""
+
+    id: int
+    product: str
+    contents: tuple[int, ...] = ()
+
+    @property
+    def bottles(self) -> int:
+        """How many bottles this is."""
+        return len(self.contents) or 1
+
+
+class Source(Protocol):
+    """Where a machine takes parts from; `lack` is why it stops when there are none."""
+
+    lack: StopReason
+
+    def ready(self) -> bool: ...
+    def wait_ready(self) -> simpy.Event: ...
+    def take(self) -> Part: ...
+    def fill(self) -> float: ...
+
+
+class Sink(Protocol):
+    """Where a machine puts parts."""
+
+    def has_room(self) -> bool: ...
+    def wait_room(self) -> simpy.Event: ...
+    def put(self, part: Part) -> None: ...
+
+
+class Conveyor:
+    """A belt with room for so many parts, between one machine that puts and one that takes; first in, first out."""
+
+    lack = StopReason.STARVED
+
+    def __init__(self, spec: ConveyorSpec, env: simpy.Environment) -> None:
+        self.capacity = spec.capacity
+        self._env = env
+        self._transit_ms = round(spec.transit_s * MS_PER_S)
+        self._parts: deque[tuple[int, Part]] = deque()  # at most `capacity`
+        self._ramp = Ramp(spec.ramp_s)
+        self.running = False
+        self._taker: simpy.Event | None = None
+        self._putter: simpy.Event | None = None
+
+    @property
+    def parts(self) -> int:
+        """How many parts are on the belt."""
+        return len(self._parts)
+
+    @property
+    def bottles(self) -> int:
+        """How many bottles are on the belt, those in cases counted singly."""
+        return sum(part.bottles for _, part in self._parts)
+
+    def scan(self, producing: bool, scan_ms: int) -> tuple[float, ...]:
+        """Move on by one scan and say what drives the physics (checks.CONVEYOR_DRIVERS).
+
+        The belt runs while a neighbour produces or a part is still on its way.
+        """
+        self.running = producing or (bool(self._parts) and self._parts[-1][0] > self._env.now)
+        return self._ramp.move(float(self.running), scan_ms), self.fill()
+
+    def fill(self) -> float:
+        """How full the belt is, 0 to 1."""
+        return len(self._parts) / self.capacity
+
+    def ready(self) -> bool:
+        """Whether a part has arrived at the end."""
+        return bool(self._parts) and self._parts[0][0] <= self._env.now
+
+    def wait_ready(self) -> simpy.Event:
+        """An event after which it is worth asking `ready` again."""
+        if self._parts:
+            return self._env.timeout(self._parts[0][0] - self._env.now)
+        self._taker = self._env.event()
+        return self._taker
+
+    def take(self) -> Part:
+        """Remove the part at the end; only when `ready`."""
+        part = self._parts.popleft()[1]
+        if self._putter is not None:
+            self._putter.succeed()
+            self._putter = None
+        return part
+
+    def has_room(self) -> bool:
+        """Whether a part can be put on the belt."""
+        return len(self._parts) < self.capacity
+
+    def wait_room(self) -> simpy.Event:
+        """The event of the next part being taken from the full belt."""
+        self._putter = self._env.event()
+        return self._putter
+
+    def put(self, part: Part) -> None:
+        """Put a part on the belt; only when it `has_room`."""
+        self._parts.append((self._env.now + self._transit_ms, part))
+        if self._taker is not None:
+            self._taker.succeed()
+            self._taker = None
+
+
+class Orders:
+    """The source of the first machine: empty bottles without end, as the orders say, until the last is worked off."""
+
+    lack = StopReason.NO_ORDER
+
+    def __init__(self, orders: Sequence[Order], repeat: bool, env: simpy.Environment) -> None:
+        self._orders = orders
+        self._repeat = repeat
+        self._env = env
+        self._at = 0
+        self._left = orders[0].quantity
+        self.bottles = 0
+
+    def ready(self) -> bool:
+        """Whether there is an order to work on."""
+        if self._left == 0 and (self._repeat or self._at + 1 < len(self._orders)):
+            self._at = (self._at + 1) % len(self._orders)
+            self._left = self._orders[self._at].quantity
+        return self._left > 0
+
+    def wait_ready(self) -> simpy.Event:
+        """An event that never comes: when the orders are worked off, there is nothing more to wait for."""
+        return self._env.event()
+
+    def take(self) -> Part:
+        """The next empty bottle."""
+        self._left -= 1
+        self.bottles += 1
+        return Part(self.bottles, self._orders[self._at].product)
+
+    def fill(self) -> float:
+        """Empty bottles are always at hand."""
+        return 1.0
+
+
+class Warehouse:
+    """The sink of the last machine: takes everything."""
+
+    def __init__(self) -> None:
+        self.bottles = 0
+
+    def has_room(self) -> bool:
+        """There is always room."""
+        return True
+
+    def wait_room(self) -> simpy.Event:
+        """Nobody waits for room in the warehouse."""
+        raise AssertionError("the warehouse always has room")
+
+    def put(self, part: Part) -> None:
+        """Store a part."""
+        self.bottles += part.bottles

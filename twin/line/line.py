@@ -1,0 +1,177 @@
+"""The line: machines and conveyors in the order of flow, and one sampler that shows all of them once a scan."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import simpy
+
+from shakedown.twin.ledger import NS_PER_MS, Change, Ledger
+from shakedown.twin.line import checks
+from shakedown.twin.line.flow import Conveyor, Orders, Sink, Source, Warehouse
+from shakedown.twin.line.machine import Machine, Process
+from shakedown.twin.line.physics import Physics
+from shakedown.twin.line.plant import Ambient, Plant
+from shakedown.twin.line.randomness import MS_PER_S, stream
+from shakedown.twin.line.registers import Value, reader
+from shakedown.twin.line.reservoir import Reservoir
+from shakedown.twin.line.sensors import Sensors
+from shakedown.twin.line.signals import signals_of
+from shakedown.twin.line.states import State
+from shakedown.twin.line.upsets import drop_out
+
+OnScan = Callable[[int, list[Change]], None]
+AFTER_EVERYTHING = 2
+"""SimPy priority of a scan: it sees all that happens in its millisecond."""
+
+
+class Line:
+    """One production line of a plant file on a SimPy environment whose unit is a millisecond.
+
+    `signals` are what it shows; `on_scan(source_ts_ns, changes)` is called once a scan with `(signal_index, value,
+    status)` of each signal whose value or status changed, and at time 0 with all of them. Each change is in the ledger
+    before `on_scan` sees it. Timestamps are `ledger.start_ns` plus the model's time, so the ledger's start must be the
+    moment in which the environment starts to run. The same plant, seed and start give the same ledger, byte for byte.
+    """
+
+    def __init__(self, plant: Plant, env: simpy.Environment, seed: int, ledger: Ledger) -> None:
+        self.signals = signals_of(plant)
+        self.on_scan: OnScan | None = None
+        self._plant = plant
+        self._env = env
+        self._seed = seed
+        self._ledger = ledger
+        self._build_flow()
+        self.reservoirs = {name: Reservoir(spec, self.machines) for name, spec in plant.reservoirs.items()}
+        self._build_signals()
+
+    @property
+    def bottles_in(self) -> int:
+        """Bottles that have entered the line."""
+        return self._orders.bottles
+
+    @property
+    def bottles_out(self) -> int:
+        """Bottles that have left the line as good product."""
+        return self._warehouse.bottles
+
+    @property
+    def bottles_rejected(self) -> int:
+        """Bottles that machines have thrown out."""
+        return sum(machine.bottles_rejected for machine in self.machines.values())
+
+    @property
+    def bottles_on_line(self) -> int:
+        """Bottles on conveyors and in machines: work in progress, counted one by one."""
+        in_machines = sum(machine.bottles_in_hand for machine in self.machines.values())
+        return in_machines + sum(conveyor.bottles for conveyor in self.conveyors.values())
+
+    def start(self) -> None:
+        """Write the ledger's header and set machines and sampler going; the first scan is at time 0."""
+        self._ledger.header(self._plant.plant, self._seed, self.signals)
+        for machine in self.machines.values():
+            self._env.process(machine.run())
+        indices = {
+            f"{owner}.{name}": index for index, (owner, name, _) in enumerate(self._plant.each_signal())
+        }
+        for dropout in self._plant.dropouts:
+            self._env.process(drop_out(dropout, indices, self._statuses, self._env, self._record))
+        self._env.process(self._sample())
+
+    def _build_flow(self) -> None:
+        plant, env = self._plant, self._env
+        self._orders = Orders(plant.orders, plant.repeat_orders, env)
+        self._warehouse = Warehouse()
+        self.conveyors = {name: Conveyor(spec, env) for name, spec in plant.conveyors.items()}
+        sources: list[Source] = [self._orders, *self.conveyors.values()]
+        sinks: list[Sink] = [*self.conveyors.values(), self._warehouse]
+        self.machines = {
+            name: Machine(name, spec, plant.products, source, sink, env, self._seed, self._record)
+            for (name, spec), source, sink in zip(plant.machines.items(), sources, sinks, strict=True)
+        }
+        self._sides = list(pairwise(self.machines.values()))  # of each conveyor
+
+    def _build_signals(self) -> None:
+        plant = self._plant
+        owners: dict[str, object] = {**self.machines, **self.conveyors, **self.reservoirs}
+        measured = checks.responses(plant)
+        self._physics = Physics(checks.drivers(plant), measured, plant.scan_ms)
+        self._sensors = Sensors(list(measured.values()), stream(self._seed, "sensors/noise"))
+        self._sensor_places: list[int] = []
+        self._registers: list[tuple[int, Callable[[int], Value]]] = []
+        for index, (owner, _, spec) in enumerate(plant.each_signal()):
+            if spec.show is None:
+                self._sensor_places.append(index)
+            else:
+                self._registers.append((index, reader(spec, owners[owner])))
+        self._statuses = [0] * len(self.signals)
+        self._offered: list[tuple[Value, int] | None] = [None] * len(self.signals)
+
+    def _record(self, kind: str, machine: str, data: dict[str, Any]) -> None:
+        self._ledger.event(self._now_ns(), kind, machine, data)
+
+    def _now_ns(self) -> int:
+        return self._ledger.start_ns + self._env.now * NS_PER_MS
+
+    def _sample(self) -> Process:
+        """Scan on a fixed grid from time 0 on: one process for all signals."""
+        scan_ms = self._plant.scan_ms
+        yield _Scan(self._env, 0)
+        quantities = self._physics.settle(self._drivers())
+        scan = 0
+        while True:
+            readings: list[Value] = [None] * len(self.signals)
+            for place, reading in zip(self._sensor_places, self._sensors.read(quantities), strict=True):
+                readings[place] = reading
+            for place, read in self._registers:
+                readings[place] = read(scan)
+            self._offer(readings)
+            yield _Scan(self._env, scan_ms)
+            scan += 1
+            quantities = self._physics.move(self._drivers())
+
+    def _drivers(self) -> list[float]:
+        """What machines, conveyors and reservoirs did since the last scan, in the order of checks.drivers."""
+        scan_ms = self._plant.scan_ms
+        drivers = [_ambient_cel(self._plant.ambient, self._env.now)]
+        for machine in self.machines.values():
+            drivers += machine.scan(scan_ms)
+        for conveyor, (before, after) in zip(self.conveyors.values(), self._sides, strict=True):
+            producing = before.state is State.EXECUTE or after.state is State.EXECUTE
+            drivers += conveyor.scan(producing, scan_ms)
+        for reservoir in self.reservoirs.values():
+            drivers += reservoir.scan(scan_ms)
+        return drivers
+
+    def _offer(self, readings: list[Value]) -> None:
+        """Write down and hand over what differs from the last offer; a signal that is Bad has no value."""
+        changes: list[Change] = []
+        offered = self._offered
+        for index, offer in enumerate(zip(readings, self._statuses, strict=True)):
+            if offer[1]:
+                offer = (None, offer[1])
+            if offer != offered[index]:
+                offered[index] = offer
+                changes.append((index, *offer))
+        source_ts_ns = self._now_ns()
+        self._ledger.samples(source_ts_ns, changes)
+        if self.on_scan is not None:
+            self.on_scan(source_ts_ns, changes)
+
+
+class _Scan(simpy.Event):
+    """A timeout that comes after all other events of its millisecond."""
+
+    def __init__(self, env: simpy.Environment, delay_ms: int) -> None:
+        super().__init__(env)
+        self._ok = True
+        self._value = None
+        env.schedule(self, priority=AFTER_EVERYTHING, delay=delay_ms)  # type: ignore[arg-type]
+
+
+def _ambient_cel(ambient: Ambient, now_ms: int) -> float:
+    """Temperature of the hall: a sine over the day, the mean at time 0."""
+    return ambient.mean_cel + ambient.swing_cel * math.sin(math.tau * now_ms / (ambient.period_s * MS_PER_S))
