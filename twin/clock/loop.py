@@ -207,6 +207,26 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             future.set_result(result)
         return future
 
+    # --- the network
+
+    async def create_connection(self, protocol_factory: Any, *args: Any, **options: Any) -> Any:
+        return await self._served().create_connection(protocol_factory, *args, **options)
+
+    async def create_server(self, protocol_factory: Any, *args: Any, **options: Any) -> Any:
+        return await self._served().create_server(protocol_factory, *args, **options)
+
+    async def getaddrinfo(self, host: Any, port: Any, **_hints: Any) -> Any:
+        return await self._served().getaddrinfo(host, port)
+
+    def _served(self) -> Any:
+        if self.network is None:
+            raise RuntimeError(
+                "virtual time has no network of its own; remedy: a MemoryNetwork, started on this loop"
+            )
+        return self.network
+
+    # --- the outside world
+
     def _write_to_self(self) -> None:
         if self._speed is not None:  # only a paced loop ever sleeps and needs to be woken
             super()._write_to_self()
