@@ -8,9 +8,14 @@ import struct
 from asyncio import protocols, transports
 from collections.abc import Iterable
 from contextvars import Context
+from typing import TYPE_CHECKING, Any
 
 from shakedown.twin.clock import VirtualLoop
 from shakedown.twin.network.memory_tcp import FIN, Flow, Item
+from shakedown.twin.network.memory_tls import TracedSSLProtocol
+
+if TYPE_CHECKING:
+    from shakedown.twin.network.memory_listen import Listener
 
 Address = tuple[str, int]
 
