@@ -1,0 +1,149 @@
+"""Whose loss it is: the messages are counted at the source, at the broker's acceptance and at the host.
+
+- Accepted by the broker in good order, at a time when nothing kept the host from hearing: the lab lost it.
+- Accepted only while broker or host were disturbed, or as part of a broken session: the bridge had to send it again.
+- Never accepted: the bridge never sent it, or sent it where it was lost and did not notice.
+- A foreign broker does not say what it accepted: unattributed, unless the observer shows that it had to be repeated.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from shakedown.acceptance.join import Joined, TopicJoin
+from shakedown.acceptance.run import KEEP_ALIVE_FACTOR, Run, S
+from shakedown.acceptance.session import EDGE_KINDS, Message, Replay
+
+EXAMPLES_MAX = 10
+
+
+@dataclass
+class Attribution:
+    """Lost samples by owner; `by_lab` marks those of each topic that are not the bridge's."""
+
+    bridge: int = 0
+    lab: int = 0
+    unattributed: int = 0
+    by_lab: dict[str, set[int]] = field(default_factory=dict)
+    examples: list[dict[str, Any]] = field(default_factory=list)
+
+
+def attribute(run: Run, joined: Joined) -> Attribution:
+    """Say of each lost sample whose loss it is. Reads the wire log only when something was lost."""
+    wanted: dict[tuple[str, str, int], list[tuple[TopicJoin, int]]] = {}
+    for part in joined.topics:
+        for index in np.flatnonzero(part.lost).tolist():
+            key = (part.topic.device, part.topic.metric, int(part.ts_ms[index]))
+            wanted.setdefault(key, []).append((part, index))
+    found = Attribution()
+    if not wanted:
+        return found
+    accepted, in_reach = _accepted(run, wanted)
+    is_broker = run.wire is not None and run.wire.is_broker
+    for key, entries in wanted.items():
+        for part, index in entries:
+            mark = (key[0], key[1], index)
+            if mark in in_reach and is_broker:
+                owner, why = "lab", "accepted by the broker, and nothing kept the host from hearing it"
+                found.by_lab.setdefault(part.topic.name, set()).add(index)
+            elif mark in accepted:
+                owner, why = (
+                    "bridge",
+                    "accepted only while host or broker were disturbed: it had to be sent again",
+                )
+                if mark in in_reach:
+                    owner, why = (
+                        "unattributed",
+                        "seen by the observer and not by the host, behind a foreign broker",
+                    )
+            elif is_broker:
+                owner, why = "bridge", "never accepted by the broker"
+            else:
+                owner, why = (
+                    "unattributed",
+                    "not seen by the observer; a foreign broker does not say what it accepted",
+                )
+            setattr(found, owner, getattr(found, owner) + 1)
+            if len(found.examples) < EXAMPLES_MAX:
+                entry = {"topic": part.topic.name, "ts_ms": key[2], "owner": owner, "because": why}
+                found.examples.append(entry)
+    return found
+
+
+Mark = tuple[str, str, int]
+
+
+def _accepted(
+    run: Run, wanted: dict[tuple[str, str, int], list[tuple[TopicJoin, int]]]
+) -> tuple[set[Mark], set[Mark]]:
+    """Which lost samples were accepted at all, and which of them at a time when the host should have heard them."""
+    accepted: set[Mark] = set()
+    in_reach: set[Mark] = set()
+    if run.wire is None:
+        return accepted, in_reach
+    deaf = DeafTimes(run)
+    for message in Replay(run.wire):
+        if (
+            not isinstance(message, Message)
+            or message.edge != run.site.edge
+            or message.kind not in EDGE_KINDS
+        ):
+            continue
+        for device, metric, ts_ms, value, quality, _ in message.samples:
+            for part, index in wanted.get((device, metric, ts_ms or 0), ()):
+                if part.quality[index] == quality and part.topic.same(part.values[index], value, quality):
+                    mark = (device, metric, index)
+                    accepted.add(mark)
+                    if message.in_order and not deaf.at(message.ns):
+                        in_reach.add(mark)
+    return accepted, in_reach
+
+
+class DeafTimes:
+    """When the host could not be expected to hear the edge node: faults on it or the broker, and no birth since."""
+
+    def __init__(self, run: Run) -> None:
+        spans = [
+            (fault.start_ns - S, fault.end_ns)
+            for fault in run.timeline
+            if not fault.is_phase and fault.affects & {"broker", "host"}
+        ]
+        unnoticed_ns = int(KEEP_ALIVE_FACTOR * run.site.host_keep_alive_s * S)
+        since: int | None = 0
+        for ns, kind, details in run.host.events:
+            if kind == "online" and details.get("edge") == run.site.edge:
+                if since is not None:
+                    spans.append((since, ns))
+                since = None
+            elif since is None and kind in ("disconnected", "started"):
+                since = ns - unnoticed_ns
+            elif (
+                since is None
+                and kind in ("stale", "rebirth_requested")
+                and details.get("edge") == run.site.edge
+            ):
+                since = ns
+        if since is not None:
+            spans.append((since, run.end_ns + unnoticed_ns))
+        self._starts, self._ends = _merged(spans)
+
+    def at(self, ns: int) -> bool:
+        """Whether the host was out of reach at `ns`."""
+        index = bisect_right(self._starts, ns) - 1
+        return index >= 0 and ns <= self._ends[index]
+
+
+def _merged(spans: list[tuple[int, int]]) -> tuple[list[int], list[int]]:
+    starts: list[int] = []
+    ends: list[int] = []
+    for start, end in sorted(spans):
+        if ends and start <= ends[-1]:
+            ends[-1] = max(ends[-1], end)
+        else:
+            starts.append(start)
+            ends.append(end)
+    return starts, ends

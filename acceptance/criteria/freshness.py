@@ -1,0 +1,234 @@
+"""Freshness: what the enterprise sees live is never older than the SLO of the topic, nearly all of the time.
+
+A topic is stale while a change older than its SLO has not arrived, or while the receiver holds it as STALE or BAD and
+the source calls it Good. History never makes anything fresh. Quiet topics are fresh: nothing is missing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shakedown.acceptance.evidence import Evidence
+from shakedown.acceptance.join import MS, NEVER, Ints, TopicJoin
+from shakedown.acceptance.run import Run, S
+from shakedown.acceptance.sparkplug import GOOD
+from shakedown.acceptance.verdict import CriterionResult, Outcome
+
+NAME, TITLE = "freshness", "Freshness"
+THRESHOLD = ">= 98 % of critical topics within their SLO for >= 98 % of the time"
+SHARE_MIN = 0.98
+JUDGED_S_MIN = 600.0
+HEALING_S = 10.0  # a cut counts until this long after it healed
+WORST_LISTED = 10
+
+Spans = NDArray[np.int64]
+"""Disjoint intervals [start, end) in order, shape (n, 2), nanoseconds."""
+
+
+@dataclass
+class TopicFreshness:
+    """One topic: the share of the judged time in which it was fresh, and its stale spans."""
+
+    part: TopicJoin
+    share: float  # outside injected cuts
+    share_with_cuts: float
+    stale: Spans
+    judged_s: float
+
+
+def judge(evidence: Evidence) -> CriterionResult:
+    """Integrate over the changes and arrivals of each topic; no polling."""
+    run = evidence.run
+    cuts = cut_spans(run)
+    topics = [topic_freshness(run, part, cuts, _host_stale(run)) for part in evidence.joined.topics]
+    critical = [topic for topic in topics if topic.part.topic.critical]
+    within = [topic for topic in critical if topic.share >= SHARE_MIN]
+    judged_s = min((topic.judged_s for topic in critical), default=0.0)
+    share = len(within) / len(critical) if critical else 0.0
+    with_cuts = [topic for topic in critical if topic.share_with_cuts >= SHARE_MIN]
+    verdict: Outcome = "PASS" if share >= SHARE_MIN else "FAIL"
+    needs = None
+    if judged_s < JUDGED_S_MIN or not critical:
+        verdict = "INCONCLUSIVE"
+        needs = f"{JUDGED_S_MIN - judged_s:.0f} s more outside of injected cuts"
+    return CriterionResult(
+        name=NAME,
+        title=TITLE,
+        verdict=verdict,
+        threshold=THRESHOLD,
+        measured=f"{len(within)} of {len(critical)} topics ({share:.1%})",
+        statement=_statement(critical, within, judged_s),
+        needs=needs,
+        details={
+            "judged_s": round(judged_s, 3),
+            "critical_topics": len(critical),
+            "within_slo": len(within),
+            "within_slo_with_cuts": len(with_cuts),
+            "cuts": [[int(start), int(end)] for start, end in cuts],
+            "worst": [_row(topic) for topic in worst(topics)],
+        },
+    )
+
+
+def worst(topics: list[TopicFreshness], count: int = WORST_LISTED) -> list[TopicFreshness]:
+    """The topics that were fresh for the smallest share of the time."""
+    return sorted(topics, key=lambda topic: (topic.share, topic.share_with_cuts, topic.part.topic.name))[
+        :count
+    ]
+
+
+def _statement(critical: list[TopicFreshness], within: list[TopicFreshness], judged_s: float) -> str:
+    text = f"Over {judged_s / 60:.1f} minutes outside of injected cuts {len(within)} of {len(critical)} critical topics"
+    text += " kept within their freshness limit at least 98 % of the time"
+    if not critical or len(within) == len(critical):
+        return text + "."
+    bad = worst(critical, 1)[0]
+    return text + f"; worst is {bad.part.topic.name}, fresh {bad.share:.1%} of the time."
+
+
+def _row(topic: TopicFreshness) -> dict[str, Any]:
+    longest = int((topic.stale[:, 1] - topic.stale[:, 0]).max()) if len(topic.stale) else 0
+    return {
+        "topic": topic.part.topic.name,
+        "slo_s": topic.part.topic.slo_s,
+        "critical": topic.part.topic.critical,
+        "share": round(topic.share, 6),
+        "share_with_cuts": round(topic.share_with_cuts, 6),
+        "longest_stale_s": round(longest / S, 3),
+    }
+
+
+def topic_freshness(run: Run, part: TopicJoin, cuts: Spans, host_stale: Spans) -> TopicFreshness:
+    """Stale spans and shares of one topic."""
+    start_ns = run.window_start_ns(part.first_birth_ns)
+    end_ns = max(start_ns, run.window_end_ns)
+    stale = clip(
+        union(np.vstack([_overdue(part, end_ns), _not_good(run, part, host_stale, end_ns)])), start_ns, end_ns
+    )
+    total = end_ns - start_ns
+    cut = clip(cuts, start_ns, end_ns)
+    judged = total - length(cut)
+    outside = length(stale) - length(intersection(stale, cut))
+    return TopicFreshness(
+        part,
+        share=1.0 - outside / judged if judged > 0 else 0.0,
+        share_with_cuts=1.0 - length(stale) / total if total > 0 else 0.0,
+        stale=stale,
+        judged_s=max(0, judged) / S,
+    )
+
+
+def cut_spans(run: Run) -> Spans:
+    """Injected cuts, each until ten seconds after its healing."""
+    spans = [(cut.start_ns, cut.end_ns + int(HEALING_S * S)) for cut in run.cuts]
+    return union(np.array(spans, dtype=np.int64).reshape(-1, 2))
+
+
+def _overdue(part: TopicJoin, end_ns: int) -> Spans:
+    """Times at which a change older than the SLO had not arrived live.
+
+    Between two arrivals the newest source time held is constant, so the first change behind it and the moment at which
+    that one is overdue are known: one subtraction for each piece.
+    """
+    changes = part.ns[~(part.coalescable & (part.received_ns == NEVER))]
+    held_ms = np.maximum.accumulate(part.live_ts_ms) if len(part.live_ts_ms) else part.live_ts_ms
+    from_ns = np.concatenate([[0], part.live_ns]).astype(np.int64)
+    until_ns = np.concatenate([part.live_ns, [end_ns]]).astype(np.int64)
+    behind = np.searchsorted(changes // MS, np.concatenate([[-1], held_ms]), side="right")
+    due_ns = np.full(len(behind), NEVER, dtype=np.int64)
+    exists = behind < len(changes)
+    due_ns[exists] = changes[behind[exists]] + int(part.topic.slo_s * S)
+    return _positive(np.maximum(from_ns, due_ns), until_ns)
+
+
+def _not_good(run: Run, part: TopicJoin, host_stale: Spans, end_ns: int) -> Spans:
+    """Times at which the receiver held the topic as STALE or BAD while the source called it Good."""
+    held = host_stale
+    if len(part.live_ns):
+        newest = part.live_ts_ms >= np.maximum.accumulate(
+            part.live_ts_ms
+        )  # an older row does not replace a newer one
+        at_ns, good = part.live_ns[newest], part.live_good[newest]
+        until_ns = np.append(at_ns[1:], end_ns)
+        held = union(np.vstack([held, _positive(at_ns[~good], until_ns[~good])]))
+    if not len(held) or not len(part.ns):
+        return held
+    source_bad = part.quality != GOOD
+    if not source_bad.any():
+        return held
+    # The source said so itself, and has the SLO to say otherwise.
+    until_ns = np.append(part.ns[1:], end_ns)[source_bad] + int(part.topic.slo_s * S)
+    excused = union(_positive(part.ns[source_bad], until_ns))
+    return difference(held, excused)
+
+
+def _host_stale(run: Run) -> Spans:
+    """Times at which the host held the whole edge node as stale: death, or the broker lost, until the next birth."""
+    spans, since = [], None
+    for ns, kind, details in run.host.events:
+        ours = details.get("edge") == run.site.edge
+        if kind == "online" and ours and since is not None:
+            spans.append((since, ns))
+            since = None
+        elif since is None and (kind == "disconnected" or (kind == "stale" and ours)):
+            since = ns
+    if since is not None:
+        spans.append((since, run.end_ns))
+    return union(np.array(spans, dtype=np.int64).reshape(-1, 2))
+
+
+def _positive(start: Ints, end: Ints) -> Spans:
+    keep = end > start
+    return np.stack([start[keep], end[keep]], axis=1)
+
+
+def length(spans: Spans) -> int:
+    """Total length in nanoseconds."""
+    return int((spans[:, 1] - spans[:, 0]).sum()) if len(spans) else 0
+
+
+def union(spans: Spans) -> Spans:
+    """The same points of time as disjoint intervals in order."""
+    if not len(spans):
+        return np.zeros((0, 2), dtype=np.int64)
+    spans = spans[np.argsort(spans[:, 0], kind="stable")]
+    reach = np.maximum.accumulate(spans[:, 1])
+    first = np.concatenate([[True], spans[1:, 0] > reach[:-1]])
+    last = np.concatenate([first[1:], [True]])
+    return np.stack([spans[first, 0], reach[last]], axis=1)
+
+
+def clip(spans: Spans, start_ns: int, end_ns: int) -> Spans:
+    """What of `spans` lies in [start_ns, end_ns)."""
+    if not len(spans):
+        return spans
+    return _positive(np.clip(spans[:, 0], start_ns, end_ns), np.clip(spans[:, 1], start_ns, end_ns))
+
+
+def difference(spans: Spans, without: Spans) -> Spans:
+    """What of `spans` lies in none of `without`."""
+    if not len(without):
+        return spans
+    far = NEVER
+    gaps_start = np.concatenate([[-far], without[:, 1]])
+    gaps_end = np.concatenate([without[:, 0], [far]])
+    return intersection(spans, np.stack([gaps_start, gaps_end], axis=1))
+
+
+def intersection(a: Spans, b: Spans) -> Spans:
+    """What lies in both, each given as disjoint intervals in order."""
+    found = []
+    i = j = 0
+    while i < len(a) and j < len(b):
+        start, end = max(a[i, 0], b[j, 0]), min(a[i, 1], b[j, 1])
+        if start < end:
+            found.append((start, end))
+        if a[i, 1] <= b[j, 1]:
+            i += 1
+        else:
+            j += 1
+    return np.array(found, dtype=np.int64).reshape(-1, 2)

@@ -1,0 +1,330 @@
+"""Session: the grammar of a Sparkplug B 3.0 edge node, as it shows at the enterprise broker.
+
+Each rule is one row of `RULES`; a breach of a MUST is a FAIL, of a SHOULD a note. What only the CONNECT packets could
+show (a bdSeq skipped by connections that never came about) is not held against the edge node.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from shakedown.acceptance.evidence import Evidence
+from shakedown.acceptance.run import Run, S
+from shakedown.acceptance.session import BIRTHS, DATA, EDGE_KINDS, Absence, Message, Replay, bd_seq
+from shakedown.acceptance.sparkplug import BOOLEAN, GOOD, Payload
+from shakedown.acceptance.verdict import CriterionResult
+
+NAME, TITLE = "session", "Sparkplug session"
+THRESHOLD = "no breach of a MUST of the Sparkplug B 3.0 session"
+REBIRTH_BOUND_S = 10.0  # births follow a rebirth command within this time, unless a fault is in the way
+EFFECT_S = 2.0  # data accepted later than this after a rebirth command was sent in spite of it
+EXAMPLES_MAX = 5
+
+RULES: dict[str, tuple[str, str, str]] = {
+    "payload": ("MUST", "every payload of the edge node can be decoded", "chapter 6"),
+    "nbirth_first": ("MUST", "nothing before the NBIRTH of a session", "topics-nbirth, message-flow-edge-node-birth"),
+    "nbirth_content": ("MUST", "NBIRTH has timestamp, seq, bdSeq and Node Control/Rebirth = false", "payloads-nbirth"),
+    "seq": ("MUST", "seq rises by one from message to message, 255 to 0", "payloads-sequence-num"),
+    "bdseq": ("MUST", "NBIRTH repeats the bdSeq of the Will, and every CONNECT has a new one", "topics-nbirth-bdseq"),
+    "dbirth_first": ("MUST", "no data of a device before its DBIRTH", "payloads-dbirth"),
+    "birth_metrics": ("MUST", "data only of metrics that a birth has named", "operational-behavior-data-publish"),
+    "birth_types": ("MUST", "every metric of a birth has name and datatype", "payloads-name-birth-data-requirement"),
+    "alias_unique": ("MUST", "an alias stands for one metric of node and devices", "payloads-alias-uniqueness"),
+    "timestamps": ("MUST", "data carry a timestamp and each metric its own", "payloads-ndata-timestamp"),
+    "rebirth": ("MUST", "births follow a rebirth command", "operational-behavior-data-commands-rebirth"),
+    "rebirth_quiet": ("MUST", "no data between a rebirth command and the births", "commands-rebirth-action-1"),
+    "historical": ("MUST", "a sample older than one already sent live is flagged is_historical", "payloads-metric-is-historical"),
+    "qos_retain": ("MUST", "births and data QoS 0, NDEATH QoS 1 at most, none retained", "topics-*-mqtt"),
+    "death_metrics": ("SHOULD", "NDEATH holds bdSeq alone and no seq", "payloads-ndeath"),
+    "nbirth_seq_zero": ("SHOULD", "NBIRTH has seq 0", "topics-nbirth-seq-num"),
+    "alias_only": ("SHOULD", "data of metrics with an alias carry the alias alone", "payloads-alias-data-cmd-requirement"),
+    "data_datatype": ("SHOULD", "data carry no datatype", "payloads-metric-datatype-not-req"),
+    "rebirth_alias": ("SHOULD", "Node Control/Rebirth has no alias", "topics-nbirth-rebirth-metric"),
+}  # fmt: skip
+
+
+@dataclass
+class Grammar:
+    """Follows one edge node; `breaches` counts each rule, `examples` keeps the first of each."""
+
+    run: Run
+    breaches: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    messages: Counter[str] = field(default_factory=Counter)
+    sessions: int = 0
+    rebirth_commands: int = 0
+    historical: int = 0
+    _alive: bool = False
+    _devices: set[str] = field(default_factory=set)
+    _bd_seq: int | None = None
+    _bd_seqs_dead: set[int] = field(default_factory=set)  # seen in an NDEATH within the last 128 sessions
+    _must_renew: bool = False  # a session has ended since the last NBIRTH: the next one needs a new bdSeq
+    _absent: bool = False  # the observer may have missed births
+    _aliases: dict[int, tuple[str, str]] = field(default_factory=dict)
+    _aliased: set[tuple[str, str]] = field(default_factory=set)
+    _live_ts_ms: dict[tuple[str, str], int] = field(default_factory=dict)
+    _command_ns: int | None = None
+
+    def breach(self, rule: str, message: Message, text: str) -> None:
+        """Count one breach of `rule`."""
+        self.breaches[rule] += 1
+        kept = self.examples.setdefault(rule, [])
+        if len(kept) < EXAMPLES_MAX:
+            kept.append({"ns": message.ns, "topic": message.wire.topic, "what": text})
+
+    def absent(self) -> None:
+        """The observer was away: births and deaths may have passed unseen."""
+        self._absent = self._must_renew = True
+
+    def see(self, message: Message) -> None:
+        """Take the next message of the edge node, or a command to it."""
+        kind, payload = message.kind, message.payload
+        if kind in EDGE_KINDS:
+            self.messages[kind] += 1
+            self._check_overdue(message)
+        if payload is None:
+            if kind in EDGE_KINDS:
+                self.breach("payload", message, message.error)
+            return
+        if kind == "NCMD":
+            self._command(message, payload)
+        elif kind == "NDEATH":
+            self._death(message, payload)
+        elif kind in EDGE_KINDS:
+            if message.wire.retain or message.wire.qos != 0:
+                text = f"QoS {message.wire.qos}, retain {message.wire.retain}"
+                self.breach("qos_retain", message, text)
+            if kind == "NBIRTH":
+                self._nbirth(message, payload)
+            else:
+                self._follow_up(message, payload)
+
+    def _command(self, message: Message, payload: Payload) -> None:
+        for metric in payload.metrics:
+            if metric.name == "Node Control/Rebirth" and metric.value is True:
+                self.rebirth_commands += 1
+                if self._alive and self._command_ns is None:
+                    self._command_ns = message.ns
+
+    def _check_overdue(self, message: Message) -> None:
+        """A rebirth command counts until births, death, or a fault that may have swallowed it."""
+        since = self._command_ns
+        if since is None or message.kind in ("NBIRTH", "NDEATH"):
+            return
+        if self._disturbed(since, message.ns):
+            self._command_ns = None
+        elif message.ns - since > REBIRTH_BOUND_S * S:
+            self._command_ns = None
+            self.breach("rebirth", message, f"no NBIRTH within {REBIRTH_BOUND_S:g} s of the command")
+        elif message.ns - since > EFFECT_S * S and message.kind in DATA:
+            waited_s = (message.ns - since) / S
+            self.breach(
+                "rebirth_quiet",
+                message,
+                f"{message.kind} {waited_s:.1f} s after the command, before the births",
+            )
+
+    def _disturbed(self, from_ns: int, to_ns: int) -> bool:
+        margin_ns = int(1.5 * self.run.site.keep_alive_s * S)
+        return any(
+            fault.start_ns <= to_ns and fault.end_ns + margin_ns >= from_ns
+            for fault in self.run.timeline
+            if not fault.is_phase
+        )
+
+    def _death(self, message: Message, payload: Payload) -> None:
+        if message.wire.retain or message.wire.qos > 1:
+            self.breach("qos_retain", message, f"QoS {message.wire.qos}, retain {message.wire.retain}")
+        if payload.seq is not None or len(payload.metrics) != 1:
+            self.breach("death_metrics", message, f"{len(payload.metrics)} metrics, seq {payload.seq}")
+        number = bd_seq(payload)
+        if number is None:
+            self.breach("bdseq", message, "NDEATH without bdSeq")
+            return
+        if number == self._bd_seq:
+            self._end_session()
+        elif number in self._bd_seqs_dead:
+            text = (
+                f"NDEATH repeats bdSeq {number}, whose session had ended, while {self._bd_seq} was in force"
+            )
+            self.breach("bdseq", message, text)
+            self._end_session()
+        elif self._bd_seq is not None and (number - self._bd_seq) % 256 > 128 and not self._absent:
+            # The late Will of a session before this one: harmless, and it has not ended this one.
+            pass
+        self._bd_seqs_dead.add(number)
+        if len(self._bd_seqs_dead) > 128:
+            self._bd_seqs_dead.discard((number - 128) % 256)
+
+    def _end_session(self) -> None:
+        self._alive, self._must_renew, self._command_ns = False, True, None
+        self._devices.clear()
+
+    def _nbirth(self, message: Message, payload: Payload) -> None:
+        number = bd_seq(payload)
+        rebirth = [metric for metric in payload.metrics if metric.name == "Node Control/Rebirth"]
+        missing = [
+            name
+            for name, there in (
+                ("timestamp", payload.ts_ms is not None),
+                ("seq", payload.seq is not None),
+                ("bdSeq", number is not None),
+                ("Node Control/Rebirth = false", bool(rebirth) and rebirth[0].value is False),
+            )
+            if not there
+        ]
+        if missing:
+            self.breach("nbirth_content", message, "without " + ", ".join(missing))
+        if rebirth and (rebirth[0].alias is not None or rebirth[0].datatype != BOOLEAN):
+            self.breach("rebirth_alias", message, f"alias {rebirth[0].alias}, datatype {rebirth[0].datatype}")
+        if payload.seq not in (0, None):
+            self.breach("nbirth_seq_zero", message, f"seq {payload.seq}")
+        if number is not None:
+            self._new_bd_seq(message, number)
+        self._alive, self._must_renew, self._absent, self._command_ns = True, False, False, None
+        self._devices = {""}
+        self._aliases.clear()
+        self._aliased.clear()
+        self._birth(message, payload)
+
+    def _new_bd_seq(self, message: Message, number: int) -> None:
+        before = self._bd_seq
+        self._bd_seq = number
+        if before is None:
+            self.sessions += 1
+            return
+        ahead = (number - before) % 256
+        if ahead == 0 and not self._must_renew:
+            return  # a rebirth on the same connection keeps it
+        self.sessions += 1
+        if ahead == 0:
+            if not self._was_absent_only():
+                self.breach("bdseq", message, f"bdSeq {number} used again after its session had ended")
+        elif ahead > 128:
+            self.breach("bdseq", message, f"bdSeq {number} after {before}: it must rise with every CONNECT")
+        elif number in self._bd_seqs_dead:
+            self.breach("bdseq", message, f"bdSeq {number} of an earlier session used again")
+        self._bd_seqs_dead -= {(number + step) % 256 for step in range(1, 128)}
+
+    def _was_absent_only(self) -> bool:
+        """Whether the end of the session is a guess, made because the observer was away."""
+        return self._absent and self._bd_seq not in self._bd_seqs_dead
+
+    def _follow_up(self, message: Message, payload: Payload) -> None:
+        if not self._alive:
+            if not self._absent:
+                self.breach("nbirth_first", message, f"{message.kind} before NBIRTH")
+                return
+        elif payload.seq is None:
+            self.breach("seq", message, "no seq")
+        elif message.expected_seq is not None and payload.seq != message.expected_seq:
+            self.breach("seq", message, f"seq {payload.seq} instead of {message.expected_seq}")
+        if payload.ts_ms is None:
+            self.breach("timestamps", message, f"{message.kind} without timestamp")
+        if message.kind == "DBIRTH":
+            self._devices.add(message.device)
+            self._birth(message, payload)
+        elif message.kind == "DDEATH":
+            self._devices.discard(message.device)
+        else:
+            if message.device not in self._devices and not self._absent:
+                self.breach("dbirth_first", message, f"{message.kind} of a device that is not born")
+            self._data(message, payload)
+
+    def _birth(self, message: Message, payload: Payload) -> None:
+        for metric in payload.metrics:
+            if not metric.name or metric.datatype is None:
+                self.breach("birth_types", message, f"metric {metric.name!r}, datatype {metric.datatype}")
+                continue
+            if metric.alias is not None:
+                owner = (message.device, metric.name)
+                if self._aliases.setdefault(metric.alias, owner) != owner:
+                    text = f"alias {metric.alias} is that of {self._aliases[metric.alias]} and of {owner}"
+                    self.breach("alias_unique", message, text)
+                self._aliased.add(owner)
+        for sample in message.samples:
+            if sample.ts_ms is not None and sample.quality == GOOD and sample.value is not None:
+                key = (sample.device, sample.metric)
+                self._live_ts_ms[key] = max(sample.ts_ms, self._live_ts_ms.get(key, 0))
+
+    def _data(self, message: Message, payload: Payload) -> None:
+        if message.unknown and not self._absent:
+            metric = message.unknown[0]
+            text = f"{len(message.unknown)} metrics that no birth has named, first name {metric.name!r} alias {metric.alias}"
+            self.breach("birth_metrics", message, text)
+        if any(metric.name and (message.device, metric.name) in self._aliased for metric in payload.metrics):
+            self.breach("alias_only", message, "a metric by its name that has an alias")
+        if any(metric.datatype is not None for metric in payload.metrics):
+            self.breach("data_datatype", message, "a metric with a datatype")
+        live = self._live_ts_ms
+        for sample in message.samples:
+            if sample.ts_ms is None:
+                self.breach("timestamps", message, f"metric {sample.metric} without timestamp")
+            elif sample.historical:
+                self.historical += 1
+            elif sample.quality == GOOD:
+                key = (sample.device, sample.metric)
+                newest = live.get(key, 0)
+                if sample.ts_ms < newest:
+                    text = f"{sample.metric} of {sample.ts_ms} ms unflagged after {newest} ms was sent"
+                    self.breach("historical", message, text)
+                else:
+                    live[key] = sample.ts_ms
+
+
+def judge(evidence: Evidence) -> CriterionResult:
+    """Replay the messages of the edge node and its commands; any breach of a MUST is a FAIL."""
+    run = evidence.run
+    grammar = Grammar(run)
+    if run.wire is not None:
+        replay = Replay(run.wire)
+        for message in replay:
+            if isinstance(message, Absence):
+                grammar.absent()
+            elif message.edge == run.site.edge:
+                grammar.see(message)
+        evidence.malformed.update(replay.malformed)
+    return _result(evidence, grammar)
+
+
+def _result(evidence: Evidence, grammar: Grammar) -> CriterionResult:
+    must = {rule: count for rule, count in grammar.breaches.items() if RULES[rule][0] == "MUST"}
+    seen = sum(grammar.messages.values())
+    births = sum(grammar.messages[kind] for kind in BIRTHS)
+    if must:
+        worst = max(must, key=lambda rule: (must[rule], rule))
+        example = grammar.examples[worst][0]
+        statement = f"{sum(must.values()):,} breaches of {len(must)} rules; most often: {RULES[worst][1]}"
+        statement += f" ({example['topic']}: {example['what']})."
+    elif grammar.messages["NBIRTH"]:
+        statement = (
+            f"{seen:,} messages in {grammar.sessions} sessions keep the Sparkplug B 3.0 session rules."
+        )
+    else:
+        statement = f"Edge node {evidence.run.site.edge} was never born at the enterprise broker."
+    wire = evidence.run.wire
+    born = grammar.messages["NBIRTH"] > 0
+    return CriterionResult(
+        name=NAME,
+        title=TITLE,
+        verdict="INCONCLUSIVE" if wire is None else "FAIL" if must or not born else "PASS",
+        threshold=THRESHOLD,
+        measured=f"{sum(must.values()):,} breaches in {seen:,} messages",
+        statement=statement,
+        needs="a recording of the messages at the broker" if wire is None else None,
+        details={
+            "source": wire.path.name if wire else None,
+            "messages": dict(sorted(grammar.messages.items())),
+            "births": births,
+            "sessions": grammar.sessions,
+            "rebirth_commands": grammar.rebirth_commands,
+            "historical_samples": grammar.historical,
+            "breaches": {rule: grammar.breaches[rule] for rule in RULES if grammar.breaches[rule]},
+            "rules": {
+                rule: f"{RULES[rule][0]}: {RULES[rule][1]} ({RULES[rule][2]})" for rule in grammar.breaches
+            },
+            "examples": grammar.examples,
+        },
+    )

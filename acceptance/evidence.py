@@ -1,0 +1,20 @@
+"""What every criterion is given: the run, the join of offered and received, and whose the losses are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from shakedown.acceptance.attribution import Attribution
+from shakedown.acceptance.join import Joined
+from shakedown.acceptance.run import Run
+
+
+@dataclass
+class Evidence:
+    """Read by criteria, changed by none of them, but for `malformed`: what the reader of the wire could not read."""
+
+    run: Run
+    joined: Joined
+    attribution: Attribution
+    malformed: Counter[str] = field(default_factory=Counter)

@@ -1,0 +1,247 @@
+"""The join of what was offered with what the enterprise has, sample by sample: the ground of every criterion.
+
+A sample is the same on both sides when device, metric, source timestamp (ms), value and quality agree; of several
+equal ones the k-th received is the k-th offered. A value repeated in a birth is never a duplicate.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shakedown.acceptance.run import Run
+from shakedown.acceptance.site import BAD_NO_COMMUNICATION, Topic
+from shakedown.acceptance.sparkplug import GOOD, Value
+
+NEVER = np.iinfo(np.int64).max
+EXAMPLES_MAX = 10
+MS = 1_000_000
+
+Ints = NDArray[np.int64]
+
+
+@dataclass
+class TopicJoin:
+    """One topic: offered samples in source order, what became of each, and the rows that arrived."""
+
+    topic: Topic
+    ns: Ints
+    ts_ms: Ints
+    values: list[Value]
+    quality: Ints
+    coalescable: NDArray[np.bool_]  # the contract lets the source or the bridge leave this one out
+    received_ns: Ints  # first arrival, NEVER if none
+    first_birth_ns: int | None = None
+    live_ns: Ints = field(
+        default_factory=lambda: np.zeros(0, np.int64)
+    )  # arrivals that may advance freshness
+    live_ts_ms: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+    live_good: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
+    withdrawn_ts_ms: list[int] = field(
+        default_factory=list
+    )  # rows in which the bridge said "not Good" of itself
+    eligible: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
+    lost: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))  # eligible, never arrived
+    late: NDArray[np.bool_] = field(
+        default_factory=lambda: np.zeros(0, np.bool_)
+    )  # eligible, after its deadline
+    pending: NDArray[np.bool_] = field(
+        default_factory=lambda: np.zeros(0, np.bool_)
+    )  # lost, but it still had time
+
+
+@dataclass
+class Joined:
+    """All topics, and every row that has no business at the enterprise, counted by kind with its first examples."""
+
+    topics: list[TopicJoin] = field(default_factory=list)
+    breaches: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    undeclared: Counter[str] = field(
+        default_factory=Counter
+    )  # metrics of known devices that site.yaml does not name
+    rows: int = 0
+    withdrawn: int = 0
+    declared_lost: int = 0
+
+    def count(self, mark: str) -> int:
+        """How many samples carry `mark` ("eligible", "lost", "late" or "pending")."""
+        return sum(int(np.count_nonzero(getattr(part, mark))) for part in self.topics)
+
+    def breach(self, kind: str, topic: Topic, **facts: Any) -> None:
+        """Count one row that is wrong, and keep it if it is among the first of its kind."""
+        self.breaches[kind] += 1
+        kept = self.examples.setdefault(kind, [])
+        if len(kept) < EXAMPLES_MAX:
+            kept.append({"topic": topic.name, **facts})
+
+
+def join(run: Run) -> Joined:
+    """Join ledger and host log of `run`, topic by topic."""
+    joined = Joined(rows=len(run.host.values))
+    rows_of = _rows_by_topic(run, joined)
+    samples_of = _samples_by_signal(run)
+    for topic in run.topics:
+        joined.topics.append(_offered(run, topic, samples_of.get(topic.signal, np.zeros(0, np.int64))))
+    siblings: dict[str, list[TopicJoin]] = {}
+    for part in joined.topics:
+        siblings.setdefault(part.topic.device, []).append(part)
+    for part in joined.topics:
+        rows = rows_of.get((part.topic.device, part.topic.metric))
+        if rows is not None:
+            _match(run, joined, part, rows, siblings[part.topic.device])
+    _judge_window(run, joined, siblings)
+    return joined
+
+
+def _rows_by_topic(run: Run, joined: Joined) -> dict[tuple[str, str], Ints]:
+    """Indices of the host's rows of each topic of this edge node, in order of arrival."""
+    known = {(topic.device, topic.metric) for topic in run.topics}
+    devices = {topic.device for topic in run.topics}
+    keys = np.frombuffer(run.host.key, dtype=np.int32)
+    order = np.argsort(keys, kind="stable")
+    bounds = np.searchsorted(keys[order], np.arange(len(run.host.edges) + 1))
+    found: dict[tuple[str, str], Ints] = {}
+    for key, (edge, device, metric) in enumerate(run.host.edges):
+        rows = order[bounds[key] : bounds[key + 1]]
+        if edge != run.site.edge:
+            joined.undeclared[f"{edge}/{device}/{metric}"] += len(rows)
+        elif (device, metric) in known:
+            found[device, metric] = rows
+        elif device in devices:
+            joined.undeclared[f"{device}/{metric}"] += len(rows)
+        elif device == "" and metric.endswith("declared_lost"):
+            joined.declared_lost = max((int(run.host.values[row] or 0) for row in rows), default=0)
+    return found
+
+
+def _samples_by_signal(run: Run) -> dict[int, Ints]:
+    signals = np.frombuffer(run.ledger.signal, dtype=np.int32)
+    order = np.argsort(signals, kind="stable")
+    bounds = np.searchsorted(signals[order], np.arange(len(run.ledger.signals) + 1))
+    return {index: order[bounds[index] : bounds[index + 1]] for index in range(len(run.ledger.signals))}
+
+
+def _offered(run: Run, topic: Topic, samples: Ints) -> TopicJoin:
+    """What the enterprise must see of one signal, and which of it the contract lets fall."""
+    ns = np.frombuffer(run.ledger.ns, dtype=np.int64)[samples]
+    status = np.frombuffer(run.ledger.status, dtype=np.uint64)[samples]
+    raw = run.ledger.values
+    expected = [topic.expect(raw[i], code) for i, code in zip(samples.tolist(), status.tolist(), strict=True)]
+    values = [value for value, _ in expected]
+    quality = np.array([quality for _, quality in expected], dtype=np.int64)
+    coalescable = np.zeros(len(ns), np.bool_)
+    if len(ns):
+        # Faster than the sampling interval: the source itself may report only the last of them.
+        coalescable[:-1] = np.diff(ns) < topic.sampling_interval_ms * MS
+        # Equal after mapping (two vendor states, one canonical): report by exception need not repeat it.
+        coalescable[1:] |= [before == now for before, now in zip(expected, expected[1:], strict=False)]
+        # The source itself is not reachable: the bridge says so for the whole device with a DDEATH.
+        coalescable |= (status & np.uint64(0xFFFF0000)) == BAD_NO_COMMUNICATION
+    return TopicJoin(topic, ns, ns // MS, values, quality, coalescable, np.full(len(ns), NEVER, np.int64))
+
+
+def _match(run: Run, joined: Joined, part: TopicJoin, rows: Ints, siblings: list[TopicJoin]) -> None:
+    """Give each row of one topic its sample, or its breach."""
+    host, topic = run.host, part.topic
+    at: dict[int, list[int]] = {}
+    for index, ts_ms in enumerate(part.ts_ms.tolist()):
+        at.setdefault(ts_ms, []).append(index)
+    first_ts_ms = int(part.ts_ms[0]) if len(part.ts_ms) else NEVER
+    arrived = part.received_ns.tolist()
+    by_data = bytearray(len(arrived))  # 1: a data message has brought it
+    live: list[tuple[int, int, bool]] = []
+    values, quality = part.values, part.quality.tolist()
+    for row in rows.tolist():
+        ts_ms, value, seen_quality = host.ts_ms[row], host.values[row], host.quality[row]
+        received_ns, birth = host.received_ns[row], host.birth[row]
+        if birth and part.first_birth_ns is None:
+            part.first_birth_ns = received_ns
+        candidates = at.get(ts_ms, ())
+        equal = [
+            i for i in candidates if quality[i] == seen_quality and topic.same(values[i], value, seen_quality)
+        ]
+        if equal:
+            free = [i for i in equal if not by_data[i]]
+            index = next((i for i in equal if arrived[i] == NEVER), free[0] if free else equal[-1])
+            if arrived[index] == NEVER:
+                arrived[index] = received_ns
+            elif not birth and not free:
+                joined.breach("duplicated", topic, ts_ms=ts_ms, value=value, received_ns=received_ns)
+            if not birth:
+                by_data[index] = 1
+            if host.live[row]:
+                live.append((received_ns, ts_ms, seen_quality == GOOD))
+        elif seen_quality != GOOD:
+            joined.withdrawn += 1
+            part.withdrawn_ts_ms.append(ts_ms)
+            if host.live[row]:
+                live.append((received_ns, ts_ms, False))
+        elif candidates:
+            _wrong(joined, part, candidates[0], value, ts_ms, siblings)
+        elif not (birth and ts_ms < first_ts_ms):  # the value that the source had before the ledger began
+            why = _why_unexpected(part, value, ts_ms, received_ns)
+            joined.breach(
+                "unexpected", topic, ts_ms=ts_ms, value=value, received_ns=received_ns, looks_like=why
+            )
+    part.received_ns = np.array(arrived, dtype=np.int64)
+    part.live_ns = np.array([entry[0] for entry in live], dtype=np.int64)
+    part.live_ts_ms = np.array([entry[1] for entry in live], dtype=np.int64)
+    part.live_good = np.array([entry[2] for entry in live], dtype=np.bool_)
+
+
+def _wrong(
+    joined: Joined, part: TopicJoin, index: int, value: Value, ts_ms: int, siblings: list[TopicJoin]
+) -> None:
+    """A row at a timestamp that the ledger knows, with a value or a quality that it does not."""
+    expected, quality = part.values[index], int(part.quality[index])
+    if quality != GOOD:
+        facts = {"ts_ms": ts_ms, "value": value, "expected_quality": quality, "quality": GOOD}
+        joined.breach("wrong_quality", part.topic, **facts)
+        return
+    joined.breach(
+        "wrong", part.topic, ts_ms=ts_ms, value=value, expected=expected,
+        looks_like=_why_wrong(part, expected, value, ts_ms, siblings) if joined.breaches["wrong"] < EXAMPLES_MAX else "",
+    )  # fmt: skip
+
+
+def _why_wrong(part: TopicJoin, expected: Value, value: Value, ts_ms: int, siblings: list[TopicJoin]) -> str:
+    for other in siblings:
+        if other is part:
+            continue
+        index = int(np.searchsorted(other.ts_ms, ts_ms, side="right")) - 1
+        if index >= 0 and other.values[index] == value:
+            return f"the value of {other.topic.name}: tags swapped"
+    if isinstance(expected, (int, float)) and isinstance(value, (int, float)) and expected:
+        return f"{value / expected:.6g} times the expected value: wrong unit factor"
+    return f"{type(value).__name__} instead of {type(expected).__name__}"
+
+
+def _why_unexpected(part: TopicJoin, value: Value, ts_ms: int, received_ns: int) -> str:
+    index = int(np.searchsorted(part.ts_ms, ts_ms, side="right")) - 1
+    if index < 0:
+        return "older than everything that the source offered"
+    if part.topic.same(part.values[index], value, GOOD):
+        if abs(received_ns // MS - ts_ms) <= 2000:
+            return "the last value under a new timestamp close to its arrival: arrival time as source time, or a repeat"
+        return "the last value under a new timestamp: a repeat with a new time"
+    return "no such sample was offered at that time"
+
+
+def _judge_window(run: Run, joined: Joined, siblings: dict[str, list[TopicJoin]]) -> None:
+    """Mark the samples that this run is judged by."""
+    for parts in siblings.values():
+        births = [part.first_birth_ns for part in parts if part.first_birth_ns is not None]
+        start_ns = run.window_start_ns(min(births, default=None))
+        for part in parts:
+            inside = (part.ns >= start_ns) & (part.ns < run.window_end_ns)
+            missing = part.received_ns == NEVER
+            deadline_ns = run.deadlines_ns(part.ns)
+            part.eligible = inside & ~(part.coalescable & missing)
+            part.lost = part.eligible & missing
+            part.late = part.eligible & ~missing & (part.received_ns > deadline_ns)
+            part.pending = part.lost & (deadline_ns > run.end_ns)

@@ -1,0 +1,157 @@
+"""One run as the judge has it in hand: what was asked, offered, received and done, and the window that is judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shakedown.acceptance.files import RERUN, Problem, read_json, read_yaml
+from shakedown.acceptance.readers import (
+    Fault,
+    HostLog,
+    Ledger,
+    WireLog,
+    read_host,
+    read_ledger,
+    read_timeline,
+)
+from shakedown.acceptance.site import Site, Topic, read_site
+
+S = 1_000_000_000
+GRACE_S = 60.0  # a sample may arrive this long after its source time, or after the end of the outage that held it up
+DRAIN_FACTOR = (
+    2.0  # ... or this many times what draining the backlog takes at the declared rate, if that is longer
+)
+KEEP_ALIVE_FACTOR = 1.5  # a dead connection may go unnoticed for this many keep-alives (MQTT-3.1.2-24)
+BIRTH_BOUND_S = 60.0  # judged from here on even if no birth came, where no warm-up phase says when
+DRAIN_MARGIN_S = 10.0  # samples of the last seconds are not judged, where no drain phase says which
+
+
+class Unjudgeable(Exception):
+    """The run cannot be judged; `problems` say why."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("; ".join(problem.what for problem in problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True)
+class Outage:
+    """An interruption, and until when what it held up may arrive: `deadline_ns`."""
+
+    fault: Fault
+    from_ns: int  # its start less the time that a dead connection may go unnoticed
+    deadline_ns: int
+
+    @property
+    def end_ns(self) -> int:
+        return self.fault.end_ns
+
+
+@dataclass
+class Run:
+    """Everything that criteria read. `problems` are the run's own faults: they make it a harness fault."""
+
+    folder: Path
+    strict: bool
+    manifest: dict[str, Any]
+    site: Site
+    ledger: Ledger
+    host: HostLog
+    wire: WireLog | None
+    timeline: list[Fault]
+    problems: list[Problem] = field(default_factory=list)
+    outages: list[Outage] = field(default_factory=list)
+    server: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def topics(self) -> tuple[Topic, ...]:
+        return self.site.topics
+
+    @property
+    def end_ns(self) -> int:
+        """When the enterprise stopped listening."""
+        return self.host.end_ns or self.ledger.end_ns
+
+    @property
+    def window_end_ns(self) -> int:
+        """Samples from here on are not judged: the start of the phase `drain`, or the last ten seconds."""
+        drain = self.phase("drain")
+        if drain:
+            return drain.start_ns
+        return min(self.end_ns, self.ledger.end_ns) - int(DRAIN_MARGIN_S * S)
+
+    def window_start_ns(self, first_birth_ns: int | None) -> int:
+        """Samples before are not judged: a device counts from its first birth, but from the end of the warm-up at the latest."""
+        warm_up = self.phase("warm_up")
+        latest = warm_up.end_ns if warm_up else self.ledger.start_ns + int(BIRTH_BOUND_S * S)
+        return latest if first_birth_ns is None else min(first_birth_ns, latest)
+
+    def phase(self, name: str) -> Fault | None:
+        """The phase of that name, if the timeline has it."""
+        return next((entry for entry in self.timeline if entry.is_phase and entry.id == name), None)
+
+    @property
+    def cuts(self) -> list[Fault]:
+        """The faults that interrupt the way of the data."""
+        return [entry for entry in self.timeline if entry.cut and not entry.is_phase]
+
+    def deadlines_ns(self, ns: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Until when each sample offered at `ns` must have arrived."""
+        deadline = ns + int(GRACE_S * S)
+        for outage in self.outages:
+            held = (deadline >= outage.from_ns) & (ns <= outage.end_ns)
+            deadline = np.where(held, np.maximum(deadline, outage.deadline_ns), deadline)
+        return deadline
+
+
+def load_run(folder: Path, *, strict: bool = False) -> Run:
+    """Read a run folder. Raises `Unjudgeable` when a part without which nothing can be said is missing."""
+    problems: list[Problem] = []
+    manifest = read_json(folder / "manifest.json", problems) or {}
+    parsed = read_yaml(folder / "site.yaml", problems)
+    ledger = read_ledger(folder / "ledger.jsonl", problems)
+    if parsed is None or ledger is None:
+        raise Unjudgeable(problems)
+    site = read_site(parsed, ledger.signals, problems)
+    if site is None or not site.topics:
+        if site is not None:
+            problems.append(Problem("site.yaml and ledger have no signal in common", "site.yaml", RERUN))
+        raise Unjudgeable(problems)
+    host = read_host(folder / "host.jsonl", problems)
+    timeline = read_timeline(folder / "timeline.jsonl", problems)
+    logs = [folder / name for name in ("broker.jsonl", "observer.jsonl")]
+    wire = next((WireLog(path) for path in logs if path.is_file()), None)
+    if wire is None:
+        problems.append(Problem("neither broker.jsonl nor observer.jsonl is there", "observer.jsonl", RERUN))
+    run = Run(folder, strict, manifest, site, ledger, host, wire, timeline, problems)
+    run.outages = _outages(run)
+    if (folder / "server.json").is_file():
+        run.server = read_json(folder / "server.json", problems) or {}
+        _check_server(run)
+    return run
+
+
+def _outages(run: Run) -> list[Outage]:
+    """Cuts with the deadlines of what they hold up; one that begins before another is drained puts that off as well."""
+    ns = np.frombuffer(run.ledger.ns, dtype=np.int64)
+    outages: list[Outage] = []
+    for cut in reversed(run.cuts):
+        from_ns = cut.start_ns - int(KEEP_ALIVE_FACTOR * run.site.keep_alive_s * S)
+        backlog = int(np.count_nonzero((ns >= from_ns) & (ns <= cut.end_ns)))
+        drain_s = DRAIN_FACTOR * backlog / max(run.site.replay_per_s, 1.0)
+        deadline_ns = cut.end_ns + int(max(GRACE_S, drain_s) * S)
+        later = [outage.deadline_ns for outage in outages if outage.fault.start_ns <= deadline_ns]
+        outages.append(Outage(cut, from_ns, max([deadline_ns, *later])))
+    return outages[::-1]
+
+
+def _check_server(run: Run) -> None:
+    offered = run.server.get("offered")
+    if isinstance(offered, int) and offered < len(run.ledger.values):
+        what = f"the OPC UA server offered {offered} of the ledger's {len(run.ledger.values)} samples"
+        run.problems.append(Problem(what, "server.json, offered", RERUN))

@@ -1,0 +1,191 @@
+"""The Sparkplug session of an edge node as it shows at the enterprise broker, replayed from the recorded messages.
+
+`replay` decodes each message once and names its metrics by the birth in force; the grammar itself is judged elsewhere
+(criteria/sparkplug_session.py), here only what is needed to read the stream is kept.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from shakedown.acceptance.readers import WireLog, WireMessage
+from shakedown.acceptance.sparkplug import Malformed, Metric, Payload, Value, decode, typed
+
+BIRTHS = frozenset({"NBIRTH", "DBIRTH"})
+DATA = frozenset({"NDATA", "DDATA"})
+EDGE_KINDS = BIRTHS | DATA | {"NDEATH", "DDEATH"}
+COMMANDS = frozenset({"NCMD", "DCMD"})
+EDGES_MAX = 1_000  # descriptors beyond this many are a flood, not a plant: counted as malformed
+
+
+class Sample(NamedTuple):
+    """One metric with its name: what a host could read of it."""
+
+    device: str
+    metric: str
+    ts_ms: int | None
+    value: Value
+    quality: int
+    historical: bool
+
+
+@dataclass
+class EdgeSession:
+    """What a subscriber knows of one edge node since its last NBIRTH."""
+
+    born: bool = False
+    seq: int | None = None  # of the last message; None if unknown
+    in_order: bool = True  # no seq was skipped or repeated since the NBIRTH
+    devices: set[str] = field(default_factory=set)
+    aliases: dict[int, tuple[str, str, int | None]] = field(default_factory=dict)
+    types: dict[tuple[str, str], int | None] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Message:
+    """One Sparkplug message. `unknown` metrics have no birth; `error` is set when the payload is no payload."""
+
+    wire: WireMessage
+    edge: str
+    kind: str
+    device: str
+    payload: Payload | None = None
+    samples: list[Sample] = field(default_factory=list)
+    unknown: list[Metric] = field(default_factory=list)
+    expected_seq: int | None = None
+    in_order: bool = True
+    error: str = ""
+
+    @property
+    def ns(self) -> int:
+        return self.wire.ns
+
+
+@dataclass(slots=True)
+class Absence:
+    """The observer itself lost the broker: what passed meanwhile is not known."""
+
+    ns: int
+
+
+@dataclass
+class Replay:
+    """Replays one wire log; `malformed` counts what could not be read: `payloads` and `values`."""
+
+    log: WireLog
+    malformed: Counter[str] = field(default_factory=Counter)
+    _edges: dict[str, EdgeSession] = field(default_factory=dict)
+
+    def __iter__(self) -> Iterator[Message | Absence]:
+        for entry in self.log.messages():
+            if isinstance(entry, WireMessage):
+                message = self._message(entry)
+                if message is not None:
+                    yield message
+            elif entry[1] == "disconnected":
+                for session in self._edges.values():
+                    session.seq = None
+                yield Absence(entry[0])
+
+    def _message(self, wire: WireMessage) -> Message | None:
+        parts = wire.topic.split("/")
+        if parts[0] != "spBv1.0" or not 4 <= len(parts) <= 5 or parts[1] == "STATE":
+            return None
+        edge, kind, device = f"{parts[1]}/{parts[3]}", parts[2], parts[4] if len(parts) == 5 else ""
+        if kind not in EDGE_KINDS and kind not in COMMANDS:
+            self.malformed["payloads"] += 1
+            return None
+        message = Message(wire, edge, kind, device)
+        try:
+            message.payload = decode(wire.payload)
+        except Malformed as error:
+            self.malformed["payloads"] += 1
+            message.error = str(error)
+            return message
+        if kind in EDGE_KINDS:
+            if edge not in self._edges and len(self._edges) >= EDGES_MAX:
+                self.malformed["payloads"] += 1
+                return None
+            self._advance(self._edges.setdefault(edge, EdgeSession()), message, message.payload)
+        return message
+
+    def _advance(self, session: EdgeSession, message: Message, payload: Payload) -> None:
+        kind = message.kind
+        if kind == "NDEATH":
+            return  # whether it counts is for the criterion to say; a later NBIRTH starts anew in any case
+        if kind == "NBIRTH":
+            session.born, session.in_order = True, True
+            session.devices = {""}
+            session.aliases.clear()
+            session.types.clear()
+        else:
+            message.expected_seq = None if session.seq is None else (session.seq + 1) % 256
+            if message.expected_seq is not None and payload.seq != message.expected_seq:
+                session.in_order = False
+        session.seq = payload.seq
+        message.in_order = session.in_order and session.born
+        if kind == "DBIRTH":
+            session.devices.add(message.device)
+        elif kind == "DDEATH":
+            session.devices.discard(message.device)
+            return
+        if kind in BIRTHS:
+            self._birth(session, message, payload)
+        else:
+            self._data(session, message, payload)
+
+    def _birth(self, session: EdgeSession, message: Message, payload: Payload) -> None:
+        for metric in payload.metrics:
+            if not metric.name:
+                message.unknown.append(metric)
+                continue
+            if metric.alias is not None:
+                session.aliases.setdefault(metric.alias, (message.device, metric.name, metric.datatype))
+            session.types[message.device, metric.name] = metric.datatype
+            self._sample(message, metric, metric.name, metric.datatype)
+
+    def _data(self, session: EdgeSession, message: Message, payload: Payload) -> None:
+        device, aliases = message.device, session.aliases
+        for metric in payload.metrics:
+            if metric.name:
+                if (device, metric.name) not in session.types:
+                    message.unknown.append(metric)
+                    continue
+                self._sample(message, metric, metric.name, session.types[device, metric.name])
+                continue
+            known = aliases.get(-1 if metric.alias is None else metric.alias)
+            if known is None or known[0] != device:
+                message.unknown.append(metric)
+            else:
+                self._sample(message, metric, known[1], known[2])
+
+    def _sample(self, message: Message, metric: Metric, name: str, datatype: int | None) -> None:
+        try:
+            value = typed(metric.value, datatype)
+        except Malformed:
+            self.malformed["values"] += 1
+            return
+        message.samples.append(
+            Sample(message.device, name, metric.ts_ms, value, metric.quality, metric.historical)
+        )
+
+
+def bd_seq(payload: Payload) -> int | None:
+    """The `bdSeq` of a birth or death; None if it has none."""
+    for metric in payload.metrics:
+        if metric.name == "bdSeq" and type(metric.value) is int:
+            return metric.value
+    return None
+
+
+def read_state(payload: bytes) -> dict[str, Any] | None:
+    """The JSON of a host's STATE message; None if it is none."""
+    try:
+        state = json.loads(payload)
+    except (ValueError, RecursionError):
+        return None
+    return state if isinstance(state, dict) else None
