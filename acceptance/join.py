@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -139,7 +140,7 @@ def _offered(run: Run, topic: Topic, samples: Ints) -> TopicJoin:
         # Faster than the sampling interval: the source itself may report only the last of them.
         coalescable[:-1] = np.diff(ns) < topic.sampling_interval_ms * MS
         # Equal after mapping (two vendor states, one canonical): report by exception need not repeat it.
-        coalescable[1:] |= [before == now for before, now in zip(expected, expected[1:], strict=False)]
+        coalescable[1:] |= [before == now for before, now in pairwise(expected)]
         # The source itself is not reachable: the bridge says so for the whole device with a DDEATH.
         coalescable |= (status & np.uint64(0xFFFF0000)) == BAD_NO_COMMUNICATION
     return TopicJoin(topic, ns, ns // MS, values, quality, coalescable, np.full(len(ns), NEVER, np.int64))
@@ -203,9 +204,11 @@ def _wrong(
         facts = {"ts_ms": ts_ms, "value": value, "expected_quality": quality, "quality": GOOD}
         joined.breach("wrong_quality", part.topic, **facts)
         return
+    first = joined.breaches["wrong"] < EXAMPLES_MAX  # the search for a reason is for those that are shown
+    why = _why_wrong(part, expected, value, ts_ms, siblings) if first else ""
     joined.breach(
         "wrong", part.topic, ts_ms=ts_ms, value=value, expected=expected,
-        looks_like=_why_wrong(part, expected, value, ts_ms, siblings) if joined.breaches["wrong"] < EXAMPLES_MAX else "",
+        looks_like=why,
     )  # fmt: skip
 
 

@@ -86,7 +86,7 @@ class Run:
         return min(self.end_ns, self.ledger.end_ns) - int(DRAIN_MARGIN_S * S)
 
     def window_start_ns(self, first_birth_ns: int | None) -> int:
-        """Samples before are not judged: a device counts from its first birth, but from the end of the warm-up at the latest."""
+        """Samples before are not judged: a device counts from its first birth, at the latest from the end of warm-up."""
         warm_up = self.phase("warm_up")
         latest = warm_up.end_ns if warm_up else self.ledger.start_ns + int(BIRTH_BOUND_S * S)
         return latest if first_birth_ns is None else min(first_birth_ns, latest)

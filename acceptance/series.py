@@ -38,7 +38,7 @@ def series(run: Run, joined: Joined) -> dict[str, Any]:
         "received_per_s": _rounded(received / step_s),
         "live_per_s": _rounded(live / step_s),
         "backlog": backlog.tolist(),
-        "age_ms": {part.topic.name: [None if math.isnan(x) else int(x) for x in age] for age, part in ages[:WORST_TOPICS]},
+        "age_ms": {part.topic.name: _whole(age) for age, part in ages[:WORST_TOPICS]},
         "outages": [
             {
                 "id": fault.id,
@@ -82,6 +82,10 @@ def _age_ms(part: TopicJoin, at_ns: Ints) -> NDArray[np.float64]:
     newest_ms = part.ts_ms[np.maximum(behind, 0)] if len(part.ts_ms) else held_ms[:1]
     quiet = (index >= 0) & (newest_ms <= held_ms[np.maximum(index, 0)])
     return np.where(quiet, 0.0, age)
+
+
+def _whole(values: NDArray[np.float64]) -> list[int | None]:
+    return [None if math.isnan(value) else int(value) for value in values]
 
 
 def _rounded(values: NDArray[np.float64]) -> list[float]:

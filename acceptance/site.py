@@ -12,12 +12,12 @@ from shakedown.acceptance.sparkplug import BAD, DATATYPES, GOOD, STALE, Value
 from shakedown.acceptance.units import UnknownUnit, conversion
 
 DOUBLE_TOLERANCE = 1e-9
-"""Relative, of the largest term of the conversion: two orders of its evaluation differ by 1e-15, two tables by 1e-12."""
+"""Relative, of the largest term: two orders of evaluation differ by 1e-15, two tables of units by 1e-12."""
 FLOAT_TOLERANCE = 2.0**-23
 """Relative, when the value passes a 32-bit float anywhere on its way."""
 
 STALE_STATUSES = frozenset({0x40900000, 0x408F0000})
-"""UncertainLastUsableValue, UncertainNoCommunicationLastUsableValue: a value of the past, STALE in Sparkplug's words."""
+"""UncertainLastUsableValue, UncertainNoCommunicationLastUsableValue: a value of the past, STALE in Sparkplug."""
 BAD_NO_COMMUNICATION = 0x80310000
 
 DEFAULT_CLASSES_S = {"alarm": 2.0, "state": 2.0, "heartbeat": 1.0, "process": 5.0, "count": 5.0, "slow": 30.0}
@@ -115,7 +115,7 @@ class Site:
 
 
 def read_site(site: dict[str, Any], signals: list[dict[str, Any]], problems: list[Problem]) -> Site | None:
-    """Compile a parsed `site.yaml` against the ledger's `signals`; None, with problems told, when that is impossible."""
+    """Compile a parsed `site.yaml` against the ledger's `signals`; None, with problems told, when that cannot be."""
     try:
         return _read_site(site, signals, problems)
     except (KeyError, TypeError, AttributeError, ValueError) as error:

@@ -203,7 +203,7 @@ def _payload(data: bytes) -> Payload:
 
 
 def _metric(data: bytes, at: int, end: int) -> Metric:
-    """One metric. The order of the branches is the frequency of the fields: data of ten thousand samples come by here."""
+    """One metric; the branches stand in the order of how often their fields occur in data."""
     name = alias = ts_ms = datatype = None
     historical = is_null = False
     value: Value = None

@@ -170,14 +170,16 @@ def decide(eligible: int, bursts: Sequence[int], *, strict: bool = False, final:
 
 
 def outage_statement(outages: int, lossy: int) -> str:
-    """In plain words, what one may say of P(an outage loses anything) after `outages`, of which `lossy` lost something."""
+    """In plain words, what may be said of P(an outage loses anything) after `outages`, of which `lossy` lost something."""
     if outages == 0:
         return "No outage was seen, so nothing can be said about how often one loses data."
     bound = upper_bound(lossy, outages)
     seen = "none of them lost anything" if lossy == 0 else f"{lossy} of them lost something"
     plural = "outage" if outages == 1 else "outages"
     if bound >= 1:
-        return f"{outages} {plural}, {seen}: nothing better than 'it may be every outage' can be said with 95 % confidence."
+        return (
+            f"{outages} {plural}, {seen}: with 95 % confidence one can only say that it may be every outage."
+        )
     return (
         f"{outages} {plural}, {seen}: with 95 % confidence an outage loses something in less than {bound:.0%} of cases"
         f" - to claim less than 5 % takes {trials_needed(0, 0.05)} outages without loss."

@@ -35,11 +35,11 @@ RULES: dict[str, tuple[str, str, str]] = {
     "timestamps": ("MUST", "data carry a timestamp and each metric its own", "payloads-ndata-timestamp"),
     "rebirth": ("MUST", "births follow a rebirth command", "operational-behavior-data-commands-rebirth"),
     "rebirth_quiet": ("MUST", "no data between a rebirth command and the births", "commands-rebirth-action-1"),
-    "historical": ("MUST", "a sample older than one already sent live is flagged is_historical", "payloads-metric-is-historical"),
+    "historical": ("MUST", "a sample older than one sent live is flagged is_historical", "payloads-metric-is-historical"),
     "qos_retain": ("MUST", "births and data QoS 0, NDEATH QoS 1 at most, none retained", "topics-*-mqtt"),
     "death_metrics": ("SHOULD", "NDEATH holds bdSeq alone and no seq", "payloads-ndeath"),
     "nbirth_seq_zero": ("SHOULD", "NBIRTH has seq 0", "topics-nbirth-seq-num"),
-    "alias_only": ("SHOULD", "data of metrics with an alias carry the alias alone", "payloads-alias-data-cmd-requirement"),
+    "alias_only": ("SHOULD", "data of an aliased metric carry the alias alone", "payloads-alias-data-cmd-requirement"),
     "data_datatype": ("SHOULD", "data carry no datatype", "payloads-metric-datatype-not-req"),
     "rebirth_alias": ("SHOULD", "Node Control/Rebirth has no alias", "topics-nbirth-rebirth-metric"),
 }  # fmt: skip
@@ -252,7 +252,7 @@ class Grammar:
     def _data(self, message: Message, payload: Payload) -> None:
         if message.unknown and not self._absent:
             metric = message.unknown[0]
-            text = f"{len(message.unknown)} metrics that no birth has named, first name {metric.name!r} alias {metric.alias}"
+            text = f"{len(message.unknown)} metrics without a birth, first name {metric.name!r} alias {metric.alias}"
             self.breach("birth_metrics", message, text)
         if any(metric.name and (message.device, metric.name) in self._aliased for metric in payload.metrics):
             self.breach("alias_only", message, "a metric by its name that has an alias")
