@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shakedown.acceptance.verdict import Verdict, read_verdict
+from shakedown.acceptance.verdict import Verdict
 
 HEADLINES = {
     "PASS": "The bridge passed.",
@@ -58,4 +58,4 @@ def read_facts(folder: Path) -> RunFacts:
     rows.sort(key=lambda row: (row["start_ns"], row["id"]))
     faults = tuple(row for row in rows if row["kind"] != "phase")
     phases = tuple(row for row in rows if row["kind"] == "phase")
-    return RunFacts(manifest, read_verdict(folder), faults, phases)
+    return RunFacts(manifest, Verdict.read(folder / "verdict.json"), faults, phases)

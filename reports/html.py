@@ -24,16 +24,7 @@ COUNTS = {
     "unexpected": "arrived without having been offered",
     "duplicated": "duplicated after dedupe",
 }
-FIGURES: tuple[tuple[str, str, dict[str, str]], ...] = (
-    (
-        "Samples a second",
-        "samples/s",
-        {"offered_per_s": "offered by the line", "received_per_s": "kept by the host"},
-    ),
-    ("Backlog: offered and not yet at the enterprise", "samples", {"backlog": "backlog"}),
-    ("Age of the oldest critical topic at the enterprise", "s", {"worst_age_s": "age"}),
-)
-"""Title, unit, and which of the verdict's series are drawn under which name."""
+SAMPLES = {"offered_per_s": "offered by the line", "received_per_s": "kept by the host"}
 
 _FOLDER = resources.files("shakedown.reports") / "templates"
 
@@ -72,17 +63,30 @@ def _fault(facts: RunFacts, fault: dict[str, Any]) -> dict[str, Any]:
 
 def _figures(facts: RunFacts) -> list[dict[str, Any]]:
     series = facts.verdict.series
-    if "t_s" not in series:
+    if not series.get("offered_per_s"):
         return []
     bands = [Band(f["id"], facts.second(f["start_ns"]), facts.second(f["end_ns"])) for f in facts.faults]
-    x = series["t_s"]
-    figures = []
-    for title, unit, lines in FIGURES:
-        drawn = [Line(words, x, series[name]) for name, words in lines.items() if name in series]
-        if drawn and x:
-            svg = chart(drawn, bands, y_label=unit, title=title, x_max=x[-1])
-            figures.append({"title": title, "svg": Markup(svg)})
-    return figures
+    begin, step = facts.second(series["start_ns"]), series["step_s"]
+    x = [begin + step * index for index in range(len(series["offered_per_s"]))]
+    rates = [Line(words, x, series[name]) for name, words in SAMPLES.items()]
+    ages = [
+        Line(topic, x, [None if age is None else age / 1000 for age in age_ms])
+        for topic, age_ms in list(series["age_ms"].items())[:1]
+    ]
+    figures = (
+        ("Samples a second", "samples/s", rates),
+        (
+            "Backlog: offered, and not yet at the enterprise",
+            "samples",
+            [Line("backlog", x, series["backlog"])],
+        ),
+        ("Age of the topic that was stale the longest", "s", ages),
+    )
+    return [
+        {"title": title, "svg": Markup(chart(lines, bands, y_label=unit, title=title, x_max=x[-1] + step))}
+        for title, unit, lines in figures
+        if lines
+    ]
 
 
 def _tree(value: Any) -> Markup:

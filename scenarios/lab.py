@@ -1,4 +1,4 @@
-"""The lab of one run: plant, network, broker, primary host, observer and the bridge under test, and what a fault may do."""
+"""The lab of one run: plant, network, broker, primary host, observer and bridge, and what a fault may do to them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from shakedown.scenarios.errors import HarnessFault
 from shakedown.scenarios.model import Setup
 from shakedown.scenarios.probe import Probe
 from shakedown.twin.clock import drive
-from shakedown.twin.ledger import Ledger
+from shakedown.twin.ledger import Change, Ledger
 from shakedown.twin.line.line import Line
+from shakedown.twin.line.signals import signals_of
 from shakedown.twin.network.model import Conduit, Host, Network
 from shakedown.twin.servers.opcua import OpcUaServer
 from shakedown.twin.services.host import PrimaryHost
@@ -44,6 +45,7 @@ class Lab:
         self.bridge: BridgeRunner
         self.ledger: Ledger
         self.server: OpcUaServer
+        self._scans: asyncio.Queue[tuple[int, list[Change]]] = asyncio.Queue(SCANS_WAITING_MAX)
         self.end_ns = 0
 
     # -- putting it up and taking it down -------------------------------------------------------------------------
@@ -83,20 +85,13 @@ class Lab:
 
     async def _start_plant(self) -> None:
         south = next(iter(self.setup.site.south.values()))
-        name = self._host_of(south.endpoint)
-        address, port = await self.network.listen_address(name, self._port(south.endpoint, 4840))
-        self.ledger = Ledger(self.folder / "ledger.jsonl")
-        self._env = simpy.Environment()
-        self.line = Line(self.setup.plant, self._env, self.seed, self.ledger)
-        self.server = OpcUaServer(address, port, self.line.signals, endpoint_name=self.setup.plant.name)
-        await self._on(name, self.server.start())
-        self._scans: asyncio.Queue[tuple[int, list[tuple[int, object, int]]]] = asyncio.Queue(
-            SCANS_WAITING_MAX
-        )
-        self.line.on_scan = self._offer
-        self._plc = name
+        self._plc = self._host_of(south.endpoint)
+        address, port = await self.network.listen_address(self._plc, self._port(south.endpoint, 4840))
+        signals = signals_of(self.setup.plant)
+        self.server = OpcUaServer(address, port, signals, endpoint_name=self.setup.plant.plant)
+        await self._on(self._plc, self.server.start())
 
-    def _offer(self, source_ts_ns: int, changes: list[tuple[int, object, int]]) -> None:
+    def _offer(self, source_ts_ns: int, changes: list[Change]) -> None:
         try:
             self._scans.put_nowait((source_ts_ns, changes))
         except asyncio.QueueFull:
@@ -109,9 +104,13 @@ class Lab:
 
     def start_line(self) -> None:
         """Let the line run: from now on it offers samples."""
-        self.line.start()
+        self.ledger = Ledger(self.folder / "ledger.jsonl", start_ns=time.time_ns())
+        env = simpy.Environment()
+        line = Line(self.setup.plant, env, self.seed, self.ledger)
+        line.on_scan = self._offer
+        line.start()
         self._serve("opc ua publishing", self._plc, self._publish_scans())
-        self._serve("line", self._plc, drive(self._env))
+        self._serve("line", self._plc, drive(env))
 
     async def stop_line(self) -> None:
         """Let the line stand still; the server goes on serving what it has."""
@@ -122,7 +121,7 @@ class Lab:
         self.end_ns = time.time_ns()
         await self.bridge.stop()
         await self.server.stop()
-        self.ledger.close(time.time_ns())
+        self.ledger.close()
         counters = {"server": self.server.counters, "broker": getattr(self._broker, "counters", None)}
         (self.folder / "server.json").write_bytes(
             msgspec.json.format(msgspec.json.encode(counters, enc_hook=vars))
@@ -204,7 +203,7 @@ class Lab:
             address,
             port,
             host_id=self._target.primary_host,
-            keep_alive_s=self._target.host_keep_alive_s,
+            keep_alive_s=round(self._target.host_keep_alive_s),
             log=self.folder / "host.jsonl",
         )
         self._serve("primary host", "scada", self._scada.run())
@@ -256,4 +255,4 @@ class Lab:
     @property
     def backlog(self) -> int:
         """Samples offered that the primary host does not hold yet."""
-        return max(0, self.ledger.samples - self._scada.samples)
+        return max(0, self.ledger.samples_written - self._scada.samples)

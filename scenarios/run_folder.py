@@ -65,7 +65,7 @@ class RunFolder:
             "status": "running",
             "scenario": setup.scenario.name,
             "title": setup.scenario.title,
-            "plant": setup.plant.name,
+            "plant": setup.plant.plant,
             "seed": seed,
             "clock": clock,
             "broker": broker,

@@ -13,7 +13,8 @@ from typing import Any
 
 from rich.console import Console
 
-from shakedown.acceptance.verdict import Verdict, judge
+from shakedown.acceptance.judging import judge
+from shakedown.acceptance.verdict import Verdict
 from shakedown.reports import render
 from shakedown.scenarios.bridge_runner import BridgeFactory, BridgeProcess, InProcessBridge, our_bridge
 from shakedown.scenarios.errors import HarnessFault
@@ -83,6 +84,7 @@ def accept(request: Request, console: Console, factory: BridgeFactory = our_brid
             folder.note(status="complete", **facts)
             progress.say("judging")
             verdict = judge(folder.path, strict=request.strict)
+            verdict.write(folder.path / "verdict.json")
             progress.say("writing the reports")
             render(folder.path)
         return Outcome(folder.finish(), verdict, facts)
@@ -106,7 +108,7 @@ async def _carry_out(
     request: Request, folder: RunFolder, scratch: Path, progress: Progress, factory: BridgeFactory
 ) -> dict[str, Any]:
     network: Network = (
-        WireNetwork(toxiproxy=request.toxiproxy) if request.on_the_wall else MemoryNetwork(request.seed)
+        WireNetwork(toxiproxy=request.toxiproxy) if request.on_the_wall else MemoryNetwork(seed=request.seed)
     )  # type: ignore[type-arg]
     lab = Lab(request.setup, request.seed, network, folder.path, request.broker)
     timeline = Timeline(request.setup.scenario, lab, folder.path / "timeline.jsonl")
@@ -121,7 +123,6 @@ async def _carry_out(
         lab.bridge = InProcessBridge(network.host("bridge"), request.setup.site, journal, addresses, factory)
     following = asyncio.create_task(progress.follow(timeline, lambda: lab.backlog), name="progress")
     try:
-        await lab.bridge.start()
         await timeline.carry_out()
     finally:
         following.cancel()

@@ -46,6 +46,7 @@ class Timeline:
         """Run the line through warm-up, faults, recovery and drain. Raises HarnessFault when the lab itself fails."""
         self.start_ns = time.time_ns()
         self._lab.start_line()
+        await self._lab.bridge.start()
         try:
             async with asyncio.TaskGroup() as group:
                 watch = group.create_task(self._watch(), name="watch over the lab")
