@@ -1,0 +1,204 @@
+"""Secure channel and session with one OPC UA server, at the level of services, over asyncua's client.
+
+What asyncua does on its own (its publish loop, its supervisor, its reconnect) is left out: it acknowledges before
+anything is journalled, and forgets what was in flight.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+from urllib.parse import urlsplit
+
+from asyncua import Client, ua
+from asyncua.common.utils import Buffer
+from asyncua.crypto import security_policies
+from asyncua.ua.ua_binary import struct_from_binary
+from cryptography import x509
+
+from shakedown.bridge.south.decode import Malformed
+
+REQUEST_TIMEOUT_S = 10.0
+"""How long one service call may take before the connection counts as lost."""
+
+CONNECT_TIMEOUT_S = 3.0
+"""How long a TCP connection may take: the system's own retries grow longer than a healed network should wait."""
+
+OPEN_TIMEOUT_S = 15.0
+"""How long everything up to the activated session may take."""
+
+FAREWELL_TIMEOUT_S = 2.0
+"""How long a polite CloseSession may hold up the end of the bridge."""
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class SouthConfig(Protocol):
+    """What is needed of `south:` in `site.yaml`."""
+
+    endpoint: str
+    publishing_interval_ms: int
+    sampling_interval_ms: int
+    queue_size: int
+    session_timeout_s: float
+    security: Any  # "none", or policy, certificate, key and server_certificate
+
+
+class SecurityFileError(Exception):
+    """A certificate or key cannot be used: says which, where, and what to do."""
+
+
+class Channel:
+    """One connection at a time; `open()` reuses the session of the one before where the server still has it."""
+
+    def __init__(
+        self, name: str, config: SouthConfig, connect_to: Mapping[str, tuple[str, int]] | None
+    ) -> None:
+        parts = urlsplit(config.endpoint)
+        self._address = (parts.hostname or "", parts.port or 4840)
+        if connect_to is not None:
+            self._address = connect_to.get("{}:{}".format(*self._address), self._address)
+        self._name = name
+        self._config = config
+        self._client: Client | None = None
+
+    async def open(self) -> bool:
+        """Connect and activate a session; return True when it is the one from before, with its subscriptions.
+
+        Raises OSError, TimeoutError, ua.UaError or Malformed when the server cannot be had now, and
+        SecurityFileError when a file of the configuration is the reason.
+        """
+        if self._client is None:
+            self._client = await self._make_client()
+        try:
+            return await asyncio.wait_for(self._open(self._client), OPEN_TIMEOUT_S)
+        except (OSError, ua.UaError):
+            raise
+        except Exception as error:  # asyncua's decoders raise whatever the bytes make them stumble over
+            raise Malformed(f"while connecting: {error!r}") from error
+
+    async def _open(self, client: Client) -> bool:
+        await asyncio.wait_for(client.uaclient.connect_socket(*self._address), CONNECT_TIMEOUT_S)
+        await client.send_hello()
+        await client.open_secure_channel()
+        if client.uaclient.has_session:
+            client.uaclient.session.rebind_authentication_token()
+            try:
+                await client.activate_session()
+                return True
+            except ua.UaStatusCodeError as error:
+                log.info("%s: the session is gone (%s), a new one is made", self._name, error)
+                client.uaclient.session.reset_authentication_token()
+        await client.create_session()
+        await client.activate_session()
+        return False
+
+    async def renew(self) -> None:
+        """Renew the channel's security token at three quarters of its lifetime, for ever (Part 4, 5.6.2)."""
+        client = self._connected()
+        while True:
+            await asyncio.sleep(client.secure_channel_timeout * 0.75 / 1000)
+            await client.open_secure_channel(renew=True)
+            client.uaclient.revolve_security_token()
+
+    async def call(self, request: Any, response_type: type[T]) -> T:
+        """Call a service; raises what `open` raises, ua.UaStatusCodeError for a bad ServiceResult."""
+        buffer = await self.call_raw(request)
+        try:
+            response: Any = struct_from_binary(response_type, buffer)
+        except Exception as error:  # asyncua's decoders raise whatever the bytes make them stumble over
+            raise Malformed(f"{response_type.__name__}: {error!r}") from error
+        response.ResponseHeader.ServiceResult.check()
+        return response
+
+    async def call_raw(self, request: Any, timeout_s: float = REQUEST_TIMEOUT_S) -> Buffer:
+        """Call a service and return the response's bytes; `timeout_s` 0 waits as long as the connection lives."""
+        protocol = self._connected().uaclient.protocol
+        if protocol is None:
+            raise ConnectionError("not connected")
+        return await protocol.send_request(request, timeout_s)
+
+    def abandon(self) -> None:
+        """Drop the connection and keep the session: what the server holds for it is still wanted."""
+        if self._client is not None:
+            self._client.disconnect_socket()
+
+    async def close(self) -> None:
+        """End the session and keep its subscriptions, which the next start takes over; then drop the connection."""
+        client = self._client
+        if client is None or client.uaclient.protocol is None or client.uaclient.protocol.is_closed:
+            return
+        request = ua.CloseSessionRequest(DeleteSubscriptions=False)
+        with contextlib.suppress(OSError, TimeoutError, ua.UaError):
+            await self.call_raw(request, FAREWELL_TIMEOUT_S)
+        client.uaclient.session.reset_authentication_token()
+        self.abandon()
+
+    def _connected(self) -> Client:
+        if self._client is None:
+            raise ConnectionError("not connected")
+        return self._client
+
+    async def _make_client(self) -> Client:
+        client = Client(self._config.endpoint, timeout=REQUEST_TIMEOUT_S)
+        client.name = client.description = "Shakedown bridge"
+        client.application_uri = "urn:shakedown:bridge"
+        client.product_uri = "urn:shakedown"
+        client.session_timeout = int(self._config.session_timeout_s * 1000)
+        security = self._config.security
+        if security != "none":
+            certificate = _certificate(self._name, "certificate", security.certificate)
+            client.application_uri = _application_uri(certificate) or client.application_uri
+            _certificate(self._name, "server_certificate", security.server_certificate)
+            _existing(self._name, "key", security.key)
+            try:
+                await client.set_security(
+                    getattr(security_policies, "SecurityPolicy" + security.policy),
+                    security.certificate,
+                    security.key,
+                    server_certificate=security.server_certificate,
+                )
+            except (ValueError, TypeError, ua.UaError) as error:
+                raise SecurityFileError(
+                    f"south.{self._name}.security.key: {security.key} is no private key that can be used "
+                    f"({error}) - export it as unencrypted PEM or DER"
+                ) from error
+        return client
+
+
+def _existing(south: str, key: str, path: str) -> Path:
+    file = Path(path)
+    if not file.is_file():
+        raise SecurityFileError(
+            f"south.{south}.security.{key}: {file} is not there - put the file there, or correct the path"
+        )
+    return file
+
+
+def _certificate(south: str, key: str, path: str) -> x509.Certificate:
+    content = _existing(south, key, path).read_bytes()
+    load = (
+        x509.load_pem_x509_certificate
+        if content.lstrip().startswith(b"-----")
+        else x509.load_der_x509_certificate
+    )
+    try:
+        return load(content)
+    except ValueError as error:
+        raise SecurityFileError(
+            f"south.{south}.security.{key}: {path} is no X.509 certificate ({error}) - export it as PEM or DER"
+        ) from error
+
+
+def _application_uri(certificate: x509.Certificate) -> str | None:
+    """The URI that an OPC UA application certificate names (Part 6, 6.2.2)."""
+    with contextlib.suppress(x509.ExtensionNotFound):
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        for uri in names.get_values_for_type(x509.UniformResourceIdentifier):
+            return uri
+    return None

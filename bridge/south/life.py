@@ -1,0 +1,55 @@
+"""Whether a south is alive, judged by what arrives from it and by nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+
+class Life:
+    """Calls `on_alive` at the first beat and `on_lost` when none came for `lost_after_s`, each once until the other.
+
+    A south that never was there is declared lost after the same time.
+    """
+
+    def __init__(
+        self, lost_after_s: float, on_lost: Callable[[], None], on_alive: Callable[[], None]
+    ) -> None:
+        self.alive: bool | None = None  # None: not known yet
+        self._lost_after_s = lost_after_s
+        self._on_lost = on_lost
+        self._on_alive = on_alive
+        self._last_s = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Begin to watch; needs a running loop."""
+        self._last_s = asyncio.get_running_loop().time()
+        self._watch()
+
+    def beat(self) -> None:
+        """Data or a keep-alive arrived."""
+        self._last_s = asyncio.get_running_loop().time()
+        if not self.alive:
+            self.alive = True
+            self._on_alive()
+            if self._timer is None:
+                self._watch()
+
+    def stop(self) -> None:
+        """End watching."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _watch(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_at(self._last_s + self._lost_after_s, self._check)
+
+    def _check(self) -> None:
+        self._timer = None
+        if asyncio.get_running_loop().time() - self._last_s < self._lost_after_s:
+            self._watch()
+        elif self.alive is not False:
+            self.alive = False
+            self._on_lost()

@@ -1,0 +1,80 @@
+"""From the values of a notification to readings, and the position behind them. Pure: no I/O, no clock."""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter
+from collections.abc import Iterable
+
+from shakedown.bridge.core.model import Reading
+from shakedown.bridge.south.decode import TICKS_1970, TICKS_MAX, DataValue, Malformed
+from shakedown.bridge.south.position import GAP, Position
+
+INFO_OVERFLOW = 0x0480  # InfoType DataValue and Overflow (Part 4, 7.39.1)
+
+
+def overflowed(status: int) -> bool:
+    """Whether the server says that it dropped values of this item from its queue."""
+    return status & INFO_OVERFLOW == INFO_OVERFLOW
+
+
+def ticks_of(value: DataValue, now_ticks: int, counters: Counter[str]) -> int:
+    """Source time of a value; where the source gave none, the server's, and where that is missing too, `now_ticks`.
+
+    A time before 1970 or beyond 9999 is none. A 1970 that a clock without battery gives is kept as it is: what is
+    wrong with it is for those to judge who know the plant.
+    """
+    if TICKS_1970 <= value.source_ticks < TICKS_MAX:
+        return value.source_ticks
+    counters["no_source_timestamp"] += 1
+    if TICKS_1970 <= value.server_ticks < TICKS_MAX:
+        return value.server_ticks
+    counters["no_timestamp"] += 1
+    return now_ticks
+
+
+def checksum(status: int, value: object) -> int:
+    """What tells two values with one time apart."""
+    return zlib.crc32(f"{status} {value!r}".encode(errors="replace"))
+
+
+def take(
+    position: Position,
+    values: Iterable[DataValue],
+    readings: list[Reading],
+    *,
+    now_ticks: int,
+    counters: Counter[str],
+) -> None:
+    """Append the readings of `values` to `readings` and move `position` behind them.
+
+    The current value that a new subscription begins with is no reading when the journal has it: same time, status
+    and value. Raises Malformed for a client handle that was never given out.
+    """
+    items, ticks, same, check, gap = (
+        position.items,
+        position.ticks,
+        position.same,
+        position.check,
+        position.gap,
+    )
+    for data_value in values:
+        handle, value, status, source, _ = data_value
+        if handle >= len(items):
+            raise Malformed(f"notification for client handle {handle} of {len(items)}")
+        metric_id = items[handle].metric_id
+        if metric_id is None:
+            continue  # configured no longer
+        if not TICKS_1970 <= source < TICKS_MAX:
+            source = ticks_of(data_value, now_ticks, counters)
+        if status & INFO_OVERFLOW == INFO_OVERFLOW:
+            status &= ~INFO_OVERFLOW
+        digest = zlib.crc32(f"{status} {value!r}".encode(errors="replace"))
+        known = gap[handle] == GAP and ticks[handle] == source and check[handle] == digest
+        gap[handle] = 0
+        if known:
+            counters["already_known"] += 1
+            continue
+        same[handle] = same[handle] + 1 if ticks[handle] == source else 1
+        ticks[handle], check[handle] = source, digest
+        readings.append(Reading(metric_id, (source - TICKS_1970) * 100, value, status))
