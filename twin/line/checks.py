@@ -157,10 +157,10 @@ def _use_per_s(plant: Plant, reservoir: ReservoirSpec) -> float:
 
 
 def _signals(plant: Plant) -> Iterator[Problem]:
-    registers = {
-        **dict.fromkeys(plant.machines, MACHINE_REGISTERS),
-        **dict.fromkeys(plant.conveyors, CONVEYOR_REGISTERS),
+    registers = {  # of two with one name, which is a problem of its own, the machine counts
         **dict.fromkeys(plant.reservoirs, RESERVOIR_REGISTERS),
+        **dict.fromkeys(plant.conveyors, CONVEYOR_REGISTERS),
+        **dict.fromkeys(plant.machines, MACHINE_REGISTERS),
     }
     tags: dict[str, str] = {}
     for owner in plant.signals:

@@ -15,16 +15,12 @@ from shakedown.twin.line.states import StopReason
 
 
 class Part(NamedTuple):
-    """A bottle, or a case of them: `contents` are the ids of its bottles, none for a bottle itself."""
+    """A bottle, or a case of bottles, or a pallet of cases: `contents` are the ids of what was packed into it."""
 
     id: int
     product: str
+    bottles: int = 1
     contents: tuple[int, ...] = ()
-
-    @property
-    def bottles(self) -> int:
-        """How many bottles this is."""
-        return len(self.contents) or 1
 
 
 class Source(Protocol):

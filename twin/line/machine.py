@@ -192,8 +192,6 @@ class Machine:
         hands, product = self._hands, self._hands[0].product
         batch = [part for part in hands if part.product == product]
         part = batch[0] if self._spec.batch == 1 else self._pack(batch)
-        self.total += 1
-        self.litres += self._products[product].volume_l * len(batch)
         self._rejects_in -= 1
         good = self._rejects_in != 0
         if good:
@@ -209,10 +207,13 @@ class Machine:
             self.bottles_rejected += part.bottles
             self._rejects_in = self._next_reject()
         del hands[: len(batch)]
+        self.total += 1
+        self.litres += self._products[product].volume_l * len(batch)
         self._record("part", self.name, _described(part, good))
 
     def _pack(self, batch: list[Part]) -> Part:
-        return Part(self.total + 1, batch[0].product, tuple(part.id for part in batch))
+        bottles = sum(part.bottles for part in batch)
+        return Part(self.total + 1, batch[0].product, bottles, tuple(part.id for part in batch))
 
     def _next_reject(self) -> int:
         """How many parts from now the next one is rejected; -1 for never (the countdown does not meet zero)."""
@@ -266,4 +267,4 @@ def _due_ms(cause: Cause) -> int:
 
 def _described(part: Part, good: bool) -> dict[str, Any]:
     data: dict[str, Any] = {"id": part.id, "good": good, "product": part.product}
-    return {**data, "bottles": part.contents} if part.contents else data
+    return {**data, "bottles": part.bottles, "contents": part.contents} if part.contents else data
