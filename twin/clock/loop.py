@@ -19,7 +19,7 @@ _real_monotonic_ns = time.monotonic_ns
 MONOTONIC_START_NS = 1_000 * 10**9
 """What `time.monotonic` shows at the start: not 0, which some libraries take for "never"."""
 
-ITERATIONS_WITHOUT_TIME_MAX = 5_000_000
+TURNS_WITHOUT_TIME_MAX = 5_000_000
 """So many turns of the loop at one instant mean that something spins without ever waiting."""
 
 _SIGNAL_POLL_EVERY = 1024
@@ -46,7 +46,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._timers: list[tuple[int, int, events.TimerHandle]] = []
         self._timer_sequence = 0
         self._cancelled_timers = 0
-        self._iterations = 0
+        self._turns = 0
+        self._turns_at_jump = 0
         self._task_sequence = 0
         super().__init__(MemorySelector())
         self.descriptors: MemorySelector = self._selector
@@ -65,7 +66,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         if when_ns > self.now_ns:
             delta_ns = when_ns - self.now_ns
             self.now_ns = when_ns
-            self._iterations = 0
+            self._turns_at_jump = self._turns
             if self.on_jump is not None:
                 self.on_jump(delta_ns)
 
@@ -117,8 +118,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             self._process_events(self.descriptors.select())
         if not ready and not self._stopping:
             self._jump()
-        self._iterations += 1
-        if not self._iterations % _SIGNAL_POLL_EVERY:
+        self._turns += 1
+        if not self._turns % _SIGNAL_POLL_EVERY:
             self._look_outside()
         for _ in range(len(ready)):
             handle = ready.popleft()
@@ -167,7 +168,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def _look_outside(self) -> None:
         """Signals come in over the self-pipe, which is read now and then, not polled."""
         self._read_from_self()
-        if self._iterations > ITERATIONS_WITHOUT_TIME_MAX:
+        if self._turns - self._turns_at_jump > TURNS_WITHOUT_TIME_MAX:
             raise Deadlock("the loop spins and virtual time does not move", self.waiting())
 
     def waiting(self) -> list[str]:

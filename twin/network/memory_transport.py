@@ -8,7 +8,7 @@ import struct
 from asyncio import protocols, transports
 from collections.abc import Iterable
 from contextvars import Context
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from shakedown.twin.clock import VirtualLoop
 from shakedown.twin.network.memory_tcp import FIN, Flow, Item
