@@ -42,6 +42,7 @@ from shakedown.twin.services.broker_packets import (
     read_packets,
 )
 from shakedown.twin.services.broker_session import ClientSession, Publication
+from shakedown.twin.services.errors import ServiceError
 
 OnAccept = Callable[[int, str, str, bytes, int, bool], None]
 
@@ -68,7 +69,7 @@ class CorrectedBroker(Broker):
         counters: BrokerCounters,
     ) -> None:
         if not amqtt.__version__.startswith(_AMQTT_VERSION):
-            raise RuntimeError(
+            raise ServiceError(
                 f"embedded broker: its corrections fit amqtt {_AMQTT_VERSION}x and this is {amqtt.__version__}; "
                 "install amqtt>=0.12.1,<0.13"
             )
@@ -118,7 +119,7 @@ class CorrectedBroker(Broker):
             if crash:
                 reset(writer.transport)
         for session, connection in list(self._sessions.values()):
-            self.counters.dropped["broker_ended"] += len(session)
+            self._drop_undelivered(session, "broker_ended")
             if connection is not None:
                 connection.will = None
                 connection.close()
@@ -229,12 +230,15 @@ class CorrectedBroker(Broker):
             self.accept(session.client_id, *will)
 
     def _forget(self, session: ClientSession) -> None:
-        if len(session):
-            self.counters.dropped["session_ended"] += len(session)
+        self._drop_undelivered(session, "session_ended")
         for topic_filter in session.filters:
             self._unsubscribe(topic_filter, session)
         del self._sessions[session.client_id]
         self.counters.sessions = len(self._sessions)
+
+    def _drop_undelivered(self, session: ClientSession, reason: str) -> None:
+        if len(session):
+            self.counters.dropped[reason] += len(session)
 
     # -- messages
 

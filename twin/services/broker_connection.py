@@ -135,6 +135,8 @@ class Connection:
     @property
     def congested(self) -> bool:
         """Whether the client takes its bytes so slowly that no more may be buffered for it."""
+        if self._transport.is_closing():
+            return False  # what is written now is lost, not buffered
         limit = self._broker.limits.write_buffer_bytes_max
         return self._unsent_bytes + self._transport.get_write_buffer_size() > limit
 
@@ -177,9 +179,10 @@ class Connection:
         if self.ended:
             return
         self._flush()
-        self._transport.close()
-        if self._transport.get_write_buffer_size():
-            self._loop.call_later(self._broker.limits.close_timeout_s, self._transport.abort)
+        if not self._transport.is_closing():
+            if self._transport.get_write_buffer_size():
+                self._loop.call_later(self._broker.limits.close_timeout_s, self._transport.abort)
+            self._transport.close()
         self._end()
 
     def _end(self) -> None:
