@@ -1,0 +1,129 @@
+"""Scenario files: what is accepted, and that every mistake is named with its place and its remedy."""
+
+from pathlib import Path
+
+import pytest
+
+from shakedown.bridge.yamlfile import ConfigError
+from shakedown.scenarios import model
+from shakedown.scenarios.errors import UsageError
+from shakedown.scenarios.faults import FAULTS
+
+GOOD = """\
+format: 1
+name: mine
+title: A scenario of a test
+plant: bottling
+warm_up_s: 10
+duration_s: 100
+faults:
+  - {id: first, kind: down, target: wan, at_s: 20, for_s: 10}
+"""
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / "mine.yaml"
+    file.write_text(text)
+    return file
+
+
+def problems(tmp_path: Path, text: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        model.set_up(write(tmp_path, text))
+    return [problem.replace(str(tmp_path) + "/", "") for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize("name", sorted(model.shipped()))
+def test_every_shipped_scenario_is_sound(name):
+    setup = model.set_up(model.find(name))
+    assert setup.scenario.name == name
+    assert setup.scenario.duration_s > max(fault.at_s + fault.for_s for fault in setup.scenario.faults)
+
+
+def test_a_file_of_ones_own_is_read(tmp_path):
+    setup = model.set_up(write(tmp_path, GOOD))
+    assert [fault.kind for fault in setup.scenario.faults] == ["down"]
+    assert setup.plant.plant == "bottling"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place", "what"),
+    [
+        ("duration_s: 100", "duration_s: soon", "mine.yaml:6:13", "duration_s"),
+        ("title:", "titel:", "mine.yaml:3:1", "did you mean 'title'"),
+        ("kind: down", "kind: dwon", "mine.yaml:8:", "down"),
+        ("target: wan", "target: lan", "mine.yaml:8:", "'wan'"),
+        ("at_s: 20", "at_s: 5", "mine.yaml:", "within the warm-up"),
+        ("for_s: 10", "for_s: 1000", "mine.yaml:", "after the end of the run"),
+        ("warm_up_s: 10", "warm_up_s: 10\nwarm_up_s: 11", "mine.yaml:6:1", "warm_up_s"),
+        ("format: 1", "format: 2", "mine.yaml:1:9", "format"),
+    ],
+)
+def test_a_mistake_is_named_with_its_place(tmp_path, old, new, place, what):
+    found = problems(tmp_path, GOOD.replace(old, new))
+    assert any(problem.startswith(place) and what in problem for problem in found), found
+
+
+def test_all_mistakes_are_named_at_once(tmp_path):
+    text = GOOD.replace("duration_s: 100", "duration_s: -1").replace("title:", "titel:")
+    found = "\n".join(problems(tmp_path, text))
+    assert "duration_s" in found
+    assert "titel" in found
+
+
+def test_two_faults_on_one_thing_at_a_time_are_refused(tmp_path):
+    again = "  - {id: second, kind: stall, target: wan, at_s: 25, for_s: 10}\n"
+    assert any("before 'first' is healed" in problem for problem in problems(tmp_path, GOOD + again))
+
+
+def test_faults_on_different_things_may_overlap(tmp_path):
+    other = "  - {id: second, kind: stall, target: cell, at_s: 25, for_s: 10}\n"
+    assert len(model.set_up(write(tmp_path, GOOD + other)).scenario.faults) == 2
+
+
+def test_a_wrong_override_is_named(tmp_path):
+    text = GOOD + "override: {site: {north: {enterprise: {keep_alive_s: never}}}}\n"
+    assert any("keep_alive_s" in problem for problem in problems(tmp_path, text))
+
+
+def test_overrides_reach_plant_and_site_and_nothing_else(tmp_path):
+    plain = model.set_up(write(tmp_path, GOOD))
+    text = GOOD + "override: {plant: {scan_ms: 500}, site: {north: {enterprise: {keep_alive_s: 7}}}}\n"
+    changed = model.set_up(write(tmp_path, text))
+    assert changed.plant.scan_ms == 500
+    assert changed.site.north["enterprise"].keep_alive_s == 7
+    assert changed.site.north["enterprise"].broker == plain.site.north["enterprise"].broker
+    assert changed.site.cells == plain.site.cells
+
+
+@pytest.mark.parametrize("name", ["wan_outag", "nowhere/mine.yaml", "mine.yml"])
+def test_an_unknown_scenario_names_the_known_ones(name):
+    with pytest.raises(UsageError, match="wan_outage_fast"):
+        model.find(name)
+
+
+def test_an_unknown_plant_names_the_known_ones(tmp_path):
+    with pytest.raises(UsageError, match="bottling"):
+        model.set_up(write(tmp_path, GOOD.replace("plant: bottling", "plant: brewery")))
+
+
+def test_a_shortened_run_leaves_out_the_faults_that_no_longer_fit(tmp_path):
+    setup = model.shortened(model.set_up(model.find("wan_outage")), 300)
+    assert setup.scenario.duration_s == 300
+    assert [fault.id for fault in setup.scenario.faults] == ["black_hole", "stall"]
+    assert [fault["id"] for fault in setup.documents["scenario"]["faults"]] == ["black_hole", "stall"]
+
+
+def test_what_is_written_reads_as_the_same(tmp_path):
+    setup = model.set_up(model.find("wan_outage_fast"))
+    for name, document in setup.documents.items():
+        (tmp_path / f"{name}.yaml").write_text(model.to_yaml(document))
+    again = model.set_up_again(tmp_path)
+    assert (again.plant, again.site) == (setup.plant, setup.site)
+    assert again.scenario.faults == setup.scenario.faults
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_every_fault_says_in_one_sentence_what_it_is(fault):
+    assert fault.__doc__.strip().endswith(".")
+    assert fault.model_fields["kind"].annotation.__args__[0] in Path("docs/scenarios.md").read_text()
