@@ -121,7 +121,6 @@ class CorrectedBroker(Broker):
         for session, connection in list(self._sessions.values()):
             self._drop_undelivered(session, "broker_ended")
             if connection is not None:
-                connection.will = None
                 connection.close()
         for writer in self._tasks.values():
             writer.close()
@@ -220,6 +219,8 @@ class CorrectedBroker(Broker):
         """A connection has ended: keep or discard its session, and publish the will it still has."""
         session = connection.session
         session.connection = None
+        if self._stopping:
+            return
         if session.clean_session:
             self._forget(session)
         else:
