@@ -1,7 +1,7 @@
 """Store and forward: which journal rows go out when, and when a row is known to have arrived.
 
-Sparkplug DATA is QoS 0, so nothing acknowledges it. On the same connection, behind the data, goes a QoS 1 *barrier*: its
-PUBACK says that the broker has read everything before it, and no more. It only starts the retention R; rows may go
+Sparkplug DATA is QoS 0, so nothing acknowledges it. On the same connection, behind the data, goes a QoS 1 *barrier*:
+its PUBACK says that the broker has read everything before it, and no more. It only starts the retention R; rows may go
 when R is over and neither the connection was lost nor the births were repeated meanwhile. After births everything
 above the watermark is sent again as history, paced; live samples do not wait for it.
 
@@ -100,7 +100,7 @@ class Forwarding:
 
     def journaled(self, last_row: int) -> None:
         """Rows up to `last_row` are in the journal."""
-        self.last_row = last_row
+        self.last_row = max(self.last_row, last_row)
 
     def live(self, first_row: int, last_row: int) -> None:
         """Rows were sent as they came; rows that were held back before them become history."""

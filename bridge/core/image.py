@@ -64,6 +64,10 @@ class Image:
                 changed.append(sample)
         return changed
 
+    def known(self) -> list[Sample]:
+        """Newest samples of the configured metrics, in alias order: what is worth to be remembered over a restart."""
+        return [sample for sample in self._values if sample is not None and self.device_of[sample.metric_id]]
+
     def is_alive(self, device: str) -> bool:
         """Whether any server of the device is connected and says more than BadNoCommunication."""
         return device not in self._silent and any(m.south in self._south_up for m in self._of_device[device])

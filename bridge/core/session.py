@@ -153,7 +153,7 @@ class Session:
         return self.state
 
     def _host_state(self, data: bytes, now_ns: int) -> State:
-        """STATE of the primary host: what is older than what was obeyed before is ignored (tck-id-message-flow-edge-node-birth-publish-phid-*)."""
+        """STATE of the primary host; what is older than what was obeyed is ignored (tck-id-message-flow-*-phid-*)."""
         parsed = _parse_state(data)
         if parsed is None:
             self.counters["state_malformed"] += 1

@@ -1,0 +1,202 @@
+"""The bridge: OPC UA servers below, a journal in the middle, Sparkplug targets above."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shakedown.bridge import recall
+from shakedown.bridge.config import Site, compile_site
+from shakedown.bridge.core.forwarding import Forwarding
+from shakedown.bridge.core.model import Metric, Reading, Sample
+from shakedown.bridge.core.normalise import is_refused, normalise
+from shakedown.bridge.core.session import Session
+from shakedown.bridge.journal import Journal
+from shakedown.bridge.journal_file import JournalError
+from shakedown.bridge.north.enterprise import EnterpriseTarget
+from shakedown.bridge.south.opcua import OpcUaSouth
+
+DECLARE_S = 10.0
+"""How often the bridge says how it is (only changes are sent), and stores the image for a restart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a bridge is made of; each can be replaced by one that keeps the same interface."""
+
+    normalise: Callable[[Metric, Reading], Sample] = normalise
+    journal: type[Journal] = Journal
+    session: type[Session] = Session
+    forwarding: type[Forwarding] = Forwarding
+    south: type[OpcUaSouth] = OpcUaSouth
+    north: type[EnterpriseTarget] = EnterpriseTarget
+
+
+class Bridge:
+    """One edge node as configured; `run()` until cancelled, then it stops politely.
+
+    `connect_to` maps `host:port` of the configuration to the address that is really dialled. Raises ConfigError.
+    """
+
+    def __init__(
+        self,
+        site: Site,
+        *,
+        journal_path: str | Path,
+        connect_to: Mapping[str, tuple[str, int]] | None = None,
+        log: logging.Logger | None = None,
+        parts: Parts | None = None,
+    ) -> None:
+        self.model = compile_site(site)
+        self._site = site
+        self._journal_path = Path(journal_path)
+        self._connect_to = connect_to
+        self._log = log or logging.getLogger("shakedown.bridge")
+        self._parts = parts or Parts()
+        self._normalise = self._parts.normalise
+        self._journal: Journal | None = None
+        self._targets: tuple[EnterpriseTarget, ...] = ()
+        self._souths: tuple[OpcUaSouth, ...] = ()
+        self._counted: Counter[str] = Counter()
+        self._is_cut = False
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Everything that is counted, as `readings`, `south.plc1.connects`, `north.enterprise.births`, ..."""
+        counters = dict(self._counted)
+        if self._journal is not None:
+            counters |= {"journal.last_row": self._journal.last_row, "journal.dropped": self._journal.dropped}
+        for kind, parts in (("south", self._souths), ("north", self._targets)):
+            for part in parts:
+                counters |= {f"{kind}.{part.name}.{name}": n for name, n in part.counters.items()}
+        return counters
+
+    async def run(self) -> None:
+        """Run until cancelled. Raises JournalError if the journal cannot be opened."""
+        site, parts, model = self._site, self._parts, self.model
+        journal = await parts.journal.open(
+            self._journal_path,
+            targets=list(site.north),
+            rows_max=site.journal.rows_max,
+            metrics=model.metrics,
+        )
+        self._journal = journal
+        try:
+            self._targets = tuple(
+                parts.north(
+                    name, config, model, journal,
+                    connect_to=self._connect_to, session=parts.session, forwarding=parts.forwarding, log=self._log,
+                )
+                for name, config in site.north.items()
+            )  # fmt: skip
+            for target in self._targets:
+                target.recall(await recall.recall(journal, model, target.name))
+            self._souths = tuple(
+                parts.south(
+                    name, config, model.of_south(name), journal,
+                    on_readings=self._on_readings, connect_to=self._connect_to,
+                    on_lost=self._on_south_lost, on_alive=self._on_south_alive, on_event=self._on_event,
+                )
+                for name, config in site.south.items()
+            )  # fmt: skip
+            self._log.info(
+                "bridge %s/%s: %d metrics, journal %s rows %d..%d", model.group_id, model.edge_node_id,
+                len(model.metrics), self._journal_path, journal.watermark(self._targets[0].name), journal.last_row,
+            )  # fmt: skip
+            await self._run_parts()
+        finally:
+            await journal.close()
+
+    def cut(self) -> None:
+        """End as a crash does, before `run` is cancelled: nothing more is said and nothing more is written."""
+        self._is_cut = True
+        for target in self._targets:
+            target.cut()
+
+    async def _run_parts(self) -> None:
+        """The south ends first, so that what it has delivered still goes out before the goodbye."""
+        async with asyncio.TaskGroup() as norths:
+            tasks = [
+                norths.create_task(target.run(), name=f"north {target.name}") for target in self._targets
+            ]
+            async with asyncio.TaskGroup() as souths:
+                for south in self._souths:
+                    souths.create_task(south.run(), name=f"south {south.name}")
+                souths.create_task(self._declare(), name="declare")
+            for task in tasks:
+                task.cancel()
+
+    # ---- from the south
+
+    async def _on_readings(self, readings: Sequence[Reading], south_position: Mapping[str, bytes]) -> None:
+        """Normalise, journal, then hand on. Raises JournalError: then nothing was taken, and the south tries again."""
+        if self._is_cut:
+            raise asyncio.CancelledError
+        assert self._journal is not None
+        metrics, normalise = self.model.metrics, self._normalise
+        samples = [normalise(metrics[reading[0]], reading) for reading in readings]
+        try:
+            rows = await self._journal.append(samples, south_position)
+        except JournalError:
+            self._counted["journal_failures"] += 1
+            self._declare_now(is_failing=True)
+            raise
+        self._count(readings, samples)
+        for target in self._targets:
+            target.deliver(rows, samples)
+
+    def _count(self, readings: Sequence[Reading], samples: Sequence[Sample]) -> None:
+        self._counted["readings"] += len(readings)
+        for reading, sample in zip(readings, samples, strict=True):
+            if sample[3] == 0 and is_refused(reading, sample):
+                self._counted["values_refused"] += 1
+
+    def _on_south_lost(self, name: str) -> None:
+        self._log.warning("south %s: lost", name)
+        for target in self._targets:
+            target.south(name, up=False)
+
+    def _on_south_alive(self, name: str) -> None:
+        self._log.info("south %s: alive", name)
+        for target in self._targets:
+            target.south(name, up=True)
+
+    def _on_event(self, kind: str, details: dict[str, Any]) -> None:
+        self._counted[f"events.{kind}"] += 1
+        self._log.info("%s %s", kind, " ".join(f"{key}={value}" for key, value in details.items()))
+
+    # ---- what the edge node says of itself
+
+    async def _declare(self) -> None:
+        assert self._journal is not None
+        stored_row = -1
+        while True:
+            self._declare_now(is_failing=False)
+            await asyncio.sleep(DECLARE_S)
+            row = self._journal.last_row
+            if row == stored_row:
+                continue
+            try:
+                await recall.store(self._journal, self.model, self._targets[0].session.image.known(), row)
+                stored_row = row
+            except JournalError as error:
+                self._log.error("%s", error)
+
+    def _declare_now(self, *, is_failing: bool) -> None:
+        journal = self._journal
+        assert journal is not None
+        for target in self._targets:
+            target.declare(
+                {
+                    "bridge/backlog": target.forwarding.backlog,
+                    "bridge/declared_lost": journal.dropped,
+                    "bridge/journal_rows": journal.last_row - target.forwarding.watermark,
+                    "bridge/refused_values": self._counted["values_refused"],
+                    "bridge/journal_failing": is_failing,
+                }
+            )

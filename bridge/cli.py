@@ -1,0 +1,149 @@
+"""The bridge's command line: `shakedown bridge ...`, or alone `python -m shakedown.bridge ...`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import signal
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from shakedown.bridge.app import Bridge
+from shakedown.bridge.config import Site, compile_site, load_site
+from shakedown.bridge.journal_file import JournalError
+from shakedown.bridge.yamlfile import ConfigError, json_schema
+
+USAGE, INTERRUPTED = 2, 130
+
+
+class _Route(click.ParamType[tuple[str, tuple[str, int]]]):
+    """`host:port=address:port`."""
+
+    name = "HOST:PORT=ADDRESS:PORT"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, tuple[str, int]]:
+        if isinstance(value, tuple):
+            return value
+        place, equals, target = str(value).partition("=")
+        address, colon, port = target.rpartition(":")
+        if not (equals and colon and address and port.isdigit() and 0 < int(port) < 65536 and ":" in place):
+            self.fail(
+                f"{value!r} is not HOST:PORT=ADDRESS:PORT, for instance broker:1883=10.0.0.7:1883", param, ctx
+            )
+        return place, (address, int(port))
+
+
+@click.group("bridge", context_settings={"help_option_names": ["-h", "--help"]})
+def bridge_group() -> None:
+    """Carry an OPC UA line to the enterprise as Sparkplug B, without loss.
+
+    \b
+    Examples:
+      shakedown bridge check site.yaml
+      shakedown bridge run site.yaml --journal /var/lib/shakedown/line1.journal
+      shakedown bridge schema > site.schema.json
+    """
+
+
+@bridge_group.command()
+@click.argument("site_file", metavar="SITE.YAML", type=click.Path(path_type=Path))
+@click.option(
+    "--journal",
+    type=click.Path(path_type=Path),
+    help="Journal file; SITE.journal beside the file if not given.",
+)
+@click.option(
+    "--connect-to", multiple=True, type=_Route(), metavar=_Route.name,
+    help="Dial ADDRESS:PORT where the configuration says HOST:PORT. May be repeated.",
+)  # fmt: skip
+def run(site_file: Path, journal: Path | None, connect_to: tuple[tuple[str, tuple[str, int]], ...]) -> None:
+    """Run the bridge of SITE.YAML until SIGTERM (exit 0) or Ctrl-C (exit 130).
+
+    \b
+    Examples:
+      shakedown bridge run site.yaml
+      shakedown bridge run site.yaml --journal line1.journal --connect-to broker:1883=127.0.0.1:1883
+    """
+    _log_to_stderr()
+    site = _load(site_file)
+    try:
+        bridge = Bridge(
+            site, journal_path=journal or site_file.with_suffix(".journal"), connect_to=dict(connect_to)
+        )
+        sys.exit(asyncio.run(_run_until_signal(bridge)))
+    except ConfigError as error:
+        _refuse(str(error))
+    except JournalError as error:
+        _refuse(str(error))
+
+
+@bridge_group.command()
+@click.argument("site_file", metavar="SITE.YAML", type=click.Path(path_type=Path))
+def check(site_file: Path) -> None:
+    """Check SITE.YAML and say what it compiles to; exit 2 with every problem if it is not usable."""
+    model = compile_site(_load(site_file))
+    click.echo(f"{site_file}: edge node {model.group_id}/{model.edge_node_id}")
+    for device in model.devices:
+        click.echo(f"  {device}: {len(model.of_device(device))} metrics")
+
+
+@bridge_group.command()
+def schema() -> None:
+    """Print the JSON Schema of site.yaml, for completion in editors."""
+    click.echo(json.dumps(json_schema(Site), indent=2))
+
+
+def main() -> None:
+    """Entry point of the bridge alone."""
+    bridge_group(prog_name="shakedown bridge")
+
+
+async def _run_until_signal(bridge: Bridge) -> int:
+    """Run, and stop politely on the first SIGTERM or SIGINT; a second one ends the process the hard way."""
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(bridge.run(), name="bridge")
+    received: list[signal.Signals] = []
+
+    def stop(number: signal.Signals) -> None:
+        if not received:
+            loop.remove_signal_handler(number)
+            received.append(number)
+        task.cancel()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, number)
+    try:
+        await task
+    except asyncio.CancelledError:
+        if not received:
+            raise
+    return INTERRUPTED if received == [signal.SIGINT] else 0
+
+
+def _log_to_stderr() -> None:
+    """One line an event, in UTC."""
+    handler = logging.StreamHandler(sys.stderr)
+    formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+    formatter.converter = time.gmtime
+    handler.setFormatter(formatter)
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.getLogger("asyncua").setLevel(logging.ERROR)  # what matters of it comes as an event of the south
+
+
+def _load(site_file: Path) -> Site:
+    try:
+        return load_site(site_file)
+    except ConfigError as error:
+        _refuse(str(error))
+        raise AssertionError from None
+
+
+def _refuse(text: str) -> None:
+    click.echo(f"error: {text}", err=True)
+    sys.exit(USAGE)

@@ -1,0 +1,373 @@
+"""The enterprise target: carries out what the Sparkplug session and the forwarding policy decide, over one broker."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import ssl
+import time
+from collections import deque
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, Protocol
+
+from shakedown.bridge.config import NorthConfig, TlsConfig
+from shakedown.bridge.core import events as ev
+from shakedown.bridge.core import naming
+from shakedown.bridge.core.events import Effect, Event, Publish
+from shakedown.bridge.core.forwarding import Forwarding, ForwardingConfig
+from shakedown.bridge.core.model import Model, Sample, Value
+from shakedown.bridge.core.session import Session, SessionConfig, State
+from shakedown.bridge.journal_file import JournalError
+from shakedown.bridge.north.mqtt import MqttConnection
+from shakedown.bridge.yamlfile import ConfigError
+
+REPLAY_TICK_S = 0.05
+"""Pause between two slices of history; live samples go out in between."""
+
+GOODBYE_S = 12.0
+"""How long a polite stop may take at most; a little more than the session's own patience."""
+
+
+class TargetJournal(Protocol):
+    """What a target needs of the journal."""
+
+    last_row: int
+
+    async def read(self, target: str, after_row: int, limit: int) -> list[tuple[int, Sample]]: ...
+    def watermark(self, target: str) -> int: ...
+    async def confirm(self, target: str, row: int) -> None: ...
+    async def next_bd_seq(self, target: str) -> int: ...
+
+
+class EnterpriseTarget:
+    """One Sparkplug edge node on one broker, with its own cursor on the journal.
+
+    `deliver`, `south` and `declare` are told what happens below; they never wait. `run` does everything else.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        config: NorthConfig,
+        model: Model,
+        journal: TargetJournal,
+        *,
+        connect_to: Mapping[str, tuple[str, int]] | None = None,
+        session: type[Session] = Session,
+        forwarding: type[Forwarding] = Forwarding,
+        log: logging.Logger | None = None,
+    ) -> None:
+        host, port = config.host_port
+        self.name = name
+        self._server_name = host
+        self._address = (connect_to or {}).get(f"{host}:{port}", (host, port))
+        self._config = config
+        self._journal = journal
+        self._tls = tls_context(config.tls, name) if config.secure and config.tls else None
+        self._client_id = f"{model.group_id}/{model.edge_node_id}"
+        self._barrier_topic = naming.barrier_topic(model.group_id, model.edge_node_id)
+        self._log = log or logging.getLogger("shakedown.bridge")
+        reconnect = config.reconnect_s
+        self.session = session(model, SessionConfig(config.primary_host, reconnect.min, reconnect.max))
+        policy = ForwardingConfig.of(
+            barrier_s=config.barrier_s,
+            host_keep_alive_s=config.host_keep_alive_s,
+            reconnect_max_s=reconnect.max,
+            margin_s=config.retention_margin_s,
+            replay_per_s=config.replay_per_s,
+        )
+        self.forwarding = forwarding(policy, journal.watermark(name), journal.last_row)
+        self._connection: MqttConnection | None = None
+        self._barriers: dict[int, tuple[int, float]] = {}  # packet identifier -> token, time sent
+        self._timers: dict[ev.Timer, asyncio.TimerHandle] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._events: deque[Event] = deque()
+        self._is_stepping = False
+        self._stopped = asyncio.Event()
+        self._is_cut = False
+        self._wake = asyncio.Event()
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """What the session counted, and how far the forwarding is."""
+        forwarding = self.forwarding
+        return {
+            **self.session.counters,
+            "backlog": forwarding.backlog,
+            "watermark": forwarding.watermark,
+            "online": int(self.session.is_online),
+        }
+
+    # ---- told from below
+
+    def recall(self, samples: Sequence[Sample]) -> None:
+        """Values known from before a restart; they are in no need of being sent."""
+        self._step(ev.Live(samples))
+
+    def deliver(self, rows: range, samples: Sequence[Sample]) -> None:
+        """Samples have been journaled as `rows`: publish them if that is possible now."""
+        if not samples or self._is_cut:
+            return
+        self.forwarding.journaled(rows[-1])
+        connection = self._connection
+        if connection is not None and self.session.is_online and connection.is_blocked:
+            self._step(ev.Held(samples))
+            return
+        is_online = self.session.is_online
+        self._step(ev.Live(samples))
+        if is_online:
+            self.forwarding.live(rows[0], rows[-1])
+
+    def south(self, name: str, *, up: bool) -> None:
+        """A server below has come or gone."""
+        self._step(ev.SouthUp(name) if up else ev.SouthLost(name))
+
+    def declare(self, values: Mapping[str, Value]) -> None:
+        """Publish what the edge node says of itself, as far as it has changed."""
+        self._step(ev.NodeValues(values))
+
+    # ---- the life of the target
+
+    async def run(self) -> None:
+        """Stay connected and forward until cancelled; then say goodbye: NDEATH, DISCONNECT."""
+        self._step(ev.Start())
+        try:
+            while True:
+                await self._tick()
+                pause_s = REPLAY_TICK_S if self._may_replay() else min(1.0, self._config.barrier_s)
+                self._wake.clear()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(pause_s):
+                        await self._wake.wait()
+        finally:
+            try:
+                if not self._is_cut:
+                    await self._goodbye()
+            finally:
+                self._release()
+
+    def cut(self) -> None:
+        """End as a crash does: the connection breaks, nothing is said any more."""
+        self._is_cut = True
+        self._release()
+
+    async def _goodbye(self) -> None:
+        self._step(ev.Stop())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GOODBYE_S):
+                await self._stopped.wait()
+
+    def _release(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.abort()
+        for handle in self._timers.values():
+            handle.cancel()
+        for task in self._tasks:
+            task.cancel()
+
+    def _may_replay(self) -> bool:
+        blocked = self._connection is None or self._connection.is_blocked
+        return self.forwarding.is_replaying and self.session.is_online and not blocked
+
+    async def _tick(self) -> None:
+        now_ns = time.time_ns()
+        try:
+            row = self.forwarding.confirmable(now_ns)
+            if row is not None:
+                await self._journal.confirm(self.name, row)
+                self.forwarding.confirmed(row)
+            if self._may_replay():
+                await self._replay()
+        except JournalError as error:
+            self._log.error("north %s: %s", self.name, error)
+        if not self.session.is_online:
+            self.forwarding.closed()
+        self._check_life()
+        self._barrier()
+
+    async def _replay(self) -> None:
+        """Send one slice of history."""
+        forwarding = self.forwarding
+        piece = forwarding.history(time.time_ns())
+        if piece is None:
+            return
+        epoch = forwarding.epoch
+        rows = await self._journal.read(self.name, piece.after, piece.limit)
+        if epoch != forwarding.epoch or not self._may_replay():
+            return
+        complete = len(rows) < piece.limit or rows[-1][0] >= piece.upto
+        rows = [row for row in rows if row[0] <= piece.upto]
+        if rows:
+            self._step(ev.History([sample for _, sample in rows]))
+        forwarding.replayed(piece, piece.upto if complete else rows[-1][0], len(rows))
+        if not forwarding.is_replaying:
+            self._step(ev.HistoryDone())
+
+    def _barrier(self) -> None:
+        connection = self._connection
+        if connection is None or connection.is_blocked or not self.session.is_online:
+            return
+        token = self.forwarding.barrier(time.time_ns())
+        if token is not None:
+            mid = connection.publish(Publish(self._barrier_topic, str(token).encode(), qos=1))
+            self._barriers[mid] = (token, time.monotonic())
+
+    def _check_life(self) -> None:
+        """A broker is dead when a barrier stays unanswered for a keep-alive, or nothing comes for 1.5 of them."""
+        connection = self._connection
+        if connection is None:
+            return
+        connection.keep_alive()
+        now_s, keep_alive_s = time.monotonic(), self._config.keep_alive_s
+        silent_s = now_s - connection.heard_s
+        asked_s = now_s - min((sent_s for _, sent_s in self._barriers.values()), default=now_s)
+        if silent_s >= 1.5 * keep_alive_s or min(asked_s, silent_s) >= keep_alive_s:
+            connection.abort()
+            self.lost(f"nothing heard from the broker for {silent_s:.1f} s")
+
+    # ---- Handler of the connection
+
+    def connected(self) -> None:
+        self._step(ev.Connected())
+
+    def subscribed(self, granted: tuple[int, ...]) -> None:
+        self._step(ev.Subscribed(granted))
+
+    def received(self, topic: str, payload: bytes) -> None:
+        self._step(ev.Message(topic, payload))
+
+    def acknowledged(self, mid: int) -> None:
+        token, _ = self._barriers.pop(mid, (None, 0.0))
+        if token is not None:
+            self.forwarding.barrier_acked(token, time.time_ns())
+
+    def writable(self) -> None:
+        """Back pressure is over: present values first, what was held back follows as history."""
+        if self.session.is_online:
+            self._step(ev.Released())
+            self.forwarding.caught_up()
+        self._wake.set()
+
+    def lost(self, reason: str) -> None:
+        self._connection = None
+        self._barriers.clear()
+        self.forwarding.closed()
+        self._step(ev.ConnectionLost(reason))
+
+    # ---- the session's effects
+
+    def _step(self, event: Event) -> None:
+        """Give the session an event and carry out its effects; events that these cause come after it."""
+        self._events.append(event)
+        if self._is_stepping:
+            return
+        self._is_stepping = True
+        try:
+            while self._events:
+                state = self.session.state
+                for effect in self.session.step(self._events.popleft(), time.time_ns()):
+                    self._carry_out(effect)
+                if self.session.state is not state:
+                    self._log.info("north %s: %s", self.name, self.session.state.value)
+                    if self.session.state is State.STOPPED:
+                        self._stopped.set()
+        finally:
+            self._is_stepping = False
+
+    def _carry_out(self, effect: Effect) -> None:
+        match effect:
+            case Publish():
+                if self._connection is not None:
+                    self._connection.publish(effect)
+            case ev.Schedule(timer, delay_s):
+                if previous := self._timers.get(timer):
+                    previous.cancel()
+                loop = asyncio.get_running_loop()
+                self._timers[timer] = loop.call_later(delay_s, self._step, ev.TimerFired(timer))
+            case ev.Born():
+                self._born()
+            case ev.Subscribe(filters):
+                if self._connection is not None:
+                    self._connection.subscribe(filters)
+            case ev.TakeBdSeq():
+                self._spawn(self._take_bd_seq())
+            case ev.Connect(will):
+                self._spawn(self._connect(will))
+            case ev.Disconnect():
+                self._disconnect()
+            case ev.Abort():
+                if self._connection is not None:
+                    self._connection.abort()
+                self._connection = None
+                self.forwarding.closed()
+            case ev.Note(text):
+                self._log.warning("north %s: %s", self.name, text)
+
+    def _born(self) -> None:
+        self._barriers.clear()
+        self.forwarding.births(time.time_ns())
+        self._log.info(
+            "north %s: born bdSeq=%d history=%d", self.name, self.session.bd_seq, self.forwarding.backlog
+        )
+        if not self.forwarding.is_replaying:
+            self._events.append(ev.HistoryDone())
+        self._wake.set()
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.disconnect()
+        else:
+            self._events.append(ev.ConnectionLost("not connected"))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=f"north {self.name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _take_bd_seq(self) -> None:
+        try:
+            bd_seq = await self._journal.next_bd_seq(self.name)
+        except JournalError as error:
+            self.lost(f"no bdSeq can be persisted: {error}")
+            return
+        self._step(ev.BdSeqTaken(bd_seq))
+
+    async def _connect(self, will: Publish) -> None:
+        connection = MqttConnection(
+            self, client_id=self._client_id, keep_alive_s=self._config.keep_alive_s, will=will
+        )
+        self._connection = connection
+        self._barriers.clear()
+        try:
+            await connection.open(*self._address, tls=self._tls, server_name=self._server_name)
+        except (OSError, TimeoutError) as error:
+            connection.abort()
+            if self._connection is connection:
+                host, port = self._address
+                self.lost(f"broker {host}:{port} cannot be reached: {error or 'no answer'}")
+
+
+def tls_context(config: TlsConfig, name: str) -> ssl.SSLContext:
+    """TLS of an mqtts:// target: the broker's name is verified against `ca`. Raises ConfigError."""
+    for key in ("ca", "certificate", "key"):
+        path = getattr(config, key)
+        try:
+            if path:
+                with open(path, "rb"):
+                    pass
+        except OSError as error:
+            where = f"north.{name}.tls.{key}"
+            raise ConfigError(
+                [f"{where}: {path} cannot be read: {error.strerror} - put the file there or mend the path"]
+            ) from None
+    try:
+        context = ssl.create_default_context(cafile=config.ca)
+        if config.certificate:
+            context.load_cert_chain(config.certificate, config.key or None)
+    except ssl.SSLError as error:
+        remedy = "both must be PEM, and the key must belong to the certificate"
+        raise ConfigError([f"north.{name}.tls: cannot be used: {error.reason} - {remedy}"]) from None
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
