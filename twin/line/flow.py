@@ -67,13 +67,13 @@ class Conveyor:
         """How many bottles are on the belt, those in cases counted singly."""
         return sum(part.bottles for _, part in self._parts)
 
-    def scan(self, producing: bool, scan_ms: int) -> tuple[float, ...]:
-        """Move on by one scan and say what drives the physics (checks.CONVEYOR_DRIVERS).
+    def scan(self, producing: bool, elapsed_ms: int) -> tuple[float, ...]:
+        """Move on to the next scan and say what drives the physics (checks.CONVEYOR_DRIVERS).
 
         The belt runs while a neighbour produces or a part is still on its way.
         """
         self.running = producing or (bool(self._parts) and self._parts[-1][0] > self._env.now)
-        return self._ramp.move(float(self.running), scan_ms), self.fill()
+        return self._ramp.move(float(self.running), elapsed_ms), self.fill()
 
     def fill(self) -> float:
         """How full the belt is, 0 to 1."""

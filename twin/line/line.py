@@ -13,7 +13,7 @@ from shakedown.twin.ledger import NS_PER_MS, Change, Ledger
 from shakedown.twin.line import checks
 from shakedown.twin.line.flow import Conveyor, Orders, Sink, Source, Warehouse
 from shakedown.twin.line.machine import Machine, Process
-from shakedown.twin.line.physics import Physics
+from shakedown.twin.line.physics import Floats, Physics
 from shakedown.twin.line.plant import Ambient, Plant
 from shakedown.twin.line.randomness import MS_PER_S, stream
 from shakedown.twin.line.registers import Value, reader
@@ -72,6 +72,7 @@ class Line:
     def start(self) -> None:
         """Write the ledger's header and set machines and sampler going; the first scan is at time 0."""
         self._ledger.header(self._plant.plant, self._seed, self.signals)
+        at_rest = self._physics.settle(self._drivers(0))
         for machine in self.machines.values():
             self._env.process(machine.run())
         indices = {
@@ -79,7 +80,7 @@ class Line:
         }
         for dropout in self._plant.dropouts:
             self._env.process(drop_out(dropout, indices, self._statuses, self._env, self._record))
-        self._env.process(self._sample())
+        self._env.process(self._sample(at_rest))
 
     def _build_flow(self) -> None:
         plant, env = self._plant, self._env
@@ -116,11 +117,10 @@ class Line:
     def _now_ns(self) -> int:
         return self._ledger.start_ns + self._env.now * NS_PER_MS
 
-    def _sample(self) -> Process:
-        """Scan on a fixed grid from time 0 on: one process for all signals."""
+    def _sample(self, quantities: Floats) -> Process:
+        """Scan on a fixed grid from time 0 on, where the plant is at rest: one process for all signals."""
         scan_ms = self._plant.scan_ms
         yield _Scan(self._env, 0)
-        quantities = self._physics.settle(self._drivers())
         scan = 0
         while True:
             readings: list[Value] = [None] * len(self.signals)
@@ -131,19 +131,18 @@ class Line:
             self._offer(readings)
             yield _Scan(self._env, scan_ms)
             scan += 1
-            quantities = self._physics.move(self._drivers())
+            quantities = self._physics.move(self._drivers(scan_ms))
 
-    def _drivers(self) -> list[float]:
+    def _drivers(self, elapsed_ms: int) -> list[float]:
         """What machines, conveyors and reservoirs did since the last scan, in the order of checks.drivers."""
-        scan_ms = self._plant.scan_ms
         drivers = [_ambient_cel(self._plant.ambient, self._env.now)]
         for machine in self.machines.values():
-            drivers += machine.scan(scan_ms)
+            drivers += machine.scan(elapsed_ms)
         for conveyor, (before, after) in zip(self.conveyors.values(), self._sides, strict=True):
             producing = before.state is State.EXECUTE or after.state is State.EXECUTE
-            drivers += conveyor.scan(producing, scan_ms)
+            drivers += conveyor.scan(producing, elapsed_ms)
         for reservoir in self.reservoirs.values():
-            drivers += reservoir.scan(scan_ms)
+            drivers += reservoir.scan(elapsed_ms)
         return drivers
 
     def _offer(self, readings: list[Value]) -> None:

@@ -108,17 +108,17 @@ class Machine:
             yield from self._work()
             yield from self._hand_on()
 
-    def scan(self, scan_ms: int) -> tuple[float, ...]:
-        """Move on by one scan and say what drives the physics (checks.MACHINE_DRIVERS)."""
+    def scan(self, elapsed_ms: int) -> tuple[float, ...]:
+        """Move on to the next scan and say what drives the physics (checks.MACHINE_DRIVERS)."""
         worked_ms = self.worked_ms
-        run = (worked_ms - self._worked_at_scan_ms) / scan_ms
+        run = (worked_ms - self._worked_at_scan_ms) / elapsed_ms if elapsed_ms else 0.0
         self._worked_at_scan_ms = worked_ms
         state = self.state
         product = self._products[self.product] if self.product else None
         target = 1 / product.cycle_factor if product and state is State.EXECUTE else 0.0
         return (
             run,
-            self._ramp.move(target, scan_ms),
+            self._ramp.move(target, elapsed_ms),
             run * self._litres_per_s,
             product.load if product else 1.0,
             self._source.fill(),

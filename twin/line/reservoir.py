@@ -34,10 +34,10 @@ class Reservoir:
         self.level = spec.start * spec.capacity
         self.refilling = False
 
-    def scan(self, scan_ms: int) -> tuple[float, ...]:
-        """Move on by one scan and say what drives the physics (checks.RESERVOIR_DRIVERS)."""
+    def scan(self, elapsed_ms: int) -> tuple[float, ...]:
+        """Move on to the next scan and say what drives the physics (checks.RESERVOIR_DRIVERS)."""
         spec = self._spec
-        refill = spec.refill_per_s * scan_ms / MS_PER_S if self.refilling else 0.0
+        refill = spec.refill_per_s * elapsed_ms / MS_PER_S if self.refilling else 0.0
         level = self.level + refill - sum(user.draw() for user in self._users)
         self.level = min(max(level, 0.0), spec.capacity)
         fraction = self.level / spec.capacity

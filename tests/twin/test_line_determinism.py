@@ -1,0 +1,89 @@
+"""The same plant, seed and start give the same ledger, byte for byte; another seed gives another."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import simpy
+
+from shakedown.bridge.yamlfile import read
+from shakedown.twin.ledger import Ledger
+from shakedown.twin.line import Line, Plant
+from shakedown.twin.line.randomness import stream
+
+BOTTLING = Path(__file__).parents[2] / "scenarios" / "plants" / "bottling" / "plant.yaml"
+
+RUN = """
+import sys, simpy
+from shakedown.bridge.yamlfile import load
+from shakedown.twin.ledger import Ledger
+from shakedown.twin.line import Line, Plant
+with Ledger(sys.argv[2], start_ns=0) as ledger:
+    env = simpy.Environment()
+    line = Line(load(sys.argv[1], Plant), env, 7, ledger)
+    line.start()
+    env.run(until=900_001)
+"""
+
+
+def _ledger(path: Path, seed: int, seconds: int = 900, **changes: object) -> bytes:
+    document, _ = read(BOTTLING)
+    env = simpy.Environment()
+    with Ledger(path, start_ns=0) as ledger:
+        Line(Plant.model_validate({**document, **changes}), env, seed, ledger).start()
+        env.run(until=seconds * 1_000 + 1)
+    return path.read_bytes()
+
+
+def test_same_seed_same_bytes_and_another_seed_other_bytes(tmp_path: Path) -> None:
+    first, again, other = (
+        _ledger(tmp_path / name, seed) for name, seed in (("first", 7), ("again", 7), ("other", 8))
+    )
+    assert first == again
+    assert first.count(b'"part"') > 3_000, "a line that stands still would prove nothing"
+    assert first.splitlines()[1:] != other.splitlines()[1:]
+
+
+@pytest.mark.parametrize("hash_seed", ["0", "1", "4294967295"])
+def test_bytes_do_not_depend_on_the_hash_seed(tmp_path: Path, hash_seed: str) -> None:
+    path = tmp_path / "elsewhere"
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+    subprocess.run([sys.executable, "-c", RUN, BOTTLING, path], env=environment, check=True)
+    here = hashlib.sha256(_ledger(tmp_path / "here", 7)).hexdigest()
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == here
+
+
+def test_a_faster_scan_shows_the_same_machines_more_often(tmp_path: Path) -> None:
+    """What is physical does not depend on who looks: parts, states and stops are equal at 1 Hz and at 10 Hz."""
+    slow, fast = (
+        [
+            line
+            for line in _ledger(tmp_path / str(scan_ms), 7, 600, scan_ms=scan_ms).splitlines()
+            if b'["P"' in line
+        ]
+        for scan_ms in (1_000, 100)
+    )
+    assert slow == fast
+    assert len(slow) > 2_000
+
+
+def test_streams_are_told_apart_by_name_and_seed() -> None:
+    def draws(seed: int, name: str) -> list[float]:
+        return stream(seed, name).standard_normal(4).tolist()
+
+    assert draws(1, "filler/cycle") == draws(1, "filler/cycle")
+    assert draws(1, "filler/cycle") != draws(1, "filler/quality")
+    assert draws(1, "filler/cycle") != draws(2, "filler/cycle")
+    pairs = np.corrcoef(stream(1, "a").standard_normal(20_000), stream(1, "b").standard_normal(20_000))
+    assert abs(pairs[0, 1]) < 4 / np.sqrt(20_000)
+
+
+def test_a_stream_never_changes_between_versions() -> None:
+    """Guards replays: these numbers may only change together with the ledger's format."""
+    assert stream(0, "filler/cycle").integers(0, 1_000_000, 4).tolist() == [320083, 283743, 744862, 667818]
