@@ -95,15 +95,16 @@ class MosquittoBroker:
             start_new_session=True,
             preexec_fn=_die_with_parent if sys.platform == "linux" else None,
         )
+        accepts = False
         try:
             async with asyncio.timeout(_START_TIMEOUT_S):
-                while not await self._accepts():
-                    await asyncio.sleep(_POLL_S)
-        except BaseException as error:
-            await self._end(signal.SIGKILL)
-            if isinstance(error, TimeoutError):
-                raise self._did_not_start(f"does not accept within {_START_TIMEOUT_S:.0f} s") from error
-            raise
+                while not (accepts := await self._accepts()):
+                    await asyncio.sleep(_POLL_S)  # another process sets no event of ours
+        except TimeoutError as error:
+            raise self._did_not_start(f"does not accept within {_START_TIMEOUT_S:.0f} s") from error
+        finally:
+            if not accepts:
+                await self._end(signal.SIGKILL)
 
     async def _accepts(self) -> bool:
         if self._process.returncode is not None:
