@@ -98,8 +98,8 @@ class MosquittoBroker:
         accepts = False
         try:
             async with asyncio.timeout(_START_TIMEOUT_S):
-                while not (accepts := await self._accepts()):
-                    await asyncio.sleep(_POLL_S)  # another process sets no event of ours
+                while not (accepts := await self._accepts()):  # noqa: ASYNC110 (no event: another process)
+                    await asyncio.sleep(_POLL_S)
         except TimeoutError as error:
             raise self._did_not_start(f"does not accept within {_START_TIMEOUT_S:.0f} s") from error
         finally:
