@@ -212,10 +212,11 @@ class Lab:
     async def unplug_host(self) -> None:
         self._hosts["scada"].unplug()
         self._scada.cut()
-        task = self._services.pop("primary host")
-        task.cancel()
+        self._ending_host = self._services.pop("primary host")
+        self._ending_host.cancel()
 
     async def replug_host(self) -> None:
+        await asyncio.wait((self._ending_host,), timeout=READY_TIMEOUT_S)
         self._hosts["scada"].plug()
         await self._start_host()
 

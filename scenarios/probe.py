@@ -62,7 +62,8 @@ class Probe:
         return {key: now[key] if key == "round_trip_ms" else now[key] - before[key] for key in now}
 
     async def _echo(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+        # cancelled only when the loop ends; asyncio's streams (3.11) would report that as an error
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             while stamp := await reader.readexactly(_STAMP.size):
                 self.counts.arrived += 1
                 writer.write(stamp)

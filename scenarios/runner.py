@@ -17,7 +17,7 @@ from shakedown.acceptance.judging import judge
 from shakedown.acceptance.verdict import Verdict
 from shakedown.reports import render
 from shakedown.scenarios.bridge_runner import BridgeFactory, BridgeProcess, InProcessBridge, our_bridge
-from shakedown.scenarios.errors import HarnessFault
+from shakedown.scenarios.errors import HarnessFault, UsageError
 from shakedown.scenarios.lab import Lab
 from shakedown.scenarios.model import Setup
 from shakedown.scenarios.progress import Progress
@@ -88,11 +88,13 @@ def accept(request: Request, console: Console, factory: BridgeFactory = our_brid
             progress.say("writing the reports")
             render(folder.path)
         return Outcome(folder.finish(), verdict, facts)
-    except HarnessFault as fault:
-        folder.note(status="harness fault", fault=str(fault))
-        raise HarnessFault(f"{fault}. What was seen until then is in {folder.path}") from fault
-    except BaseException:
+    except (UsageError, KeyboardInterrupt, asyncio.CancelledError):
         folder.discard()
+        raise
+    except Exception as fault:
+        folder.note(status="harness fault", fault=f"{type(fault).__name__}: {fault}")
+        if isinstance(fault, HarnessFault):
+            raise HarnessFault(f"{fault}. What was seen until then is in {folder.path}") from fault
         raise
 
 

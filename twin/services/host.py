@@ -19,6 +19,7 @@ from shakedown.twin.services.sparkplug import decode, rebirth_command
 
 REORDER_TIMEOUT_S = 5.0  # how long a gap in seq may last before a rebirth is asked for
 REBIRTH_INTERVAL_S = 5.0  # at most one rebirth request per edge node in this time
+GOODBYE_S = 2.0  # how long the last STATE may take to be acknowledged
 RECONNECT_S = (1.0, 5.0)  # first and longest pause between attempts to reach the broker
 MESSAGES_QUEUED_MAX = 100_000  # beyond it aiomqtt drops and warns: the loss then shows in the broker's count
 MESSAGE_BYTES_MAX = 4 << 20
@@ -80,6 +81,8 @@ class PrimaryHost:
                     await self._session()
                     pause_s = RECONNECT_S[0]
                 except aiomqtt.MqttError as error:
+                    if self._is_ending():
+                        return  # the goodbye found no broker
                     self._lost(str(error))
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, RECONNECT_S[1])
@@ -109,8 +112,13 @@ class PrimaryHost:
                     self._on_message(message.topic.value, bytes(message.payload), birth)
             except asyncio.CancelledError:
                 goodbye = self._state(False, time.time_ns() // 1_000_000)
-                await client.publish(self._state_topic, goodbye, 1, True, timeout=2)
+                await client.publish(self._state_topic, goodbye, 1, True, timeout=GOODBYE_S)
                 raise
+
+    @staticmethod
+    def _is_ending() -> bool:
+        task = asyncio.current_task()
+        return task is not None and task.cancelling() > 0
 
     @staticmethod
     def _state(online: bool, ts_ms: int) -> str:
