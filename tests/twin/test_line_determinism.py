@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -71,6 +72,16 @@ def test_a_faster_scan_shows_the_same_machines_more_often(tmp_path: Path) -> Non
     )
     assert slow == fast
     assert len(slow) > 2_000
+
+
+def test_another_signal_changes_nothing_that_is_there_already(tmp_path: Path) -> None:
+    document, _ = read(BOTTLING)
+    added = {"tag": "X", "type": "Double", "range": [0, 1], "response": {"noise": 0.1, "resolution": 0.01}}
+    document["signals"]["air_receiver"]["added"] = added
+    before = _ledger(tmp_path / "before", 7, 300).splitlines()[1:-1]
+    after = _ledger(tmp_path / "after", 7, 300, signals=document["signals"]).splitlines()[1:-1]
+    assert before == [line for line in after if json.loads(line)[:1] + json.loads(line)[2:3] != ["S", 68]]
+    assert len(after) > len(before)
 
 
 def test_streams_are_told_apart_by_name_and_seed() -> None:

@@ -18,7 +18,6 @@ from shakedown.twin.line import Line, Plant
 from shakedown.twin.line.physics import Physics
 from shakedown.twin.line.plant import SignalSpec
 from shakedown.twin.line.ramp import Ramp
-from shakedown.twin.line.randomness import stream
 from shakedown.twin.line.sensors import Sensors
 from shakedown.twin.line.states import State
 
@@ -69,7 +68,7 @@ def test_sensors_have_noise_resolution_range_and_type() -> None:
         _spec("Int16", (-10, 10), response={"noise": 3, "resolution": 2}),
         _spec(range=(0, 100), response=response),
     ]
-    sensors = Sensors(specs, stream(0, "test"))
+    sensors = Sensors({f"m.{number}": spec for number, spec in enumerate(specs)}, 0)
     readings = [sensors.read(np.array([20.0, 20.0, 9.0, 100.0])) for _ in range(2_000)]
     double, single, whole, limited = (np.array(column) for column in zip(*readings, strict=True))
     assert np.abs(double.mean() - 20) < 4 * 0.5 / math.sqrt(2_000)

@@ -15,7 +15,7 @@ from shakedown.twin.line.flow import Conveyor, Orders, Sink, Source, Warehouse
 from shakedown.twin.line.machine import Machine, Process
 from shakedown.twin.line.physics import Floats, Physics
 from shakedown.twin.line.plant import Ambient, Plant
-from shakedown.twin.line.randomness import MS_PER_S, stream
+from shakedown.twin.line.randomness import MS_PER_S
 from shakedown.twin.line.registers import Value, reader
 from shakedown.twin.line.reservoir import Reservoir
 from shakedown.twin.line.sensors import Sensors
@@ -100,7 +100,7 @@ class Line:
         owners: dict[str, object] = {**self.machines, **self.conveyors, **self.reservoirs}
         measured = checks.responses(plant)
         self._physics = Physics(checks.drivers(plant), measured, plant.scan_ms)
-        self._sensors = Sensors(list(measured.values()), stream(self._seed, "sensors/noise"))
+        self._sensors = Sensors(measured, self._seed)
         self._sensor_places: list[int] = []
         self._registers: list[tuple[int, Callable[[int], Value]]] = []
         for index, (owner, _, spec) in enumerate(plant.each_signal()):

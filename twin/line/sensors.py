@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
 from shakedown.twin.line import checks
 from shakedown.twin.line.physics import Floats
 from shakedown.twin.line.plant import SignalSpec
+from shakedown.twin.line.randomness import stream
 
 NOISE_BLOCK = 512
 """Scans whose noise is drawn at once."""
@@ -20,10 +21,11 @@ class Sensors:
     A Float tag is rounded to single precision here, so that what the ledger says is what travels.
     """
 
-    def __init__(self, specs: Sequence[SignalSpec], noise: np.random.Generator) -> None:
+    def __init__(self, measured: Mapping[str, SignalSpec], seed: int) -> None:
+        specs = list(measured.values())
         sources = [spec.response or spec.totaliser for spec in specs]
         ranges = [spec.range or [-np.inf, np.inf] for spec in specs]
-        self._generator = noise
+        self._noise = [stream(seed, f"{name}/noise") for name in measured]
         self._deviation = np.array([spec.response.noise if spec.response else 0.0 for spec in specs])
         self._steps = np.array([1.0 / source.resolution for source in sources if source is not None])
         self._low = np.array([low for low, _ in ranges])
@@ -36,7 +38,8 @@ class Sensors:
     def read(self, quantities: Floats) -> list[float | int]:
         """One reading of each sensor, in the order of the specifications."""
         if self._row == len(self._block):
-            self._block = self._generator.standard_normal((NOISE_BLOCK, len(self._steps))) * self._deviation
+            drawn = [noise.standard_normal(NOISE_BLOCK) for noise in self._noise]
+            self._block = np.array(drawn).reshape(len(drawn), NOISE_BLOCK).T * self._deviation
             self._row = 0
         noisy = np.clip(quantities + self._block[self._row], self._low, self._high)
         self._row += 1
