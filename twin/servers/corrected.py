@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from asyncua import Server, ua
@@ -17,6 +18,7 @@ from asyncua.crypto.permission_rules import User, UserRole
 from asyncua.server.binary_server_asyncio import BinaryServer, OPCUAProtocol
 from asyncua.server.internal_server import InternalServer
 
+from shakedown.twin.servers import standard_nodes
 from shakedown.twin.servers.history import RawHistory
 from shakedown.twin.servers.limits import OpcUaCounters, OpcUaLimits
 from shakedown.twin.servers.processor import Processor
@@ -73,6 +75,10 @@ class CorrectedInternalServer(InternalServer):
         self.counters.subscriptions = len(self.subscription_service.subscriptions)
         return self.counters
 
+    async def load_standard_address_space(self, shelf_file: Path | None = None) -> None:
+        """The standard nodes, copied; a shelf is of no use then."""
+        standard_nodes.fill(self.aspace)
+
     async def start(self) -> None:
         """Start, with the clock in a task that can be cancelled."""
         await super().start()
@@ -89,6 +95,7 @@ class CorrectedInternalServer(InternalServer):
         """Cancel every task of the server's own, without a word to anybody."""
         if self._clock is not None:
             self._clock.cancel()
+            self._clock = None
         for subscription in list(self.subscription_service.subscriptions.values()):
             subscription.close()
         self.subscription_service.subscriptions.clear()

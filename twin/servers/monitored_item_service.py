@@ -12,6 +12,7 @@ from asyncua import ua
 from asyncua.common.utils import ServiceError
 from asyncua.server.address_space import AddressSpace, AttributeValue
 from asyncua.server.monitored_item_service import MonitoredItemService as AsyncuaMonitoredItemService
+from asyncua.ua.uaprotocol_auto import DataChangeFilter  # what is decoded; ua.DataChangeFilter is a subclass
 
 from shakedown.twin.servers import encoding
 from shakedown.twin.servers.monitored_item import (
@@ -139,7 +140,7 @@ class MonitoredItemService(AsyncuaMonitoredItemService):
             return status_or_value_changed
         if isinstance(wanted, ua.EventFilter):
             raise ServiceError(ua.StatusCodes.BadFilterNotAllowed)
-        if not isinstance(wanted, ua.DataChangeFilter):
+        if not isinstance(wanted, DataChangeFilter):
             raise ServiceError(ua.StatusCodes.BadMonitoredItemFilterUnsupported)
         if wanted.DeadbandType == ua.DeadbandType.None_:
             return _TRIGGERS[wanted.Trigger]
