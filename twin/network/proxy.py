@@ -11,8 +11,8 @@ import struct
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from .proxy_link import FIN, RST, STREAMS, Link, Stage, Stream, ToxicCounters
-from .proxy_toxics import Toxic
+from shakedown.twin.network.proxy_link import FIN, RST, STREAMS, Link, Stage, Stream, ToxicCounters
+from shakedown.twin.network.proxy_toxics import Toxic
 
 CONNECTIONS_MAX = 1024
 """Connections of one proxy at a time; a further one is reset at once."""
@@ -226,8 +226,7 @@ class Proxy:
         """Listen; raises OSError when the address is taken and ValueError when it is none of loopback."""
         if self.enabled:
             return
-        self._reserve()
-        sock, self._reserved = self._reserved, None
+        sock, self._reserved = self._reserve(), None
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(self._accept, sock=sock)
         self.enabled = True
@@ -298,13 +297,13 @@ class Proxy:
         active = rng.random() < toxic.toxicity
         link.add(Stage(toxic, link, rng, active, self.counters.of_toxic(toxic.name)))
 
-    def _reserve(self) -> None:
+    def _reserve(self) -> socket.socket:
         """Bind the listening address and find out the port when it is 0."""
         if self._reserved is not None:
-            return
+            return self._reserved
         host, port = loopback_address(self.listen)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock = tcp_socket(family)
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.setblocking(False)
@@ -314,6 +313,12 @@ class Proxy:
             raise
         self._reserved = sock
         self.listen = join_address(*sock.getsockname()[:2])
+        return sock
+
+
+def tcp_socket(family: int = socket.AF_INET) -> socket.socket:
+    """A socket that says it is TCP: asyncio switches Nagle's delay off on such ones alone."""
+    return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
 
 
 def split_address(address: str) -> tuple[str, int]:

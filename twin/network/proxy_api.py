@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import os
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -23,8 +24,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from .proxy import Proxy, loopback_address
-from .proxy_toxics import TOXICS, Toxic
+from shakedown.twin.network.proxy import Proxy, loopback_address, tcp_socket
+from shakedown.twin.network.proxy_toxics import TOXICS, Toxic
 
 VERSION = "2.12.0+shakedown"
 BODY_BYTES_MAX = 1 << 20
@@ -311,9 +312,10 @@ def _without_nulls(raw: Any) -> Any:
 
 async def serve(host: str, port: int, *, seed: int = 0, ended: asyncio.Event | None = None) -> None:
     """Serve the API on a loopback address until `ended` is set or the process is told to stop."""
-    loopback_address(f"{host}:{port}")
     api = ProxyApi(seed=seed)
-    sock = socket.create_server((host, port), backlog=REQUESTS_MAX)
+    sock = tcp_socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind(loopback_address(f"{host}:{port}"))
     print(f"serving Toxiproxy's API on {host}:{sock.getsockname()[1]}", flush=True)
     config = uvicorn.Config(
         api.app,
@@ -346,7 +348,7 @@ async def _serve_for_parent(host: str, port: int, seed: int) -> None:
     loop = asyncio.get_running_loop()
 
     def read_stdin() -> None:
-        if not sys.stdin.buffer.raw.read(1024):  # type: ignore[attr-defined]
+        if not os.read(sys.stdin.fileno(), 1024):
             loop.remove_reader(sys.stdin)
             ended.set()
 

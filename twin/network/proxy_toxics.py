@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from .proxy_link import FIN, Item, Stage, Stream
+from shakedown.twin.network.proxy_link import FIN, Item, Stage, Stream
 
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
