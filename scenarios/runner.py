@@ -19,6 +19,7 @@ from shakedown.reports import render
 from shakedown.scenarios.bridge_runner import BridgeFactory, BridgeProcess, InProcessBridge, our_bridge
 from shakedown.scenarios.errors import HarnessFault, UsageError
 from shakedown.scenarios.lab import Lab
+from shakedown.scenarios.logs import logs_into
 from shakedown.scenarios.model import Setup
 from shakedown.scenarios.progress import Progress
 from shakedown.scenarios.run_folder import RunFolder
@@ -74,7 +75,7 @@ def accept(request: Request, console: Console, factory: BridgeFactory = our_brid
             broker=request.broker,
             strict=request.strict,
         )
-        with Progress(console) as progress, _scratch(request) as scratch:
+        with Progress(console) as progress, _scratch(request) as scratch, logs_into(folder.path):
             facts = run(
                 _carry_out(request, folder, scratch, progress, factory),
                 clock=request.clock,
