@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import os
@@ -14,6 +15,7 @@ import pytest
 import simpy
 
 from shakedown.bridge.yamlfile import read
+from shakedown.twin.clock import drive, now_ns, run
 from shakedown.twin.ledger import Ledger
 from shakedown.twin.line import Line, Plant
 from shakedown.twin.line.randomness import stream
@@ -23,6 +25,7 @@ BOTTLING = Path(__file__).parents[2] / "scenarios" / "plants" / "bottling" / "pl
 RUN = """
 import sys, simpy
 from shakedown.bridge.yamlfile import load
+from shakedown.twin.clock import drive, now_ns, run
 from shakedown.twin.ledger import Ledger
 from shakedown.twin.line import Line, Plant
 with Ledger(sys.argv[2], start_ns=0) as ledger:
@@ -72,6 +75,33 @@ def test_a_faster_scan_shows_the_same_machines_more_often(tmp_path: Path) -> Non
     )
     assert slow == fast
     assert len(slow) > 2_000
+
+
+def test_the_virtual_clock_gives_the_bytes_of_a_bare_environment(tmp_path: Path) -> None:
+    """Stepped from the event loop, with a source timestamp that is the loop's own time."""
+    document, _ = read(BOTTLING)
+    plant = Plant.model_validate(document)
+    late_ns: set[int] = set()
+
+    async def driven() -> int:
+        env = simpy.Environment()
+        with Ledger(tmp_path / "driven", start_ns=now_ns()) as ledger:
+            line = Line(plant, env, 7, ledger)
+            line.on_scan = lambda source_ts_ns, _: late_ns.add(now_ns() - source_ts_ns)
+            line.start()
+            driver = asyncio.ensure_future(drive(env))
+            await asyncio.sleep(300.0005)
+            driver.cancel()
+            await asyncio.wait([driver])
+        return ledger.start_ns
+
+    start_ns = run(driven())
+    env = simpy.Environment()
+    with Ledger(tmp_path / "bare", start_ns=start_ns) as ledger:
+        Line(plant, env, 7, ledger).start()
+        env.run(until=300_001)
+    assert (tmp_path / "driven").read_bytes() == (tmp_path / "bare").read_bytes()
+    assert all(abs(late) < 10_000 for late in late_ns), "a scan is late on the loop's clock"
 
 
 def test_another_signal_changes_nothing_that_is_there_already(tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ class Line:
         self._ledger.event(self._now_ns(), kind, machine, data)
 
     def _now_ns(self) -> int:
-        return self._ledger.start_ns + self._env.now * NS_PER_MS
+        return self._ledger.start_ns + int(self._env.now) * NS_PER_MS
 
     def _sample(self, quantities: Floats) -> Process:
         """Scan on a fixed grid from time 0 on, where the plant is at rest: one process for all signals."""
@@ -161,14 +161,14 @@ class Line:
             self.on_scan(source_ts_ns, changes)
 
 
-class _Scan(simpy.Event):
+class _Scan(simpy.Event):  # type: ignore[misc]
     """A timeout that comes after all other events of its millisecond."""
 
     def __init__(self, env: simpy.Environment, delay_ms: int) -> None:
         super().__init__(env)
         self._ok = True
         self._value = None
-        env.schedule(self, priority=AFTER_EVERYTHING, delay=delay_ms)  # type: ignore[arg-type]
+        env.schedule(self, priority=AFTER_EVERYTHING, delay=delay_ms)
 
 
 def _ambient_cel(ambient: Ambient, now_ms: int) -> float:

@@ -82,11 +82,11 @@ def _level(measured: Mapping[str, SignalSpec], places: Mapping[str, int], scan_s
         tau_s = spec.response.tau_s if spec.response else 0.0
         weights.append(-np.expm1(-scan_s / tau_s) if tau_s else 1.0 if spec.response else scan_s)
         leaks.append(1.0 if spec.response else 0.0)
-    gain, first, second = zip(*terms, strict=True)
+    gains, firsts, seconds = zip(*terms, strict=True)
     return _Level(
-        gain=np.array(gain),
-        first=np.array(first, dtype=np.intp),
-        second=np.array(second, dtype=np.intp),
+        gain=np.array(gains),
+        first=np.array(firsts, dtype=np.intp),
+        second=np.array(seconds, dtype=np.intp),
         starts=np.array(starts, dtype=np.intp),
         place=np.array([places[name] for name in measured], dtype=np.intp),
         weight=np.array(weights),
