@@ -77,6 +77,7 @@ class Forwarding:
         self._barrier_row = watermark
         self._barrier_ns = 0
         self._acked: deque[tuple[int, int]] = deque()  # (row, time of PUBACK)
+        self._burst = min(config.slice_max, max(1, config.replay_per_s // 10))
         self._credit = 0.0
         self._credit_ns = 0
 
@@ -92,6 +93,7 @@ class Forwarding:
         if self.watermark < self.last_row:
             self._ranges.append((self.watermark, self.last_row))
         self._credit_ns = now_ns
+        self._credit = self._burst
 
     def closed(self) -> None:
         """The connection is gone or DATA has stopped: acknowledgements that are still awaited mean nothing."""
@@ -169,8 +171,7 @@ class Forwarding:
             return None
         elapsed_s = max(0, now_ns - self._credit_ns) / NS
         self._credit_ns = now_ns
-        burst = min(self.config.slice_max, max(1, self.config.replay_per_s // 10))
-        self._credit = min(self._credit + elapsed_s * self.config.replay_per_s, burst)
+        self._credit = min(self._credit + elapsed_s * self.config.replay_per_s, self._burst)
         limit = int(self._credit)
         after, upto = self._ranges[0]
         return Slice(after, upto, min(limit, upto - after)) if limit >= 1 else None
