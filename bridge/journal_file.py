@@ -51,7 +51,7 @@ def open_file(path: Path) -> Connection:
         ) from error
     try:
         if (fault := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-            raise DatabaseError(fault)
+            raise DatabaseError(fault.splitlines()[-1])
     except DatabaseError as error:
         connection.close()
         if _is_busy(error):

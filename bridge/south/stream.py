@@ -162,7 +162,7 @@ class Stream:
         self._acknowledge += [notification.sequence for notification in notifications]
         for notification in notifications:
             status = notification.status_change
-            if status is not None and status >= 0x8000_0000:
+            if status is not None:  # its end, or its transfer to somebody else
                 raise SubscriptionLost(f"the server ended the subscription: {ua.StatusCode(status).name}")
 
     def _note_behind(self, notification: Notification) -> None:

@@ -1,0 +1,117 @@
+"""The journal against a list: whatever is done to it, in whatever order, with restarts in between."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from pathlib import Path
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from shakedown.bridge.core.model import Sample
+from shakedown.bridge.journal import Journal
+
+TARGETS = ("enterprise", "site")
+
+values = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**63), 2**64 - 1),
+    st.floats(allow_nan=False),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
+    st.binary(max_size=20),
+)
+batches = st.lists(
+    st.builds(
+        Sample,
+        st.integers(0, 9),
+        st.integers(0, 2**53),
+        values,
+        st.sampled_from([192, 0, 500]),
+        st.integers(0, 2**32 - 1),
+    ),
+    max_size=12,
+)
+
+
+class JournalModel(RuleBasedStateMachine):
+    """Rows 1.. in a list; `floor` is the oldest one that counts."""
+
+    @initialize(rows_max=st.integers(1, 40))
+    def begin(self, rows_max: int) -> None:
+        self.folder = tempfile.TemporaryDirectory()
+        self.path = Path(self.folder.name) / "j"
+        self.runner = asyncio.Runner()
+        self.rows_max = rows_max
+        self.rows: list[Sample] = []
+        self.floor = 1
+        self.dropped = 0
+        self.cursors = dict.fromkeys(TARGETS, 0)
+        self.bd_seqs = dict.fromkeys(TARGETS, 0)
+        self.position: bytes | None = None
+        self.journal = self.open()
+
+    def open(self) -> Journal:
+        return self.runner.run(Journal.open(self.path, targets=TARGETS, rows_max=self.rows_max))
+
+    @rule(groups=st.lists(batches, min_size=1, max_size=4), position=st.none() | st.binary(max_size=8))
+    def append(self, groups: list[list[Sample]], position: bytes | None) -> None:
+        """Several at once, so that they are committed together."""
+
+        async def together() -> list[range]:
+            south_position = {"plc1": position} if position is not None else None
+            return await asyncio.gather(*(self.journal.append(group, south_position) for group in groups))
+
+        ranges = self.runner.run(together())
+        for group, rows in zip(groups, ranges, strict=True):
+            assert rows == range(len(self.rows) + 1, len(self.rows) + len(group) + 1)
+            self.rows += group
+        self.position = position if position is not None else self.position
+        overflow = len(self.rows) - self.floor + 1 - self.rows_max
+        if overflow > 0:
+            self.floor += overflow
+            self.dropped += overflow
+
+    @rule(name=st.sampled_from(TARGETS), share=st.floats(0, 1))
+    def confirm(self, name: str, share: float) -> None:
+        row = round(share * len(self.rows))
+        self.runner.run(self.journal.confirm(name, row))
+        self.cursors[name] = max(row, self.cursors[name])
+        self.floor = max(self.floor, min(self.cursors.values()) + 1)
+
+    @rule(name=st.sampled_from(TARGETS))
+    def count_bd_seq(self, name: str) -> None:
+        assert self.runner.run(self.journal.next_bd_seq(name)) == self.bd_seqs[name]
+        self.bd_seqs[name] = (self.bd_seqs[name] + 1) % 256
+
+    @rule()
+    def restart(self) -> None:
+        self.runner.run(self.journal.close())
+        self.journal = self.open()
+
+    @rule(name=st.sampled_from(TARGETS), after=st.integers(0, 60), limit=st.integers(0, 30))
+    def read(self, name: str, after: int, limit: int) -> None:
+        start = max(after + 1, self.floor)
+        expected = list(enumerate(self.rows[start - 1 :], start))[:limit]
+        assert repr(self.runner.run(self.journal.read(name, after, limit))) == repr(expected)
+
+    @invariant()
+    def state_is_the_models(self) -> None:
+        if hasattr(self, "journal"):
+            assert self.journal.last_row == len(self.rows)
+            assert self.journal.dropped == self.dropped
+            assert self.journal.position("plc1") == self.position
+            for target, cursor in self.cursors.items():
+                assert self.journal.watermark(target) == cursor
+
+    def teardown(self) -> None:
+        if hasattr(self, "journal"):
+            self.runner.run(self.journal.close())
+            self.runner.close()
+            self.folder.cleanup()
+
+
+JournalModel.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestJournalModel = JournalModel.TestCase
