@@ -140,7 +140,7 @@ def _offered(run: Run, topic: Topic, samples: Ints) -> TopicJoin:
         # Faster than the sampling interval: the source itself may report only the last of them.
         coalescable[:-1] = np.diff(ns) < topic.sampling_interval_ms * MS
         # Equal after mapping (two vendor states, one canonical): report by exception need not repeat it.
-        coalescable[1:] |= [before == now for before, now in pairwise(expected)]
+        coalescable[1:] |= np.array([before == now for before, now in pairwise(expected)], dtype=bool)
         # The source itself is not reachable: the bridge says so for the whole device with a DDEATH.
         coalescable |= (status & np.uint64(0xFFFF0000)) == BAD_NO_COMMUNICATION
     return TopicJoin(topic, ns, ns // MS, values, quality, coalescable, np.full(len(ns), NEVER, np.int64))

@@ -86,7 +86,7 @@ class Run:
         return min(self.end_ns, self.ledger.end_ns) - int(DRAIN_MARGIN_S * S)
 
     def window_start_ns(self, first_birth_ns: int | None) -> int:
-        """Samples before are not judged: a device counts from its first birth, at the latest from the end of warm-up."""
+        """Samples before are not judged: a device counts from its first birth, at the latest from the warm-up's end."""
         warm_up = self.phase("warm_up")
         latest = warm_up.end_ns if warm_up else self.ledger.start_ns + int(BIRTH_BOUND_S * S)
         return latest if first_birth_ns is None else min(first_birth_ns, latest)
@@ -104,7 +104,8 @@ class Run:
         """Until when each sample offered at `ns` must have arrived."""
         deadline = ns + int(GRACE_S * S)
         for outage in self.outages:
-            held = (deadline >= outage.from_ns) & (ns <= outage.end_ns)
+            within = (ns >= outage.from_ns) | (deadline >= outage.fault.start_ns)
+            held = within & (ns <= outage.end_ns)
             deadline = np.where(held, np.maximum(deadline, outage.deadline_ns), deadline)
         return deadline
 

@@ -78,7 +78,7 @@ def _age_ms(part: TopicJoin, at_ns: Ints) -> NDArray[np.float64]:
     held_ms = np.maximum.accumulate(part.live_ts_ms)
     index = np.searchsorted(part.live_ns, at_ns, side="right") - 1
     age = np.where(index < 0, np.nan, at_ns / MS - held_ms[np.maximum(index, 0)])
-    behind = np.searchsorted(part.ns, at_ns, side="right") - 1
+    behind = np.searchsorted(part.ns, at_ns, side="left") - 1  # not what changes at this very moment
     newest_ms = part.ts_ms[np.maximum(behind, 0)] if len(part.ts_ms) else held_ms[:1]
     quiet = (index >= 0) & (newest_ms <= held_ms[np.maximum(index, 0)])
     return np.where(quiet, 0.0, age)

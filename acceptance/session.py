@@ -19,7 +19,7 @@ BIRTHS = frozenset({"NBIRTH", "DBIRTH"})
 DATA = frozenset({"NDATA", "DDATA"})
 EDGE_KINDS = BIRTHS | DATA | {"NDEATH", "DDEATH"}
 COMMANDS = frozenset({"NCMD", "DCMD"})
-EDGES_MAX = 1_000  # descriptors beyond this many are a flood, not a plant: counted as malformed
+EDGES_MAX = 1_000  # descriptors beyond this many are a flood, not a plant: strangers
 
 
 class Sample(NamedTuple):
@@ -43,6 +43,7 @@ class EdgeSession:
     devices: set[str] = field(default_factory=set)
     aliases: dict[int, tuple[str, str, int | None]] = field(default_factory=dict)
     types: dict[tuple[str, str], int | None] = field(default_factory=dict)
+    clients: set[str] = field(default_factory=set)  # who has published its births, as far as the log says
 
 
 @dataclass(slots=True)
@@ -74,10 +75,15 @@ class Absence:
 
 @dataclass
 class Replay:
-    """Replays one wire log; `malformed` counts what could not be read: `payloads` and `values`."""
+    """Replays one wire log; `malformed` counts what could not be read: `payloads` and `values`.
+
+    Where the log names the client (the embedded broker's does), messages under the name of an edge node by others than
+    the clients that published its births are `strangers`: counted, and not held against the edge node.
+    """
 
     log: WireLog
     malformed: Counter[str] = field(default_factory=Counter)
+    strangers: int = 0
     _edges: dict[str, EdgeSession] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Message | Absence]:
@@ -105,13 +111,31 @@ class Replay:
         except Malformed as error:
             self.malformed["payloads"] += 1
             message.error = str(error)
+        if kind in COMMANDS:
             return message
-        if kind in EDGE_KINDS:
-            if edge not in self._edges and len(self._edges) >= EDGES_MAX:
-                self.malformed["payloads"] += 1
-                return None
-            self._advance(self._edges.setdefault(edge, EdgeSession()), message, message.payload)
+        session = self._session(edge)
+        if session is None or self._is_stranger(session, message):
+            self.strangers += 1
+            return None
+        if message.payload is None:
+            session.seq, session.in_order = None, False
+        else:
+            self._advance(session, message, message.payload)
         return message
+
+    def _session(self, edge: str) -> EdgeSession | None:
+        if edge not in self._edges and len(self._edges) >= EDGES_MAX:
+            return None
+        return self._edges.setdefault(edge, EdgeSession())
+
+    @staticmethod
+    def _is_stranger(session: EdgeSession, message: Message) -> bool:
+        client_id = message.wire.client_id
+        if client_id is None:
+            return False
+        if message.kind == "NBIRTH" and message.payload is not None:
+            session.clients.add(client_id)
+        return bool(session.clients) and client_id not in session.clients
 
     def _advance(self, session: EdgeSession, message: Message, payload: Payload) -> None:
         kind = message.kind

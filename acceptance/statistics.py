@@ -170,7 +170,7 @@ def decide(eligible: int, bursts: Sequence[int], *, strict: bool = False, final:
 
 
 def outage_statement(outages: int, lossy: int) -> str:
-    """In plain words, what may be said of P(an outage loses anything) after `outages`, of which `lossy` lost something."""
+    """In plain words, what `outages`, of which `lossy` lost something, say of P(an outage loses anything)."""
     if outages == 0:
         return "No outage was seen, so nothing can be said about how often one loses data."
     bound = upper_bound(lossy, outages)

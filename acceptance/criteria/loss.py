@@ -148,7 +148,10 @@ def _statement(decision: Decision, evidence: Evidence) -> str:
     if decision.lost == 0:
         text = f"All {decision.eligible:,} samples that the line offered reached the enterprise in time"
         if decision.verdict == "PASS":
-            return text + ": with 95 % confidence fewer than one in ten thousand is lost."
+            return (
+                text
+                + ": with 95 % confidence fewer than one in ten thousand is lost where losses come singly."
+            )
         return text + ", but that is too few to promise less than 0.01 % loss."
     text = f"Of {decision.eligible:,} samples {lost:,} never arrived and {late:,} came too late"
     return (

@@ -35,7 +35,7 @@ RULES: dict[str, tuple[str, str, str]] = {
     "timestamps": ("MUST", "data carry a timestamp and each metric its own", "payloads-ndata-timestamp"),
     "rebirth": ("MUST", "births follow a rebirth command", "operational-behavior-data-commands-rebirth"),
     "rebirth_quiet": ("MUST", "no data between a rebirth command and the births", "commands-rebirth-action-1"),
-    "historical": ("MUST", "a sample older than one sent live is flagged is_historical", "payloads-metric-is-historical"),
+    "historical": ("MUST", "what is older than a live sample is flagged is_historical", "payloads-metric-is-historical"),
     "qos_retain": ("MUST", "births and data QoS 0, NDEATH QoS 1 at most, none retained", "topics-*-mqtt"),
     "death_metrics": ("SHOULD", "NDEATH holds bdSeq alone and no seq", "payloads-ndeath"),
     "nbirth_seq_zero": ("SHOULD", "NBIRTH has seq 0", "topics-nbirth-seq-num"),
@@ -56,6 +56,7 @@ class Grammar:
     sessions: int = 0
     rebirth_commands: int = 0
     historical: int = 0
+    strangers: int = 0  # messages under the name of the edge node by somebody else
     _alive: bool = False
     _devices: set[str] = field(default_factory=set)
     _bd_seq: int | None = None
@@ -286,6 +287,7 @@ def judge(evidence: Evidence) -> CriterionResult:
             elif message.edge == run.site.edge:
                 grammar.see(message)
         evidence.malformed.update(replay.malformed)
+        grammar.strangers = replay.strangers
     return _result(evidence, grammar)
 
 
@@ -320,6 +322,7 @@ def _result(evidence: Evidence, grammar: Grammar) -> CriterionResult:
             "births": births,
             "sessions": grammar.sessions,
             "rebirth_commands": grammar.rebirth_commands,
+            "messages_of_strangers": grammar.strangers,
             "historical_samples": grammar.historical,
             "breaches": {rule: grammar.breaches[rule] for rule in RULES if grammar.breaches[rule]},
             "rules": {
