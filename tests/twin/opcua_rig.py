@@ -15,10 +15,12 @@ from typing import Any
 
 import pytest
 from asyncua import Client, Server, ua
+from asyncua.server.internal_server import InternalServer
 from asyncua.ua.ua_binary import struct_from_binary
 
 from shakedown.twin.clock import run
 from shakedown.twin.network.memory import MemoryNetwork
+from shakedown.twin.servers import standard_nodes
 from shakedown.twin.servers.limits import OpcUaLimits
 from shakedown.twin.servers.opcua import OpcUaServer
 
@@ -47,13 +49,20 @@ class Tag:
 TAGS = tuple(Tag(f"T{i}") for i in range(4))
 
 
+class BareInternalServer(InternalServer):
+    """asyncua's, but for the second that it takes to build the standard address space."""
+
+    async def load_standard_address_space(self, shelf_file: Any = None) -> None:
+        standard_nodes.fill(self.aspace)
+
+
 class BareServer:
     """asyncua's server as it comes, showing the same tags."""
 
     def __init__(self, host: str, port: int, signals: Sequence[Tag], **_: Any) -> None:
         self.url = f"opc.tcp://{host}:{port}/line1"
         self.signals = signals
-        self.server = Server()
+        self.server = Server(BareInternalServer())
 
     async def start(self) -> None:
         await self.server.init()
