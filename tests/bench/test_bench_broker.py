@@ -16,8 +16,8 @@ import pytest
 from shakedown.twin.services.broker import EmbeddedBroker
 from shakedown.twin.services.mosquitto import MosquittoBroker, mosquitto_missing
 from tests.twin import mqtt_wire as wire
+from tests.twin.mqtt_lab import ADDRESS, BareAmqtt, free_port
 from tests.twin.mqtt_wire import PUBACK, Client
-from tests.twin.test_mqtt_conformance import ADDRESS, BareAmqtt, free_port
 
 MESSAGES = 5_000
 TOPIC = "spBv1.0/hamburg.filling/DDATA/line1/filler.filler_1"

@@ -16,8 +16,8 @@ from shakedown.twin.services import mosquitto
 from shakedown.twin.services.broker import EmbeddedBroker
 from shakedown.twin.services.errors import ServiceError
 from shakedown.twin.services.mosquitto import ForeignBroker, MosquittoBroker, mosquitto_missing
+from tests.twin.mqtt_lab import ADDRESS, free_port
 from tests.twin.mqtt_wire import WAIT_S, Client
-from tests.twin.test_mqtt_conformance import ADDRESS, free_port
 
 pytestmark = pytest.mark.wall
 needs_mosquitto = pytest.mark.skipif(bool(mosquitto_missing()), reason=mosquitto_missing() or "present")
