@@ -30,14 +30,10 @@ def read_ledger(path: Path, problems: list[Problem]) -> Ledger | None:
     """The samples of `ledger.jsonl`; None, with problems told, without a usable header."""
     log = LogFile(path)
     records = log.records()
-    header = next(records, None)
-    ledger = _ledger_of(header)
+    ledger = _ledger_of(next(records, None))
     if ledger is None:
-        if header is not None:
-            problems.append(
-                Problem("ledger.jsonl begins with no header of format 1", "ledger.jsonl, line 1", RERUN)
-            )
-        problems += log.problems
+        what = "ledger.jsonl is missing, or begins with no header of format 1"
+        problems.append(Problem(what, "ledger.jsonl, line 1", RERUN))
         return None
     signals = len(ledger.signals)
     ns, signal, status, values = ledger.ns, ledger.signal, ledger.status, ledger.values
@@ -126,6 +122,8 @@ def read_host(path: Path, problems: list[Problem]) -> HostLog:
             elif record[0] == "E" and len(host.events) < EVENTS_MAX:
                 _, at_ns, kind, details = record
                 host.events.append((int(at_ns), str(kind), dict(details)))
+            else:
+                raise ValueError("kind, or more events than EVENTS_MAX")
         except (ValueError, TypeError, KeyError, IndexError, OverflowError):
             log.malformed_record(record)
             _even(host.key, host.received_ns, host.ts_ms, host.quality, host.live, host.birth, host.values)

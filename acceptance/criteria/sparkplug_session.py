@@ -35,7 +35,7 @@ RULES: dict[str, tuple[str, str, str]] = {
     "timestamps": ("MUST", "data carry a timestamp and each metric its own", "payloads-ndata-timestamp"),
     "rebirth": ("MUST", "births follow a rebirth command", "operational-behavior-data-commands-rebirth"),
     "rebirth_quiet": ("MUST", "no data between a rebirth command and the births", "commands-rebirth-action-1"),
-    "historical": ("MUST", "what is older than a live sample is flagged is_historical", "payloads-metric-is-historical"),
+    "historical": ("MUST", "what is older than a live sample is is_historical", "payloads-metric-is-historical"),
     "qos_retain": ("MUST", "births and data QoS 0, NDEATH QoS 1 at most, none retained", "topics-*-mqtt"),
     "death_metrics": ("SHOULD", "NDEATH holds bdSeq alone and no seq", "payloads-ndeath"),
     "nbirth_seq_zero": ("SHOULD", "NBIRTH has seq 0", "topics-nbirth-seq-num"),

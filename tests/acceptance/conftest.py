@@ -18,6 +18,7 @@ START_NS = 1_767_592_800 * S
 EDGE, GROUP, NODE = "hamburg.filling/line1", "hamburg.filling", "line1"
 STATES = {6: "run", 4: "idle", 9: "fault"}
 GOOD, BAD, STALE = 192, 0, 500
+MANIFEST = {"scenario": "wan_outage", "seed": 7, "status": "complete"}
 
 
 def _payload_class() -> Any:
@@ -143,9 +144,7 @@ class Plan:
     timeline: list[dict[str, Any]] = field(default_factory=list)
     host_events: list[list[Any]] = field(default_factory=list)
     host_rows: list[list[Any]] = field(default_factory=list)  # appended to what the host keeps
-    manifest: dict[str, Any] = field(
-        default_factory=lambda: {"scenario": "wan_outage", "seed": 7, "status": "complete"}
-    )
+    manifest: dict[str, Any] = field(default_factory=lambda: dict(MANIFEST))
     site_text: str = ""
     server: dict[str, int] | None = None
     broker_log: bool = True

@@ -1,4 +1,4 @@
-"""A run that is not whole, or whose files are damaged, never passes, never fails the bridge, and never crashes the judge."""
+"""A run that is not whole, or whose files are damaged, never passes, and never crashes the judge."""
 
 from __future__ import annotations
 
@@ -89,8 +89,6 @@ def test_a_garbage_line_is_told_with_its_file(folder: Path, name: str, garbage: 
     lines.insert(min(3, len(lines) - 1), garbage)
     (folder / name).write_bytes(b"".join(lines))
     verdict = judge(folder)
-    if name == "host.jsonl" and garbage in (b'["X"]\n',):
-        return
     assert verdict.verdict == "HARNESS_FAULT"
     assert name in verdict.harness[0].where
 
