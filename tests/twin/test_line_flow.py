@@ -239,8 +239,24 @@ def test_a_case_never_mixes_products() -> None:
         orders=orders, repeat_orders=False, machines={"first": {"cycle": {"mean_s": 1}}, "second": packer}
     )
     _, rows = run(plant, 0, 60)
-    cases = [row[4] for row in rows if row[2] == "part" and row[3] == "second"]
-    assert [(case["product"], len(case["contents"])) for case in cases] == [("a", 6), ("a", 1), ("b", 6)]
+    cases = [(row[1] // 10**6, row[4]) for row in rows if row[2] == "part" and row[3] == "second"]
+    assert [(moment, case["product"], len(case["contents"])) for moment, case in cases] == [
+        (7_000, "a", 6),
+        (9_000, "a", 1),  # closed when the first b arrives at 8 s
+        (14_000, "b", 6),
+    ]
+
+
+def test_a_part_takes_its_time_on_the_belt() -> None:
+    _, rows = run(_plant(conveyors={"belt": {"capacity": 3, "transit_s": 4}}), 0, 10)
+    assert _edges(rows, "second") == [(5_000, State.EXECUTE, 0)]
+
+
+def test_a_scan_sees_all_that_happens_in_its_millisecond() -> None:
+    total = {"only": {"total": {"tag": "T", "type": "UInt32", "show": "total"}}}
+    plant = _plant(machines={"only": {"cycle": {"mean_s": 0.5}}}, conveyors={}, signals=total)
+    _, rows = run(plant, 0, 10)
+    assert [row[3] for row in rows if row[0] == "S"] == [2 * second for second in range(11)]
 
 
 def test_work_that_is_interrupted_goes_on_where_it_stopped() -> None:
