@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
+import importlib
 import os
 import random
 import secrets
@@ -14,6 +15,7 @@ import time
 import types
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from time import monotonic as captured_monotonic
 from typing import Any
 
@@ -137,6 +139,24 @@ def test_chance_follows_the_seed() -> None:
 
     assert run(main(), seed=1) == run(main(), seed=1)
     assert all(a != b for a, b in zip(run(main(), seed=1)[:2], run(main(), seed=2)[:2], strict=True))
+
+
+def test_what_a_module_draws_while_it_is_imported_does_not_shift_the_chance_of_the_run(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "drawing_module.py").write_text("import os\ndrawn = os.urandom(16)\n")
+
+    async def main() -> bytes:
+        importlib.import_module("drawing_module")
+        return os.urandom(8)
+
+    sys.path.insert(0, str(tmp_path))
+    try:
+        first_run = run(main())
+        assert run(main()) == first_run
+    finally:
+        sys.path.remove(str(tmp_path))
+        del sys.modules["drawing_module"]
 
 
 def test_the_global_generator_goes_on_as_if_nothing_had_been() -> None:

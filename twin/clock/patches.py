@@ -20,6 +20,14 @@ import time_machine
 
 from shakedown.twin.clock.loop import VirtualLoop
 
+_real_urandom = os.urandom
+
+_LIBRARY_COUNTERS = (
+    # numbers that a library counts for the whole process and puts on the wire: every run begins at the first
+    ("asyncua.server.internal_session", "InternalSession", "_counter", 10),
+    ("asyncua.server.internal_session", "InternalSession", "_auth_counter", 1000),
+)
+
 
 @contextmanager
 def virtual_world(loop: VirtualLoop, seed: int) -> Iterator[None]:
@@ -36,6 +44,9 @@ def virtual_world(loop: VirtualLoop, seed: int) -> Iterator[None]:
         stack.enter_context(_captured_functions(_replacements(loop, seed)))
         stack.enter_context(_attribute(threading.Thread, "start", _refuse_thread(threading.get_ident())))
         stack.enter_context(_seeded_random(seed))
+        for module, owner, counter, first in _LIBRARY_COUNTERS:
+            if module in sys.modules:
+                stack.enter_context(_attribute(getattr(sys.modules[module], owner), counter, first))
         yield
 
 
@@ -59,7 +70,8 @@ def _replacements(loop: VirtualLoop, seed: int) -> dict[Any, Callable[..., Any]]
         loop.sleep_blocking(seconds)
 
     def urandom(size: int, /) -> bytes:
-        return entropy.randbytes(size)
+        # what a module draws while it is imported is not part of the run: only the first run of a process imports
+        return _real_urandom(size) if _is_importing() else entropy.randbytes(size)
 
     return {
         time.monotonic: monotonic,
@@ -69,6 +81,15 @@ def _replacements(loop: VirtualLoop, seed: int) -> dict[Any, Callable[..., Any]]
         time.sleep: sleep,
         os.urandom: urandom,
     }
+
+
+def _is_importing() -> bool:
+    frame = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back  # type: ignore[assignment]
+    return False
 
 
 @contextmanager
