@@ -208,7 +208,7 @@ class Machine:
             self._rejects_in = self._next_reject()
         del hands[: len(batch)]
         self.total += 1
-        self.litres += self._products[product].volume_l * len(batch)
+        self.litres += self._products[product].volume_l * part.bottles
         self._record("part", self.name, _described(part, good))
 
     def _pack(self, batch: list[Part]) -> Part:
