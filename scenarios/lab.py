@@ -197,6 +197,13 @@ class Lab:
     def host_rows(self) -> int:
         return self._scada.samples
 
+    def rebirth_requests(self) -> int:
+        return self._scada.rebirths_asked
+
+    def ask_for_rebirth(self) -> None:
+        site = self.setup.site
+        self._scada.ask_rebirth(f"{site.group_id}/{site.line}", "the drill says so")
+
     async def _start_host(self) -> None:
         address, port = await self.network.route("scada", "broker", self._port(self._target.broker, 1883))
         self._scada = PrimaryHost(

@@ -12,13 +12,24 @@ from shakedown.scenarios.faults.down import Down
 from shakedown.scenarios.faults.fault import Evidence, Fault, Ground
 from shakedown.scenarios.faults.half_open_host import HalfOpenHost
 from shakedown.scenarios.faults.kill_bridge import KillBridge
+from shakedown.scenarios.faults.rebirth_request import RebirthRequest
 from shakedown.scenarios.faults.slow import Slow
 from shakedown.scenarios.faults.stall import Stall
 
-FAULTS: tuple[type[Fault], ...] = (Blackhole, Stall, Down, Slow, HalfOpenHost, BrokerRestart, KillBridge)
+FAULTS: tuple[type[Fault], ...] = (
+    Blackhole,
+    Stall,
+    Down,
+    Slow,
+    HalfOpenHost,
+    BrokerRestart,
+    KillBridge,
+    RebirthRequest,
+)
 
 AnyFault = Annotated[
-    Blackhole | Stall | Down | Slow | HalfOpenHost | BrokerRestart | KillBridge, Field(discriminator="kind")
+    Blackhole | Stall | Down | Slow | HalfOpenHost | BrokerRestart | KillBridge | RebirthRequest,
+    Field(discriminator="kind"),
 ]
 
 __all__ = ["FAULTS", "AnyFault", "Evidence", "Fault", "Ground"]

@@ -44,7 +44,7 @@ class PrimaryHost:
         self._sends: set[asyncio.Task[None]] = set()
         self._reported_duplicates: dict[str, int] = {}
         self.samples = 0  # rows in the log, those of earlier hosts on the same log included
-        self.messages = self.malformed = 0
+        self.messages = self.malformed = self.rebirths_asked = 0
         self.connected = asyncio.Event()
         if log.exists():
             self._recall(log)
@@ -155,7 +155,7 @@ class PrimaryHost:
             self.malformed += 1
             self._event("malformed", {"edge": edge, "topic": topic[:200], "because": str(error)[:200]})
             if edge in self._edges:
-                self._ask_rebirth(edge, "malformed payload")
+                self.ask_rebirth(edge, "malformed payload")
 
     def _on_state(self, payload: bytes, birth: str) -> None:
         try:
@@ -180,7 +180,7 @@ class PrimaryHost:
             rows, problem = edge.receive(kind, device, payload)
             self._keep(edge, rows)
             if problem:
-                self._ask_rebirth(name, problem)
+                self.ask_rebirth(name, problem)
         else:
             raise ValueError(f"unknown message type {kind[:20]!r}")
         self._watch_gap(edge)
@@ -210,13 +210,15 @@ class PrimaryHost:
     def _gap_expired(self, edge: EdgeView) -> None:
         self._gap_timers.pop(edge.edge, None)
         if edge.waiting:
-            self._ask_rebirth(edge.edge, f"a gap in seq lasted {REORDER_TIMEOUT_S:g} s")
+            self.ask_rebirth(edge.edge, f"a gap in seq lasted {REORDER_TIMEOUT_S:g} s")
 
-    def _ask_rebirth(self, edge: str, because: str) -> None:
+    def ask_rebirth(self, edge: str, because: str) -> None:
+        """Send the edge node a rebirth command, unless one went out a moment ago or no broker is there."""
         now_ns = time.time_ns()
         if self._client is None or now_ns - self._asked_ns.get(edge, 0) < REBIRTH_INTERVAL_S * 1e9:
             return
         self._asked_ns[edge] = now_ns
+        self.rebirths_asked += 1
         self._event("rebirth_requested", {"edge": edge, "because": because})
         group, node = edge.split("/")
         self._send(self._client, f"spBv1.0/{group}/NCMD/{node}", rebirth_command(now_ns // 1_000_000))
