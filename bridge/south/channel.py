@@ -77,6 +77,8 @@ class Channel:
             self._client = await self._make_client()
         try:
             return await asyncio.wait_for(self._open(self._client), OPEN_TIMEOUT_S)
+        except TimeoutError as error:
+            raise TimeoutError("{}:{} does not answer".format(*self._address)) from error
         except (OSError, ua.UaError):
             raise
         except Exception as error:  # asyncua's decoders raise whatever the bytes make them stumble over

@@ -16,7 +16,7 @@ from shakedown.bridge.journal_file import JournalError
 from shakedown.bridge.south import services
 from shakedown.bridge.south.channel import Channel
 from shakedown.bridge.south.decode import TICKS_1970, DataValue, HistoryPage, Notification
-from shakedown.bridge.south.position import GAP, OVERFLOW, Position
+from shakedown.bridge.south.position import GAP, Position
 from shakedown.bridge.south.readings import checksum, overflowed, take, ticks_of
 
 JOURNAL_RETRY_S = 1.0
@@ -122,7 +122,6 @@ class Intake:
 
     async def _fill(self, values: Sequence[DataValue]) -> None:
         """Fill from history what may be missing before the first value of each item; declare what stays missing."""
-        gap = self.position.gap
         recovered_before = self.counters["values_recovered"]
         seen: set[int] = set()
         filled: list[str] = []
@@ -130,11 +129,9 @@ class Intake:
         for value in values:
             handle = value.handle
             lost = overflowed(value.status)
-            if (
-                handle >= len(gap)
-                or not (lost or gap[handle])
-                or self.position.items[handle].metric_id is None
-            ):
+            if handle >= len(self.position.items) or self.position.items[handle].metric_id is None:
+                continue
+            if not lost and (handle in seen or not self.position.gap[handle]):
                 continue
             key = self.position.items[handle].key
             if handle in seen:
@@ -181,6 +178,7 @@ class Intake:
         if not isinstance(node_id, ua.NodeId):
             return "the node is gone"
         self.counters["history_reads"] += 1
+        recovered_before = self.counters["values_recovered"]
         reached_back, page, pages = False, HistoryPage(0, [], None), 0
         while pages == 0 or page.continuation_point:
             if pages == services.HISTORY_PAGES_MAX:
@@ -190,10 +188,9 @@ class Intake:
                 return f"no history: {ua.StatusCode(page.status).name}"
             pages += 1
             reached_back |= await self._store_page(handle, page.values, after, before)
-        if self.position.ticks[handle] == before and not lost:
+        recovered = self.counters["values_recovered"] > recovered_before
+        if recovered and self.position.ticks[handle] == before:
             self.position.gap[handle] = GAP  # history had this value too: `take` drops it if it is the same
-        elif self.position.ticks[handle] == before:
-            self.position.gap[handle] = OVERFLOW
         return None if reached_back else "history does not reach back far enough"
 
     async def _store_page(self, handle: int, page: Sequence[DataValue], after: int, before: int) -> bool:

@@ -48,7 +48,8 @@ class Life:
 
     def _check(self) -> None:
         self._timer = None
-        if asyncio.get_running_loop().time() - self._last_s < self._lost_after_s:
+        # A millisecond is within what a loop's clock may be early by: without it the timer could run in circles.
+        if asyncio.get_running_loop().time() - self._last_s < self._lost_after_s - 0.001:
             self._watch()
         elif self.alive is not False:
             self.alive = False

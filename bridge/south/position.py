@@ -17,8 +17,8 @@ from shakedown.bridge.core.model import Metric
 
 SEQUENCE_MAX = 2**32 - 1  # then 1 follows: 0 is never used (Part 4, 5.13.1.1)
 
-GAP, OVERFLOW = 1, 2
-"""Why something may be missing before an item's next value: after GAP the server sends its current value anew."""
+GAP = 1
+"""Something may be missing before an item's next value, and that value may be one that is in the journal already."""
 
 
 def next_sequence(sequence: int) -> int:
@@ -50,7 +50,7 @@ class Position:
     ticks: array = None  # type: ignore[assignment]  # source time of the last value, 0: none yet
     same: array = None  # type: ignore[assignment]  # how many values with just that time
     check: array = None  # type: ignore[assignment]  # checksum of its StatusCode and value
-    gap: bytearray = None  # type: ignore[assignment]  # GAP: something may be missing before the next value
+    gap: bytearray = None  # type: ignore[assignment]  # GAP, or 0
 
     def __post_init__(self) -> None:
         n = len(self.items)

@@ -81,7 +81,7 @@ class Stream:
                     self._life.beat()
                     await self._deliver(notifications)
                     heard_s = loop.time()
-                elif loop.time() - heard_s >= self._watchdog_s:
+                elif loop.time() - heard_s >= self._watchdog_s - 0.001:
                     raise TimeoutError(f"neither data nor keep-alive for {self._watchdog_s} s")
                 await self._items.retry()
         finally:
@@ -92,7 +92,9 @@ class Stream:
         acknowledge = self._acknowledge[:ACKNOWLEDGE_MAX]
         del self._acknowledge[:ACKNOWLEDGE_MAX]
         request = services.publish_request(self._intake.position.subscription_id, acknowledge)
-        return asyncio.create_task(self._intake.channel.call_raw(request, 0))
+        task = asyncio.create_task(self._intake.channel.call_raw(request, 0))
+        task.add_done_callback(_seen)
+        return task
 
     async def _received(self, task: asyncio.Task[Buffer]) -> Notification | None:
         """Decode the answer to a Publish request; None when it brings nothing for this subscription."""
@@ -184,6 +186,12 @@ class Stream:
     def _note_malformed(self, error: Malformed) -> None:
         self._intake.counters["malformed"] += 1
         self._intake.event("malformed", error=str(error))
+
+
+def _seen(task: asyncio.Task) -> None:
+    """When a connection goes down all its requests fail; the first one says so, the others need not be heard."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _before(sequence: int) -> int:

@@ -1,0 +1,211 @@
+"""A plant with an OPC UA server, and a south with its journal, in virtual time; and what ought to be in the journal."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from shakedown.bridge.core.model import Metric, Reading, Sample
+from shakedown.bridge.journal import Journal
+from shakedown.bridge.south.opcua import OpcUaSouth
+from shakedown.twin.clock import run
+from shakedown.twin.network.memory import MemoryNetwork
+from shakedown.twin.servers.limits import OpcUaLimits
+from shakedown.twin.servers.opcua import OpcUaServer
+
+PORT = 4840
+
+
+@dataclass(frozen=True)
+class Tag:
+    """A signal as the server wants it."""
+
+    tag: str
+    data_type: str = "Double"
+    unit: str = ""
+    eu_low: float | None = None
+    eu_high: float | None = None
+    machine: str = "filler_1"
+    scan_ms: int = 100
+    description: str = ""
+
+    @property
+    def node_id(self) -> str:
+        return f"ns=2;s={self.tag}"
+
+
+@dataclass
+class Rig:
+    """Server on host `plc`, south on host `bridge`, conduit `cell` between them; values change ten times a second."""
+
+    network: MemoryNetwork
+    server: OpcUaServer
+    path: Path
+    metrics: list[Metric]
+    config: Any
+    offered: list[Reading] = field(default_factory=list)
+    delivered: list[Reading] = field(default_factory=list)  # all that `on_readings` got, over all starts
+    events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    life: list[tuple[float, str]] = field(default_factory=list)
+    south: OpcUaSouth = None  # type: ignore[assignment]
+    journal: Journal = None  # type: ignore[assignment]
+    south_task: asyncio.Task | None = None
+    delay_s: float = 0.0  # what the journal takes for each append
+    before_append: Callable[[], None] = lambda: None
+    _number: int = 0
+    _line: asyncio.Task | None = None
+
+    @property
+    def cell(self) -> Any:
+        return self.network.conduit("cell")
+
+    # -- plant
+
+    async def scan(self) -> None:
+        """Every tag changes."""
+        self._number += 1
+        now_ns = time.time_ns() // 1_000_000 * 1_000_000
+        changes = [(i, float(self._number * 1000 + i), 0) for i in range(len(self.server.tags))]
+        self.offered += [Reading(i, now_ns, value, status) for i, value, status in changes]
+        await self.server.publish(now_ns, changes)
+
+    def start_line(self) -> None:
+        async def line() -> None:
+            while True:
+                await self.scan()
+                await asyncio.sleep(0.1)
+
+        self._line = self.network.host("plc").spawn(line(), name="line")
+
+    def stop_line(self) -> None:
+        assert self._line is not None
+        self._line.cancel()
+
+    # -- bridge
+
+    async def start_south(self, metrics: Sequence[Metric] | None = None) -> None:
+        self.metrics = list(metrics) if metrics is not None else self.metrics
+        self.journal = await Journal.open(
+            self.path, targets=["enterprise"], rows_max=10**6, metrics=self.metrics
+        )
+
+        async def on_readings(readings: Sequence[Reading], south_position: Any) -> None:
+            self.before_append()
+            if self.delay_s:
+                await asyncio.sleep(self.delay_s)
+            await self.journal.append(
+                [Sample(r.metric_id, r.source_ts_ns // 10**6, r.value, 192, r.status) for r in readings],
+                south_position,
+            )
+            self.delivered.extend(readings)
+
+        loop = asyncio.get_running_loop()
+        self.south = OpcUaSouth(
+            "plc1",
+            self.config,
+            self.metrics,
+            self.journal,
+            on_readings=on_readings,
+            on_lost=lambda name: self.life.append((loop.time(), "lost")),
+            on_alive=lambda name: self.life.append((loop.time(), "alive")),
+            on_event=lambda kind, details: self.events.append((kind, details)),
+        )
+        self.south_task = self.network.host("bridge").spawn(self.south.run(), name="south")
+
+    async def stop_south(self) -> None:
+        """Politely."""
+        assert self.south_task is not None
+        self.south_task.cancel()
+        await asyncio.wait([self.south_task])
+        await self.journal.close()
+
+    async def kill_south(self) -> None:
+        """As SIGKILL does: no farewell reaches anybody, nothing more reaches the disk."""
+        assert self.south_task is not None
+        self.network.host("bridge").unplug()
+        await self.journal.close()
+        self.south_task.cancel()
+        await asyncio.wait([self.south_task])
+        self.network.host("bridge").plug()
+
+    # -- comparison
+
+    async def journalled(self) -> list[tuple[int, int, Any]]:
+        rows = await self.journal.read("enterprise", 0, 10**6)
+        return [(s.metric_id, s.ts_ms, s.value) for _, s in rows if s.status == 0]
+
+    async def settle(self) -> None:
+        """The line stands still, and what is on its way arrives."""
+        self.stop_line()
+        await asyncio.sleep(60)
+
+    async def differences(self) -> tuple[list[Any], list[Any]]:
+        """What is missing in the journal and what is there too often or was never offered, from the first value on."""
+        found = await self.journalled()
+        first_ms = min((ts_ms for _, ts_ms, _ in found), default=0)
+        expected = {
+            (r.metric_id, r.source_ts_ns // 10**6, r.value)
+            for r in self.offered
+            if r.source_ts_ns // 10**6 >= first_ms
+        }
+        missing = sorted(expected - set(found))
+        seen: set[Any] = set()
+        surplus = [row for row in found if row not in expected or row in seen or seen.add(row)]  # type: ignore[func-returns-value]
+        return missing, surplus
+
+    async def in_order(self) -> bool:
+        """Whether the values of each metric are in the order of their source."""
+        rows = await self.journalled()
+        for metric in self.metrics:
+            stamps = [ts_ms for metric_id, ts_ms, _ in rows if metric_id == metric.metric_id]
+            if stamps != sorted(stamps):
+                return False
+        return True
+
+
+def metric(number: int, tag: str, name: str = "") -> Metric:
+    return Metric(number, "filler.filler_1", name or tag.lower(), 10, "plc1", f"ns=2;s={tag}")
+
+
+def play(
+    folder: Path,
+    scenario: Callable[[Rig], Coroutine[Any, Any, Any]],
+    *,
+    tags: int = 3,
+    metrics: Sequence[Metric] | None = None,
+    limits: OpcUaLimits | None = None,
+    seed: int = 0,
+    **config: Any,
+) -> Any:
+    """Run a scenario in virtual time; its result."""
+
+    async def main() -> Any:
+        async with asyncio.timeout(3600):
+            with MemoryNetwork(seed=seed) as network:
+                plc = network.add_host("plc", "cell")
+                network.add_host("bridge", "site")
+                network.add_conduit("cell", ("cell", "site"), latency_ms=2.0, jitter_ms=0.5)
+                signals = [Tag(f"T{i}") for i in range(tags)]
+                address = await network.listen_address("plc", PORT)
+                server = OpcUaServer(*address, signals, endpoint_name="line1", limits=limits)
+                await plc.spawn(server.start())
+                await server.publish(time.time_ns(), [(i, -1.0, 0) for i in range(tags)])
+                settings = {
+                    "endpoint": f"opc.tcp://plc:{PORT}/line1",
+                    "publishing_interval_ms": 500,
+                    "sampling_interval_ms": 100,
+                    "queue_size": 1000,
+                    "session_timeout_s": 120.0,
+                    "security": "none",
+                    **config,
+                }
+                named = list(metrics) if metrics is not None else [metric(i, f"T{i}") for i in range(tags)]
+                rig = Rig(network, server, folder / "journal", named, SimpleNamespace(**settings))
+                return await scenario(rig)
+
+    return run(main(), seed=seed)
