@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from datetime import UTC, datetime
 from typing import Any
 
@@ -82,7 +83,7 @@ def test_keep_alive_every_max_keep_alive_count(kind: str) -> None:
             assert not data_values(result)
             assert result.NotificationMessage.SequenceNumber == 1  # the next one, not used up
             times.append(round(loop.time(), 3))
-        return [round(b - a, 3) for a, b in zip(times, times[1:], strict=False)]
+        return [round(b - a, 3) for a, b in itertools.pairwise(times)]
 
     assert play(kind, scenario)[1:] == [0.5, 0.5]
 

@@ -86,7 +86,10 @@ class CorrectedInternalServer(InternalServer):
 
     async def stop(self) -> None:
         """Stop; sessions and subscriptions end too, which asyncua leaves running."""
+        clock = self._clock
         self.end_tasks()
+        if clock is not None:
+            await asyncio.wait([clock])
         for session in list(self._external_sessions.values()):
             await session.close_session(True)
         await super().stop()

@@ -101,12 +101,28 @@ class Processor(UaProcessor):
 
     async def _create_session(self, typeid: ua.NodeId, requesthdr: Any, seqhdr: Any, body: Buffer) -> Any:
         """CreateSession (5.7.2), bounded; one session per connection."""
+        self._require_offered_security()
         if self.session is not None and self.session.state is not SessionState.Closed:
             raise ServiceError(ua.StatusCodes.BadTooManySessions)
-        answered = await super()._process_message(typeid, requesthdr, seqhdr, body)
+        try:
+            answered = await super()._process_message(typeid, requesthdr, seqhdr, body)
+        except Exception:
+            # asyncua registers the session before it looks at the client: one that is refused must not stay.
+            if self.session is not None:
+                await self.session.close_session(True)
+            self.session = None
+            raise
         assert self.session is not None
         self.session.attach(self)
         return answered
+
+    def _require_offered_security(self) -> None:
+        """A channel in the clear is for discovery (Part 4, 5.5.2.1); asyncua lets it have sessions too."""
+        policy = self._connection.security_policy
+        for endpoint in self.iserver.endpoints:
+            if endpoint.SecurityPolicyUri == policy.URI and endpoint.SecurityMode == policy.Mode:
+                return
+        raise ServiceError(ua.StatusCodes.BadSecurityPolicyRejected)
 
     def _activate_session(self, requesthdr: Any, seqhdr: Any, body: Buffer) -> None:
         """ActivateSession (5.7.3), also of a session that lost its connection (6.7).
@@ -114,6 +130,7 @@ class Processor(UaProcessor):
         The session is bound to this connection only after the client has proved who it is: asyncua binds it first, and
         it stays bound when the proof fails.
         """
+        self._require_offered_security()
         params = struct_from_binary(ua.ActivateSessionParameters, body)
         session = self.session or self.iserver.lookup_external_session(requesthdr.AuthenticationToken)
         if session is None or session.auth_token != requesthdr.AuthenticationToken:
