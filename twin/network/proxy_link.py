@@ -81,7 +81,6 @@ class Stage:
     removed: bool = False
     free_at: float = 0.0
     passed_bytes: int = 0
-    lost: bool = False
     timer: asyncio.TimerHandle | None = None
 
     async def carry(self, item: Item) -> None:
@@ -111,7 +110,6 @@ class Stage:
 
     def swallow(self, item: Item) -> None:
         self.counters.bytes_swallowed += item.size
-        self.lost = True
 
     def begin(self) -> None:
         self.stop_timer()

@@ -78,7 +78,7 @@ class Bandwidth(Attributes):
 class Timeout(Attributes):
     """Swallows everything and closes the connection after `timeout` ms (0: never).
 
-    When it is removed, the connections that lost something are reset: their stream has a hole.
+    When it is removed, the connections it was on are reset: their streams have holes.
     """
 
     timeout: Int64 = 0
@@ -92,8 +92,7 @@ class Timeout(Attributes):
         stage.swallow(item)
 
     def end(self, stage: Stage) -> None:
-        if stage.lost:
-            stage.link.owner.reset()
+        stage.link.owner.reset()
 
 
 class ResetPeer(Attributes):

@@ -33,6 +33,8 @@ from shakedown.twin.network.wire_toxiproxy import NetworkFault, ToxicSpec, Toxip
 __all__ = ["NetworkFault", "WireConduit", "WireNetwork"]
 
 STREAM_OF = {"up": "upstream", "down": "downstream"}
+UNITS = {"latency": "latency_ms", "jitter": "jitter_ms", "rate": "kB_s"}
+"""What Toxiproxy's attributes are called here."""
 SERVER_NAME = "toxiproxy-server"
 
 _serials = itertools.count()
@@ -120,7 +122,7 @@ class WireConduit(Conduit):
         return OURS if self.network.client.is_ours else SHOPIFYS
 
     async def blackhole(self, direction: Direction = "both") -> None:
-        """Swallow bytes; at `heal()` ours resets the connections that lost some, Shopify's closes all of them."""
+        """Swallow bytes; at `heal()` ours resets the connections that crossed it, Shopify's closes them with FIN."""
         await self._put("blackhole", direction, "timeout", timeout=0)
 
     async def stall(self, direction: Direction = "both") -> None:
@@ -160,6 +162,8 @@ class WireConduit(Conduit):
         return list(self._faults.values())
 
     async def _put(self, kind: str, direction: Direction, toxic: str, **attributes: int) -> None:
+        if direction not in ("up", "down", "both"):
+            raise ValueError(f"direction {direction!r}; remedy: up, down or both")
         for fault in _both(kind, toxic, **attributes):
             if direction in ("both", fault.direction):
                 self._faults[kind, fault.direction] = fault
@@ -322,17 +326,23 @@ class WireNetwork(Network[WireConduit]):
             return []
         proxies = [proxy["name"] for proxy in shown]
         in_force = {toxic["name"]: toxic for toxic in shown[0]["toxics"]}
-        faults: list[dict[str, Any]] = [
-            {
-                "kind": fault.kind,
-                "direction": fault.direction,
-                "proxies": proxies,
-                "toxic": in_force[fault.toxic(conduit.name).name],
-            }
-            for fault in conduit.faults()
-        ]
-        if not any(proxy["enabled"] for proxy in shown) and conduit.is_down:
-            faults.append({"kind": "down", "direction": "both", "proxies": proxies})
+        faults: list[dict[str, Any]] = []
+        for fault in conduit.faults():
+            toxic = in_force[fault.toxic(conduit.name).name]
+            asked = {UNITS[key]: value for key, value in toxic["attributes"].items() if key in UNITS}
+            if fault.kind == "stall":
+                asked = {}
+            faults.append(
+                {
+                    "kind": fault.kind,
+                    "direction": fault.direction,
+                    **asked,
+                    "toxic": toxic,
+                    "proxies": proxies,
+                }
+            )
+        if conduit.is_down and not any(proxy["enabled"] for proxy in shown):
+            faults += [{"kind": "down", "direction": way, "proxies": proxies} for way in STREAM_OF]
         return faults
 
     def _count(self, conduit: WireConduit) -> ConduitCounters:
@@ -390,6 +400,9 @@ def _both(kind: str, toxic: str, **attributes: int) -> list[Fault]:
 
 
 def _whole(number: float) -> int:
+    """The nearest whole number; Toxiproxy has no fractions."""
+    if not 0 <= number < 1e9:
+        raise ValueError(f"{number} ms or kB/s; remedy: a number not below 0")
     return int(number + 0.5)
 
 
