@@ -102,7 +102,13 @@ def conforms(*clauses: str, fails: tuple[str, ...] = ()) -> Callable[[Case], Cal
         test.__doc__ = f"[{'] ['.join(clauses)}]"
         strict = pytest.mark.xfail(strict=True, reason=f"does not keep {', '.join(clauses)}")
         return pytest.mark.parametrize(
-            "kind", [pytest.param(kind, marks=[strict] if kind in fails else []) for kind in KINDS]
+            "kind",
+            [
+                pytest.param(
+                    kind, marks=[strict] * (kind in fails) + [pytest.mark.wall] * (kind not in VIRTUAL)
+                )
+                for kind in KINDS
+            ],
         )(test)
 
     return parametrise

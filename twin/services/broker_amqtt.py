@@ -56,7 +56,7 @@ class _Refused(Exception):
     """A CONNECT that is answered with a return code and closed."""
 
 
-class CorrectedBroker(Broker):
+class CorrectedBroker(Broker):  # type: ignore[misc]  # amqtt is not typed
     """One life of the broker, from its start to its stop or crash."""
 
     def __init__(
@@ -97,12 +97,17 @@ class CorrectedBroker(Broker):
     @property
     def port(self) -> int:
         """The port listened on, also where port 0 was asked for."""
-        return self._servers[_LISTENER].instance.sockets[0].getsockname()[1]
+        return int(self._servers[_LISTENER].instance.sockets[0].getsockname()[1])
 
     async def _create_server_instance(self, *_: object) -> asyncio.Server:
         address, port = self._bind
-        timeout = {"ssl_handshake_timeout": self.limits.connect_timeout_s} if self._tls else {}
-        return await asyncio.start_server(self._connected, address, port, ssl=self._tls, **timeout)
+        return await asyncio.start_server(
+            self._connected,
+            address,
+            port,
+            ssl=self._tls,
+            ssl_handshake_timeout=self.limits.connect_timeout_s if self._tls else None,
+        )
 
     async def _broadcast_loop(self) -> None:
         await self._broadcast_shutdown_waiter  # amqtt's own queue stays empty: `accept` delivers at once
@@ -137,6 +142,7 @@ class CorrectedBroker(Broker):
             writer.transport.abort()
             return
         task = asyncio.current_task()
+        assert task is not None
         self._tasks[task] = writer
         self.counters.connections = len(self._tasks)
         connection: Connection | None = None
@@ -315,7 +321,7 @@ class CorrectedBroker(Broker):
         topic_filter, _ = subscription
         if topic_filter not in session.filters and len(session.filters) >= self.limits.subscriptions_max:
             return _REFUSED
-        granted_qos = await super().add_subscription(subscription, session)
+        granted_qos = int(await super().add_subscription(subscription, session))
         if granted_qos == _REFUSED or session.connection is None:
             return _REFUSED  # its connection may have ended while a plugin was asked
         subscriptions = self._subscriptions[topic_filter]

@@ -42,7 +42,7 @@ _PINGRESP = b"\xd0\x00"
 _LINGER_0_S = struct.pack("ii", 1, 0)
 
 
-def reset(transport: asyncio.Transport) -> None:
+def reset(transport: asyncio.WriteTransport) -> None:
     """End a connection as a dead process does: with RST, whatever is still unsent."""
     sock = transport.get_extra_info("socket")
     if sock is not None:
@@ -99,9 +99,14 @@ class Connection:
             if kind == PUBLISH:
                 self._publish(flags, body)
             elif kind in (PUBACK, PUBREC, PUBCOMP):
-                session.acknowledged(kind, decode_packet_id(body))
+                packet_id = decode_packet_id(body)
+                session.acknowledged(kind, packet_id)
+                if kind == PUBREC:
+                    self.write(acknowledgement(PUBREL, packet_id))  # [MQTT-4.3.3-1]
             elif kind == PUBREL:
-                session.released(decode_packet_id(body))
+                packet_id = decode_packet_id(body)
+                session.released(packet_id)
+                self.write(acknowledgement(PUBCOMP, packet_id))  # also if it is not known any more
             elif kind == PINGREQ:
                 self.write(_PINGRESP)
             elif kind in (SUBSCRIBE, UNSUBSCRIBE):

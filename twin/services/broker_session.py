@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from amqtt.mqtt.packet import PUBACK, PUBCOMP, PUBREC, PUBREL
+from amqtt.mqtt.packet import PUBACK, PUBREC, PUBREL
 from amqtt.session import OutgoingApplicationMessage, Session
 
 from shakedown.twin.services.broker_limits import BrokerCounters, BrokerLimits
@@ -49,7 +49,7 @@ class Publication:
         return self._wire
 
 
-class ClientSession(Session):
+class ClientSession(Session):  # type: ignore[misc]  # amqtt is not typed
     """amqtt's session with a bounded queue, a bounded in-flight window and the connection it has, if any."""
 
     def __init__(self, incoming: Session, limits: BrokerLimits, counters: BrokerCounters) -> None:
@@ -123,11 +123,11 @@ class ClientSession(Session):
     def acknowledged(self, kind: int, packet_id: int) -> None:
         """Take PUBACK, PUBREC or PUBCOMP from the client; one for an unknown identifier is harmless."""
         message = self.inflight_out.get(packet_id)
+        if message is None or (message.qos == 1) != (kind == PUBACK):
+            return
         if kind == PUBREC:
-            if message is not None and message.qos == 2:
-                message.pubrec_packet = True
-            self.connection.write(acknowledgement(PUBREL, packet_id))  # [MQTT-4.3.3-1]
-        elif message is not None and message.qos == (1 if kind == PUBACK else 2):
+            message.pubrec_packet = True
+        else:
             del self.inflight_out[packet_id]
             self.pump()
 
@@ -141,7 +141,6 @@ class ClientSession(Session):
     def released(self, packet_id: int) -> None:
         """Take PUBREL from the client."""
         self.inflight_in.pop(packet_id, None)
-        self.connection.write(acknowledgement(PUBCOMP, packet_id))
 
 
 def _encode(message: OutgoingApplicationMessage, dup: bool) -> bytes:

@@ -69,8 +69,9 @@ class MosquittoBroker:
 
     async def start(self) -> None:
         """Start it and return once it accepts connections. Raises ServiceError if it does not."""
-        if missing := mosquitto_missing():
-            raise ServiceError(missing)
+        binary = _binary()
+        if binary is None:
+            raise ServiceError(mosquitto_missing())
         if self._process is not None:
             raise ServiceError(f"mosquitto on {self.address}:{self.port} is running already; stop it first")
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -85,8 +86,8 @@ class MosquittoBroker:
             encoding="utf-8",
         )
         # A session of its own: Ctrl-C reaches the lab, which then stops its broker.
-        self._process = await asyncio.create_subprocess_exec(
-            _binary(),
+        self._process = process = await asyncio.create_subprocess_exec(
+            binary,
             "-c",
             str(configuration),
             stdin=DEVNULL,
@@ -98,24 +99,24 @@ class MosquittoBroker:
         accepts = False
         try:
             async with asyncio.timeout(_START_TIMEOUT_S):
-                while not (accepts := await self._accepts()):  # noqa: ASYNC110 (no event: another process)
+                while not (accepts := await self._accepts(process)):  # noqa: ASYNC110 (no event: another process)
                     await asyncio.sleep(_POLL_S)
         except TimeoutError as error:
             raise self._did_not_start(f"does not accept within {_START_TIMEOUT_S:.0f} s") from error
         finally:
             if not accepts:
-                await self._end(signal.SIGKILL)
+                await self._end(process, signal.SIGKILL)
 
-    async def _accepts(self) -> bool:
-        if self._process.returncode is not None:
-            raise self._did_not_start(f"ended with exit code {self._process.returncode}")
+    async def _accepts(self, process: Process) -> bool:
+        if process.returncode is not None:
+            raise self._did_not_start(f"ended with exit code {process.returncode}")
         try:
             _, writer = await asyncio.open_connection(self.address, self.port)
         except OSError:
             return False
         writer.close()
         # Somebody else may have the port; then ours is about to end.
-        return await _still_alive(self._process)
+        return await _still_alive(process)
 
     def _did_not_start(self, what: str) -> ServiceError:
         log = self.folder / "mosquitto.log"
@@ -128,16 +129,16 @@ class MosquittoBroker:
     async def stop(self) -> None:
         """Stop it politely (SIGTERM): it saves its database. Does nothing when not running."""
         if self._process is not None:
-            await self._end(signal.SIGTERM)
+            await self._end(self._process, signal.SIGTERM)
 
     async def crash(self) -> None:
         """Kill it (SIGKILL)."""
         if self._process is None:
             raise ServiceError(f"mosquitto on {self.address}:{self.port} cannot crash: it is not running")
-        await self._end(signal.SIGKILL)
+        await self._end(self._process, signal.SIGKILL)
 
-    async def _end(self, how: signal.Signals) -> None:
-        process, self._process = self._process, None
+    async def _end(self, process: Process, how: signal.Signals) -> None:
+        self._process = None
         if process.returncode is None:
             process.send_signal(how)
         try:
