@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ class Outage:
 
     fault: Fault
     from_ns: int  # its start less the time that a dead connection may go unnoticed
+    until_ns: int  # samples offered in [from_ns, until_ns) are counted to it: it, and the way back from it
     deadline_ns: int
 
     @property
@@ -105,7 +106,7 @@ class Run:
         deadline = ns + int(GRACE_S * S)
         for outage in self.outages:
             within = (ns >= outage.from_ns) | (deadline >= outage.fault.start_ns)
-            held = within & (ns <= outage.end_ns)
+            held = within & (ns <= outage.deadline_ns)
             deadline = np.where(held, np.maximum(deadline, outage.deadline_ns), deadline)
         return deadline
 
@@ -132,7 +133,8 @@ def load_run(folder: Path, *, strict: bool = False) -> Run:
     run = Run(folder, strict, manifest, site, ledger, host, wire, timeline, problems)
     run.outages = _outages(run)
     if (folder / "server.json").is_file():
-        run.server = read_json(folder / "server.json", problems) or {}
+        counters = (read_json(folder / "server.json", problems) or {}).get("server")
+        run.server = counters if isinstance(counters, dict) else {}
         _check_server(run)
     return run
 
@@ -147,12 +149,24 @@ def _outages(run: Run) -> list[Outage]:
         drain_s = DRAIN_FACTOR * backlog / max(run.site.replay_per_s, 1.0)
         deadline_ns = cut.end_ns + int(max(GRACE_S, drain_s) * S)
         later = [outage.deadline_ns for outage in outages if outage.fault.start_ns <= deadline_ns]
-        outages.append(Outage(cut, from_ns, max([deadline_ns, *later])))
-    return outages[::-1]
+        outages.append(Outage(cut, from_ns, cut.end_ns, max([deadline_ns, *later])))
+    return _apart(outages[::-1])
+
+
+def _apart(outages: list[Outage]) -> list[Outage]:
+    """The same outages, each with samples of its own: up to the next one's start, and none of the one before."""
+    found: list[Outage] = []
+    for outage, following in zip(outages, [*outages[1:], None], strict=True):
+        until_ns = outage.end_ns + int(GRACE_S * S)
+        if following is not None:
+            until_ns = max(outage.end_ns, min(until_ns, following.fault.start_ns))
+        from_ns = max(outage.from_ns, found[-1].until_ns if found else outage.from_ns)
+        found.append(replace(outage, from_ns=min(from_ns, outage.fault.start_ns), until_ns=until_ns))
+    return found
 
 
 def _check_server(run: Run) -> None:
     offered = run.server.get("offered")
     if isinstance(offered, int) and offered < len(run.ledger.values):
         what = f"the OPC UA server offered {offered} of the ledger's {len(run.ledger.values)} samples"
-        run.problems.append(Problem(what, "server.json, offered", RERUN))
+        run.problems.append(Problem(what, "server.json, server.offered", RERUN))

@@ -79,7 +79,7 @@ def _burst(burst: Ints) -> dict[str, Any]:
 
 
 def _outages(evidence: Evidence) -> list[dict[str, Any]]:
-    """What each outage held up and lost. A sample belongs to the first outage that it was offered in."""
+    """What each outage held up and lost; each sample belongs to one outage at most, unless outages overlap."""
     run = evidence.run
     table = []
     for outage in run.outages:
@@ -101,7 +101,7 @@ def _within(evidence: Evidence, outage: Outage) -> dict[str, Any]:
     offered = lost = late = 0
     drained_ns = outage.end_ns
     for part in evidence.joined.topics:
-        inside = part.eligible & (part.ns >= outage.from_ns) & (part.ns <= outage.end_ns)
+        inside = part.eligible & (part.ns >= outage.from_ns) & (part.ns < outage.until_ns)
         offered += int(np.count_nonzero(inside))
         lost += int(np.count_nonzero(inside & part.lost))
         late += int(np.count_nonzero(inside & part.late))

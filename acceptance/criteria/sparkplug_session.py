@@ -21,6 +21,7 @@ THRESHOLD = "no breach of a MUST of the Sparkplug B 3.0 session"
 REBIRTH_BOUND_S = 10.0  # births follow a rebirth command within this time, unless a fault is in the way
 EFFECT_S = 2.0  # data accepted later than this after a rebirth command was sent in spite of it
 EXAMPLES_MAX = 5
+BROKER_DEATHS = ("broker_restart", "broker_crash")  # kinds of fault that end every connection without a Will
 
 RULES: dict[str, tuple[str, str, str]] = {
     "payload": ("MUST", "every payload of the edge node can be decoded", "chapter 6"),
@@ -60,6 +61,7 @@ class Grammar:
     _alive: bool = False
     _devices: set[str] = field(default_factory=set)
     _bd_seq: int | None = None
+    _born_ns: int = 0
     _bd_seqs_dead: set[int] = field(default_factory=set)  # seen in an NDEATH within the last 128 sessions
     _must_renew: bool = False  # a session has ended since the last NBIRTH: the next one needs a new bdSeq
     _absent: bool = False  # the observer may have missed births
@@ -191,8 +193,10 @@ class Grammar:
         self._birth(message, payload)
 
     def _new_bd_seq(self, message: Message, number: int) -> None:
-        before = self._bd_seq
-        self._bd_seq = number
+        before, self._bd_seq = self._bd_seq, number
+        if self._broker_fell(self._born_ns, message.ns):
+            self._must_renew = True
+        self._born_ns = message.ns
         if before is None:
             self.sessions += 1
             return
@@ -208,6 +212,16 @@ class Grammar:
         elif number in self._bd_seqs_dead:
             self.breach("bdseq", message, f"bdSeq {number} of an earlier session used again")
         self._bd_seqs_dead -= {(number + step) % 256 for step in range(1, 128)}
+
+    def _broker_fell(self, from_ns: int, to_ns: int) -> bool:
+        """Whether the broker died in between: nobody publishes a Will then, but every connection has ended."""
+        return any(
+            fault.cut
+            and "broker" in fault.affects
+            and fault.kind in BROKER_DEATHS
+            and from_ns <= fault.start_ns < to_ns
+            for fault in self.run.timeline
+        )
 
     def _was_absent_only(self) -> bool:
         """Whether the end of the session is a guess, made because the observer was away."""

@@ -146,7 +146,7 @@ class Plan:
     host_rows: list[list[Any]] = field(default_factory=list)  # appended to what the host keeps
     manifest: dict[str, Any] = field(default_factory=lambda: dict(MANIFEST))
     site_text: str = ""
-    server: dict[str, int] | None = None
+    server: dict[str, Any] | None = None
     broker_log: bool = True
     dedupe: bool = True
     client_id: str = "edge"

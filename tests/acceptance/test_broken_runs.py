@@ -152,6 +152,12 @@ def reuses_bd_seq(plan, lab) -> None:
         message.bd_seq = 0
 
 
+def reuses_bd_seq_after_a_broker_restart(plan, lab) -> None:
+    """A broker that dies publishes no Will, so nothing on the wire says that the session has ended."""
+    plan.timeline.append(lab.fault("broker_1", "broker_restart", "broker", (500, 503), ["broker"]))
+    plan.messages.append(lab.Message(lab.at(505), "NBIRTH", bd_seq=1))
+
+
 def re_sends_the_old_will(plan, lab) -> None:
     """An automatic reconnect registers the Will of the first connection for the second one, too."""
     plan.messages.append(lab.Message(lab.at(600), "NDEATH", bd_seq=0, qos=1))
@@ -238,6 +244,7 @@ MUTANTS = [
     (reorders_live_data, "session", "is_historical"),
     (skips_a_seq, "session", "seq"),
     (reuses_bd_seq, "session", "bdSeq 0 used again"),
+    (reuses_bd_seq_after_a_broker_restart, "session", "bdSeq 1 used again"),
     (re_sends_the_old_will, "session", "repeats bdSeq 0"),
     (counts_bd_seq_down, "session", "must rise"),
     (never_rebirths, "session", "no NBIRTH within 10 s"),
@@ -343,7 +350,7 @@ def test_a_fault_that_did_not_take_effect_is_a_harness_fault(plan, tmp_path: Pat
 
 
 def test_a_server_that_offered_less_than_the_ledger_is_a_harness_fault(plan, tmp_path: Path) -> None:
-    plan.server = {"offered": 6_000, "queued": 6_000, "overflowed": 0, "sent": 6_000}
+    plan.server = {"server": {"offered": 6_000, "queued": 6_000, "overflowed": 0, "sent": 6_000}}
     assert judge(plan.write(tmp_path)).verdict == "HARNESS_FAULT"
 
 
