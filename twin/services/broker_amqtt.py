@@ -133,6 +133,8 @@ class CorrectedBroker(Broker):  # type: ignore[misc]  # amqtt is not typed
         self.counters.sessions = 0
         if self._tasks:
             await asyncio.wait(list(self._tasks), timeout=self.limits.close_timeout_s)
+        for writer in self._tasks.values():  # who does not take its last bytes
+            reset(writer.transport)
         await self.shutdown()
 
     # -- connections
