@@ -314,6 +314,32 @@ async def test_a_connect_into_a_stall_succeeds_when_it_heals() -> None:
 
 
 @in_virtual_time
+async def test_a_cut_between_syn_and_answer_delays_the_connect() -> None:
+    async with rig(latency_ms=100) as made:
+        connecting = asyncio.create_task(made.connect())
+        await asyncio.sleep(0.15)
+        await made.conduit.stall()
+        await asyncio.sleep(0.5)
+        assert not connecting.done()
+        await made.conduit.heal()
+        await connecting
+
+
+@in_virtual_time
+async def test_many_small_writes_share_timers_under_a_bandwidth_limit() -> None:
+    async with rig() as made:
+        pair = await made.pair()
+        await made.conduit.bandwidth(1000)
+        before = time.monotonic()
+        for _ in range(1000):
+            pair.writer.write(bytes(100))
+        await asyncio.sleep(0)
+        assert len(pair.writer.transport.flow._on_the_way) <= 101  # type: ignore[attr-defined]
+        await pair.server_reader.readexactly(100_000)
+        assert time.monotonic() - before == pytest.approx(0.1, abs=0.002)
+
+
+@in_virtual_time
 async def test_a_black_hole_swallows_and_resets_at_healing() -> None:
     async with rig() as made:
         pair = await made.pair()
@@ -465,9 +491,11 @@ def test_the_trace_depends_on_seed_and_bytes_alone(change: dict[str, Any], equal
 async def test_the_network_is_scoped() -> None:
     loop = asyncio.get_running_loop()
     network = MemoryNetwork()
+    await network.close()  # never started: nothing to do
     await network.start()
     with pytest.raises(NetworkError, match="another network"):
         await MemoryNetwork().start()
+    await network.close()
     await network.close()
     with pytest.raises(RuntimeError, match="no network of its own"):
         await loop.getaddrinfo("plc", 1)

@@ -182,12 +182,19 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     # --- tasks and executors
 
     def create_task(
-        self, coro: Coroutine[Any, Any, Any], *, name: str | None = None, context: Context | None = None
+        self,
+        coro: Coroutine[Any, Any, Any],
+        *,
+        name: str | None = None,
+        context: Context | None = None,
+        **options: Any,
     ) -> asyncio.Task[Any]:
         self._task_sequence += 1
         if context is None:
             context = copy_context()
-        task = super().create_task(coro, name=name or f"Task-{self._task_sequence}", context=context)
+        task = super().create_task(
+            coro, name=name or f"Task-{self._task_sequence}", context=context, **options
+        )
         task.sequence = self._task_sequence  # type: ignore[attr-defined]
         task.made_in = context  # type: ignore[attr-defined]
         return task

@@ -120,16 +120,16 @@ class MemoryNetwork(Network[MemoryConduit]):
         return self
 
     def __exit__(self, *exc: object) -> None:
+        if self._paho is None:
+            return  # never started, or closed already
         for listener in list(self._listeners.values()):
             listener.close()
         for connection in list(self.connections):
             connection.reset("the network was closed")
-        if self.loop.network is self:
-            self.loop.network = None
-        if self._paho is not None:
-            for name, original in self._paho.items():
-                setattr(paho.Client, name, original)
-            self._paho = None
+        self.loop.network = None
+        for name, original in self._paho.items():
+            setattr(paho.Client, name, original)
+        self._paho = None
 
     def _patch_paho(self) -> None:
         """paho makes its socket itself, in a method of its own that other transports replace, too."""
@@ -317,7 +317,8 @@ class MemoryNetwork(Network[MemoryConduit]):
                 await self._pass(path.latency_ns(True))
                 listener = self._knock(path, port, loopback)
                 await self._pass(path.latency_ns(False))
-                return listener
+                if path.passes() and path.link_down() is None:
+                    return listener
             await self._pass(wait_ns)
             wait_ns *= 2
         raise TimeoutError(errno.ETIMEDOUT, f"no answer from {path.server.name}:{port}")

@@ -7,7 +7,7 @@ import errno
 import selectors
 import socket
 import ssl
-from asyncio import protocols
+from asyncio import protocols, sslproto
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -162,7 +162,7 @@ class MemorySocket(protocols.Protocol):
     def eof_received(self) -> bool:
         self._eof = True
         self._loop.descriptors.touch(self._fd)
-        return not isinstance(self._transport, asyncio.sslproto._SSLProtocolTransport)
+        return not isinstance(self._transport, sslproto._SSLProtocolTransport)
 
     def pause_writing(self) -> None:
         self._writable = False

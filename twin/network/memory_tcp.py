@@ -27,7 +27,10 @@ WINDOW_BYTES = 128 * 1024
 
 SEGMENT_BYTES = 64 * 1024
 PACE_NS = 20_000_000
-"""Under a bandwidth limit bytes arrive in slices of about this much time."""
+"""Under a bandwidth limit a long write arrives in slices of about this much time."""
+
+PACE_GRID_NS = 1_000_000
+"""Under a bandwidth limit bytes arrive on this grid: small writes that follow each other share a timer."""
 
 RTO_MIN_NS = 200_000_000
 RTO_MAX_NS = 120_000_000_000
@@ -202,6 +205,7 @@ class Flow:
         if self.rate:
             self._busy_until_ns = max(now_ns, self._busy_until_ns) + len(item[1]) * 10**9 // self.rate
             arrival_ns += self._busy_until_ns - now_ns
+            arrival_ns += -arrival_ns % PACE_GRID_NS
         if self.jitter_ns:
             arrival_ns = max(now_ns, arrival_ns + self._jitter(now_ns))
         if arrival_ns < self._last_arrival_ns:

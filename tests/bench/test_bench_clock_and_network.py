@@ -1,0 +1,97 @@
+"""What the clock and the network in memory cost; the figures stand in docs/performance.md."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from shakedown.twin.clock import run
+from shakedown.twin.network.memory import MemoryNetwork
+
+JUMPS = 20_000
+MESSAGES = 5_000
+BULK_BYTES = 20_000_000
+
+pytestmark = pytest.mark.bench
+
+
+def test_jumps_of_the_clock(benchmark: Any) -> None:
+    """One jump: asyncio.sleep, timer, task switch, every clock moved."""
+
+    async def main() -> None:
+        for _ in range(JUMPS):
+            await asyncio.sleep(1)
+
+    benchmark.extra_info["jumps"] = JUMPS
+    benchmark.pedantic(lambda: run(main()), rounds=5, warmup_rounds=1)
+
+
+class _Echo(asyncio.Protocol):
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.transport.write(data)
+
+
+class _Counter(asyncio.Protocol):
+    """Sends `messages` one by one, each after the answer to the one before."""
+
+    def __init__(self, messages: int) -> None:
+        self.left = messages
+        self.done = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        transport.write(b"x" * 100)
+
+    def data_received(self, data: bytes) -> None:
+        self.left -= 1
+        if self.left:
+            self.transport.write(data)
+        else:
+            self.done.set_result(None)
+
+
+@pytest.mark.parametrize("latency_ms", [0.0, 5.0])
+def test_messages_there_and_back(benchmark: Any, latency_ms: float) -> None:
+    """100 bytes from protocol to protocol across a conduit, and the answer."""
+
+    async def main() -> None:
+        with MemoryNetwork() as network:
+            plc, bridge = network.add_host("plc", "cell"), network.add_host("bridge", "site")
+            network.add_conduit("cell", ("cell", "site"), latency_ms=latency_ms)
+            loop = asyncio.get_running_loop()
+            await plc.spawn(loop.create_server(_Echo, "plc", 1))
+            _, client = await bridge.spawn(loop.create_connection(lambda: _Counter(MESSAGES), "plc", 1))
+            await client.done
+
+    benchmark.extra_info["messages"] = 2 * MESSAGES
+    benchmark.pedantic(lambda: run(main()), rounds=5, warmup_rounds=1)
+
+
+def test_bulk_bytes(benchmark: Any) -> None:
+    """20 MB through one connection at 1 ms latency, with back pressure."""
+
+    async def main() -> None:
+        with MemoryNetwork() as network:
+            plc, bridge = network.add_host("plc", "cell"), network.add_host("bridge", "site")
+            network.add_conduit("cell", ("cell", "site"), latency_ms=1)
+
+            async def send(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                for _ in range(BULK_BYTES // 100_000):
+                    writer.write(bytes(100_000))
+                    await writer.drain()
+                writer.close()
+
+            await plc.spawn(asyncio.start_server(send, "plc", 1))
+            reader, _writer = await bridge.spawn(asyncio.open_connection("plc", 1))
+            received = 0
+            while data := await reader.read(1 << 20):
+                received += len(data)
+            assert received == BULK_BYTES
+
+    benchmark.extra_info["bytes"] = BULK_BYTES
+    benchmark.pedantic(lambda: run(main()), rounds=3, warmup_rounds=1)
