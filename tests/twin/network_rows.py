@@ -168,6 +168,8 @@ async def nobody_listens(lab: Lab) -> str:
         end = await lab.dial("bridge", "clerk")
     except ConnectionRefusedError:
         return "refused"
+    except ConnectionResetError:
+        return "accepted, then RST"  # so soon that connect() was told
     return f"accepted, then {await end.hears()}"
 
 
@@ -285,6 +287,16 @@ async def fin_in_blackhole(lab: Lab) -> str:
     await lab.wan.blackhole()
     near.writer.close()
     return await far.hears_now()
+
+
+async def fin_in_stall(lab: Lab) -> str:
+    near, far = await lab.pair()
+    await lab.wan.stall()
+    await near.send(b"last words")
+    near.writer.close()
+    before = await far.hears_now()
+    await lab.wan.heal()
+    return f"{before}, then {await far.hears()}, then {await far.hears()}"
 
 
 async def asymmetric(lab: Lab) -> str:

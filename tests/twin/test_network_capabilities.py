@@ -71,6 +71,9 @@ TABLE = [
         server("swallowed, FIN at heal, twice"),
     ),
     Capability("A close inside a black hole", rows.fin_in_blackhole, "nothing", server("FIN")),
+    Capability(
+        "A close inside a stall", rows.fin_in_stall, "nothing, then last words, then FIN", {}, "stall"
+    ),
     Capability("One direction alone", rows.asymmetric, "the other direction goes on", {}, "asymmetric"),
     Capability(
         "Connect into a black hole",
