@@ -53,6 +53,11 @@ async def rig(**options: Any) -> AsyncIterator[Rig]:
         server.close()
 
 
+async def first_byte(made: Rig) -> bytes:
+    reader, _ = await asyncio.open_connection(*loopback_address(made.proxy.listen))
+    return await reader.read(1)
+
+
 def play(scene: Callable[[Rig], Awaitable[None]], **options: Any) -> None:
     async def main() -> None:
         async with rig(**options) as made:
@@ -244,8 +249,7 @@ def test_connections_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scene(made: Rig) -> None:
         kept = [await made.pair() for _ in range(2)]
         with pytest.raises(ConnectionResetError):  # from connect() or from the first read, as it happens
-            reader, _ = await asyncio.open_connection(*loopback_address(made.proxy.listen))
-            await reader.read(1)
+            await first_byte(made)
         await kept[0][0].send(b"still here")
         assert await kept[0][1].hears() == "still here"
 
