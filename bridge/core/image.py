@@ -45,10 +45,10 @@ class Image:
         self._held.clear()
         return sorted(samples, key=lambda sample: sample.ts_ms)
 
-    def snapshot(self, device: str, ts_ms: int) -> list[tuple[Metric, Sample]]:
-        """Every metric of a device with its value; one that was never seen is null and stale since `ts_ms`."""
+    def snapshot(self, device: str) -> list[tuple[Metric, Sample]]:
+        """Every metric of a device with its value; one that was never seen is null and stale, and older than any."""
         return [
-            (metric, self._values[metric.metric_id] or Sample(metric.metric_id, ts_ms, None, STALE))
+            (metric, self._values[metric.metric_id] or Sample(metric.metric_id, 0, None, STALE))
             for metric in self._of_device[device]
         ]
 

@@ -217,14 +217,14 @@ class Session:
 
     def _node_birth(self, now_ns: int) -> None:
         ts_ms = _birth_ts_ms(now_ns)
-        values = self.image.snapshot("", ts_ms)
+        values = self.image.snapshot("")
         data = self._encoder.birth(ts_ms, self._next_seq(), values, bd_seq=self.bd_seq)
         self._publish("NBIRTH", "", data)
 
     def _device_birth(self, device: str, now_ns: int) -> None:
         ts_ms = _birth_ts_ms(now_ns)
-        values = self.image.snapshot(device, ts_ms)
-        self._publish("DBIRTH", device, self._encoder.birth(ts_ms, self._next_seq(), values))
+        data = self._encoder.birth(ts_ms, self._next_seq(), self.image.snapshot(device))
+        self._publish("DBIRTH", device, data)
         self._born.add(device)
 
     def _settle(self, now_ns: int) -> None:

@@ -217,7 +217,7 @@ class EnterpriseTarget:
     def _check_life(self) -> None:
         """A broker is dead when a barrier stays unanswered for a keep-alive, or nothing comes for 1.5 of them."""
         connection = self._connection
-        if connection is None:
+        if connection is None or self.session.state not in (State.WAITING, State.BIRTHING, State.ONLINE):
             return
         connection.keep_alive()
         now_s, keep_alive_s = time.monotonic(), self._config.keep_alive_s

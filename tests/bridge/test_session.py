@@ -298,6 +298,7 @@ def test_births_show_everything_in_order() -> None:
     assert quality(state) == BAD
     assert b.metrics[0].is_null
     assert quality(b.metrics[0]) == STALE
+    assert b.metrics[0].timestamp == 0, "older than whatever comes, though the source has had it for long"
 
 
 def test_rebirth_repeats_all_births_with_the_same_bd_seq_and_seq_from_zero() -> None:
