@@ -107,25 +107,43 @@ def test_expired_subscription_says_bad_timeout(kind: str, expected: str) -> None
 
 
 @contrast(bare=[20, 20], corrected=[20, 0])
-def test_abandoned_clients_leave_nothing_behind(kind: str, expected: list[int]) -> None:
-    """20 clients die without a word; after their session timeout and their subscription's lifetime all is gone."""
+def test_abandoned_subscriptions_end(kind: str, expected: list[int]) -> None:
+    """20 clients ask for the longest life, close their sessions and leave the subscriptions behind."""
 
     async def scenario(lab: Lab) -> list[int]:
+        for _ in range(20):
+            peer = await lab.connect()
+            await peer.subscribe(10_000, lifetime=1_000_000, keep_alive=100_000)
+            await peer.monitor(0)
+            await peer.session.close_session(False)
+            peer.kill()
+        service = inner_server(lab).iserver.subscription_service
+        await asyncio.sleep(50)
+        soon = len(service.subscriptions)
+        await asyncio.sleep(3600)
+        return [soon, len(service.subscriptions)]
+
+    assert play(kind, scenario, limits=OpcUaLimits(subscription_lifetime_s_max=100.0)) == expected
+
+
+def test_killed_clients_leave_nothing_behind() -> None:
+    """20 clients die without a word: first their sessions end, then their subscriptions."""
+
+    async def scenario(lab: Lab) -> list[tuple[int, int]]:
         for _ in range(20):
             peer = await lab.connect()
             await peer.subscribe(1000, lifetime=1_000_000, keep_alive=100_000)
             await peer.monitor(0)
             peer.kill()
-        service = inner_server(lab).iserver.subscription_service
-        await asyncio.sleep(30)
-        soon = len(service.subscriptions)
-        await lab.write(1.0)
-        await asyncio.sleep(120)
-        # the bare server's session timeout (60 s) deletes them; without a session timeout its lifetime is 15,000 s
-        later = len(service.subscriptions)
-        return [soon, later if kind == "corrected" else soon]
+        seen = []
+        for wait_s in (30, 50, 50):
+            await asyncio.sleep(wait_s)
+            counters = lab.server.counters
+            seen.append((counters.sessions, counters.subscriptions))
+        return seen
 
-    assert play(kind, scenario, limits=OpcUaLimits(subscription_lifetime_s_max=100.0)) == expected
+    limits = OpcUaLimits(subscription_lifetime_s_max=100.0)
+    assert play("corrected", scenario, limits=limits) == [(20, 20), (0, 20), (0, 0)]
 
 
 def test_subscription_outlives_its_session() -> None:
