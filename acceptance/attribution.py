@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,18 +24,25 @@ EXAMPLES_MAX = 10
 
 @dataclass
 class Attribution:
-    """Lost samples by owner; `by_lab` marks those of each topic that are not the bridge's."""
+    """Lost samples by owner ("bridge", "lab", "unattributed"); `owners` by topic name and index of the sample."""
 
-    bridge: int = 0
-    lab: int = 0
-    unattributed: int = 0
-    by_lab: dict[str, set[int]] = field(default_factory=dict)
+    owners: dict[str, dict[int, str]] = field(default_factory=dict)
+    totals: Counter[str] = field(default_factory=Counter)
     examples: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def lab(self) -> int:
+        """Samples that the lab lost: never the bridge's."""
+        return self.totals["lab"]
+
+    def counts(self) -> dict[str, int]:
+        """How many lost samples each owner has."""
+        return {owner: self.totals[owner] for owner in ("bridge", "lab", "unattributed")}
 
 
 def attribute(run: Run, joined: Joined) -> Attribution:
     """Say of each lost sample whose loss it is. Reads the wire log only when something was lost."""
-    wanted: dict[tuple[str, str, int], list[tuple[TopicJoin, int]]] = {}
+    wanted: Wanted = {}
     for part in joined.topics:
         for index in np.flatnonzero(part.lost).tolist():
             key = (part.topic.device, part.topic.metric, int(part.ts_ms[index]))
@@ -44,42 +52,34 @@ def attribute(run: Run, joined: Joined) -> Attribution:
         return found
     accepted, in_reach = _accepted(run, wanted)
     is_broker = run.wire is not None and run.wire.is_broker
-    for key, entries in wanted.items():
+    for (device, metric, ts_ms), entries in wanted.items():
         for part, index in entries:
-            mark = (key[0], key[1], index)
-            if mark in in_reach and is_broker:
-                owner, why = "lab", "accepted by the broker, and nothing kept the host from hearing it"
-                found.by_lab.setdefault(part.topic.name, set()).add(index)
-            elif mark in accepted:
-                owner, why = (
-                    "bridge",
-                    "accepted only while host or broker were disturbed: it had to be sent again",
-                )
-                if mark in in_reach:
-                    owner, why = (
-                        "unattributed",
-                        "seen by the observer and not by the host, behind a foreign broker",
-                    )
-            elif is_broker:
-                owner, why = "bridge", "never accepted by the broker"
-            else:
-                owner, why = (
-                    "unattributed",
-                    "not seen by the observer; a foreign broker does not say what it accepted",
-                )
-            setattr(found, owner, getattr(found, owner) + 1)
+            mark = (device, metric, index)
+            owner, why = _REASONS[mark in accepted, mark in in_reach, is_broker]
+            found.totals[owner] += 1
+            found.owners.setdefault(part.topic.name, {})[index] = owner
             if len(found.examples) < EXAMPLES_MAX:
-                entry = {"topic": part.topic.name, "ts_ms": key[2], "owner": owner, "because": why}
+                entry = {"topic": part.topic.name, "ts_ms": ts_ms, "owner": owner, "because": why}
                 found.examples.append(entry)
     return found
 
 
+_TO_REPEAT = ("bridge", "passed only while host or broker were disturbed: it had to be sent again")
+_REASONS: dict[tuple[bool, bool, bool], tuple[str, str]] = {
+    # (passed at all, passed while the host could hear, the log is the broker's own)
+    (False, False, True): ("bridge", "never accepted by the broker"),
+    (True, False, True): _TO_REPEAT,
+    (True, True, True): ("lab", "accepted by the broker, and nothing kept the host from hearing it"),
+    (False, False, False): ("unattributed", "never seen by the observer; the foreign broker tells nothing"),
+    (True, False, False): _TO_REPEAT,
+    (True, True, False): ("unattributed", "seen by the observer, not by the host, behind a foreign broker"),
+}
+
+Wanted = dict[tuple[str, str, int], list[tuple[TopicJoin, int]]]
 Mark = tuple[str, str, int]
 
 
-def _accepted(
-    run: Run, wanted: dict[tuple[str, str, int], list[tuple[TopicJoin, int]]]
-) -> tuple[set[Mark], set[Mark]]:
+def _accepted(run: Run, wanted: Wanted) -> tuple[set[Mark], set[Mark]]:
     """Which lost samples were accepted at all, and which of them at a time when the host should have heard them."""
     accepted: set[Mark] = set()
     in_reach: set[Mark] = set()

@@ -52,7 +52,7 @@ class TopicJoin:
     )  # eligible, after its deadline
     pending: NDArray[np.bool_] = field(
         default_factory=lambda: np.zeros(0, np.bool_)
-    )  # lost, but it still had time
+    )  # eligible, not arrived, and it still had time
 
 
 @dataclass
@@ -245,6 +245,6 @@ def _judge_window(run: Run, joined: Joined, siblings: dict[str, list[TopicJoin]]
             missing = part.received_ns == NEVER
             deadline_ns = run.deadlines_ns(part.ns)
             part.eligible = inside & ~(part.coalescable & missing)
-            part.lost = part.eligible & missing
+            part.pending = part.eligible & missing & (deadline_ns > run.end_ns)
+            part.lost = part.eligible & missing & ~part.pending
             part.late = part.eligible & ~missing & (part.received_ns > deadline_ns)
-            part.pending = part.lost & (deadline_ns > run.end_ns)

@@ -41,7 +41,11 @@ def judge(run_folder: str | Path, *, strict: bool = False) -> Verdict:
     except Unjudgeable as error:
         problems += error.problems
         return verdict
-    _conclude(run, verdict)
+    try:
+        _conclude(run, verdict)
+    except Exception as error:  # the same for the judge itself: a harness fault, not a traceback
+        verdict.verdict = "HARNESS_FAULT"
+        verdict.harness = [*run.problems, _crash("the judge", error)]
     return verdict
 
 
@@ -62,7 +66,7 @@ def _conclude(run: Run, verdict: Verdict) -> None:
     verdict.counts = {
         "offered": len(run.ledger.values),
         "eligible": eligible,
-        "ok": eligible - lost - late,
+        "ok": eligible - lost - late - joined.count("pending"),
         "lost": lost,
         "late": late,
         "wrong": joined.breaches["wrong"] + joined.breaches["wrong_quality"],
@@ -70,11 +74,7 @@ def _conclude(run: Run, verdict: Verdict) -> None:
         "duplicated": joined.breaches["duplicated"],
         "declared": min(lost, joined.declared_lost),
     }
-    verdict.attribution = {
-        "bridge": attribution.bridge,
-        "lab": attribution.lab,
-        "unattributed": attribution.unattributed,
-    }
+    verdict.attribution = attribution.counts()
     verdict.malformed = {"payloads": evidence.malformed["payloads"], "values": evidence.malformed["values"]}
     verdict.harness = run.problems
     verdict.series = series(run, joined)
@@ -87,12 +87,7 @@ def _judged(criterion: Criterion, evidence: Evidence) -> CriterionResult:
     try:
         return criterion.judge(evidence)
     except Exception as error:  # any defect of a criterion must end in a verdict that names it
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        last = traceback.format_exception_only(error)[-1].strip()
-        where = f"{Path(frame.filename).name}:{frame.lineno}"
-        problem = Problem(
-            f"criterion {criterion.name!r} crashed: {last}", where, "report it with the run folder"
-        )
+        problem = _crash(f"criterion {criterion.name!r}", error)
         evidence.run.problems.append(problem)
         return CriterionResult(
             name=criterion.name,
@@ -100,5 +95,12 @@ def _judged(criterion: Criterion, evidence: Evidence) -> CriterionResult:
             verdict="HARNESS_FAULT",
             threshold=criterion.threshold,
             measured="not measured",
-            statement=f"The criterion itself failed ({last}): nothing is said about the bridge.",
+            statement=f"The {problem.what}: nothing is said about the bridge.",
         )
+
+
+def _crash(what: str, error: Exception) -> Problem:
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    last = traceback.format_exception_only(error)[-1].strip()
+    where = f"{Path(frame.filename).name}:{frame.lineno}"
+    return Problem(f"{what} crashed: {last}", where, "a defect of the judge: report it with the run folder")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -26,18 +27,18 @@ def judge(evidence: Evidence) -> CriterionResult:
     missing = _missing(evidence)
     bursts = _bursts(missing)
     by_lab = evidence.attribution.lab
-    decision = decide(eligible - by_lab, [len(burst) for burst in bursts], strict=run.strict)
+    decision = decide(eligible - pending - by_lab, [len(burst) for burst in bursts], strict=run.strict)
     verdict: Outcome = decision.verdict  # type: ignore[assignment]
     needs = None
     if decision.needs is not None:
         needs = f"{decision.needs:,} more eligible samples"
     if pending and verdict == "PASS":
         verdict = "INCONCLUSIVE"
-        needs = f"a longer drain: {pending} lost samples still had time to arrive when the run ended"
+        needs = f"a longer drain: {pending} samples still had time to arrive when the run ended"
     if eligible == 0:
         verdict, needs = "INCONCLUSIVE", "a run whose judged window holds samples"
     outages = _outages(evidence)
-    lossy = sum(1 for row in outages if row["lost"])
+    lossy = sum(1 for row in outages if row["lost"] + row["late"] > row["lab"])
     return CriterionResult(
         name=NAME,
         title=TITLE,
@@ -58,8 +59,10 @@ def judge(evidence: Evidence) -> CriterionResult:
 def _not_lab(evidence: Evidence, part: TopicJoin) -> Ints:
     """Indices of the samples of one topic that were lost or late, those that the lab lost left out."""
     lost = np.flatnonzero(part.lost | part.late)
-    lab = evidence.attribution.by_lab.get(part.topic.name)
-    return lost if not lab else np.array([i for i in lost.tolist() if i not in lab], dtype=np.int64)
+    owners = evidence.attribution.owners.get(part.topic.name, {})
+    if "lab" not in owners.values():
+        return lost
+    return np.array([i for i in lost.tolist() if owners.get(i) != "lab"], dtype=np.int64)
 
 
 def _missing(evidence: Evidence) -> Ints:
@@ -98,18 +101,22 @@ def _outages(evidence: Evidence) -> list[dict[str, Any]]:
 
 
 def _within(evidence: Evidence, outage: Outage) -> dict[str, Any]:
-    offered = lost = late = 0
+    totals: Counter[str] = Counter()
     drained_ns = outage.end_ns
     for part in evidence.joined.topics:
         inside = part.eligible & (part.ns >= outage.from_ns) & (part.ns < outage.until_ns)
-        offered += int(np.count_nonzero(inside))
-        lost += int(np.count_nonzero(inside & part.lost))
-        late += int(np.count_nonzero(inside & part.late))
-        arrived = part.received_ns[inside & ~part.lost]
-        if len(arrived):
-            drained_ns = max(drained_ns, int(arrived.max()))
+        totals["offered"] += int(np.count_nonzero(inside))
+        totals["late"] += int(np.count_nonzero(inside & part.late))
+        lost = np.flatnonzero(inside & part.lost).tolist()
+        totals["lost"] += len(lost)
+        if lost:
+            owners = evidence.attribution.owners[part.topic.name]
+            totals.update(owners[index] for index in lost)
+        arrived = part.received_ns[inside & ~part.lost & (part.ns <= outage.end_ns)]
+        drained_ns = max(drained_ns, int(arrived.max(initial=0)))
+    names = ("offered", "lost", "late", "bridge", "lab", "unattributed")
     drained_s = round((drained_ns - outage.end_ns) / S, 3)
-    return {"offered": offered, "lost": lost, "late": late, "drained_after_s": drained_s}
+    return {name: totals[name] for name in names} | {"drained_after_s": drained_s}
 
 
 def _worst(evidence: Evidence) -> list[dict[str, Any]]:
@@ -138,7 +145,7 @@ def _details(decision: Decision, evidence: Evidence) -> dict[str, Any]:
         "n_eff": decision.n_eff,
         "k_eff": decision.k_eff,
         "sprt": decision.sprt,
-        "attribution": {"bridge": owners.bridge, "lab": owners.lab, "unattributed": owners.unattributed},
+        "attribution": owners.counts(),
         "examples": owners.examples,
     }
 

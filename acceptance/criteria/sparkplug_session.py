@@ -63,6 +63,7 @@ class Grammar:
     _bd_seq: int | None = None
     _born_ns: int = 0
     _bd_seqs_dead: set[int] = field(default_factory=set)  # seen in an NDEATH within the last 128 sessions
+    _deaths: list[int] = field(default_factory=list)  # bdSeq of the NDEATHs of this session and since
     _must_renew: bool = False  # a session has ended since the last NBIRTH: the next one needs a new bdSeq
     _absent: bool = False  # the observer may have missed births
     _aliases: dict[int, tuple[str, str]] = field(default_factory=dict)
@@ -154,12 +155,9 @@ class Grammar:
             )
             self.breach("bdseq", message, text)
             self._end_session()
-        elif self._bd_seq is not None and (number - self._bd_seq) % 256 > 128 and not self._absent:
-            # The late Will of a session before this one: harmless, and it has not ended this one.
-            pass
+        # Any other is a late Will of a session before this one, or that of a CONNECT which never came to a birth.
         self._bd_seqs_dead.add(number)
-        if len(self._bd_seqs_dead) > 128:
-            self._bd_seqs_dead.discard((number - 128) % 256)
+        self._deaths.append(number)
 
     def _end_session(self) -> None:
         self._alive, self._must_renew, self._command_ns = False, True, None
@@ -204,6 +202,11 @@ class Grammar:
         if ahead == 0 and not self._must_renew:
             return  # a rebirth on the same connection keeps it
         self.sessions += 1
+        wills = [death for death in self._deaths if 0 < (death - before) % 256 <= 128]
+        if wills and before not in self._deaths and not self._absent:
+            text = f"the session of bdSeq {before} had a Will with bdSeq {wills[0]}"
+            self.breach("bdseq", message, text)
+        self._deaths.clear()
         if ahead == 0:
             if not self._was_absent_only():
                 self.breach("bdseq", message, f"bdSeq {number} used again after its session had ended")

@@ -164,6 +164,14 @@ def re_sends_the_old_will(plan, lab) -> None:
     plan.messages.append(lab.Message(lab.at(610), "NBIRTH", bd_seq=2))
 
 
+def counts_bd_seq_after_setting_the_will(plan, lab) -> None:
+    """The Will is one ahead of the birth."""
+    next(message for message in plan.messages if message.kind == "NDEATH").bd_seq = 1
+    for message in plan.messages:
+        if message.kind == "NBIRTH" and message.bd_seq == 1:
+            message.bd_seq = 2
+
+
 def counts_bd_seq_down(plan, lab) -> None:
     for message in plan.messages:
         message.bd_seq = 7 - message.bd_seq
@@ -246,6 +254,7 @@ MUTANTS = [
     (reuses_bd_seq, "session", "bdSeq 0 used again"),
     (reuses_bd_seq_after_a_broker_restart, "session", "bdSeq 1 used again"),
     (re_sends_the_old_will, "session", "repeats bdSeq 0"),
+    (counts_bd_seq_after_setting_the_will, "session", "had a Will with bdSeq 1"),
     (counts_bd_seq_down, "session", "must rise"),
     (never_rebirths, "session", "no NBIRTH within 10 s"),
     (sends_data_before_the_births, "session", "before the births"),
@@ -302,6 +311,15 @@ def test_what_arrives_too_late_is_lost(plan, lab, tmp_path: Path) -> None:
     assert verdict.counts["late"] > 400
     assert verdict.counts["lost"] == 0
     assert verdict.criterion("loss").details["outages"][0]["drained_after_s"] == pytest.approx(65.0, abs=0.1)
+
+
+def test_what_still_had_time_when_the_run_ended_is_not_known(lab, tmp_path: Path) -> None:
+    plan = lab.healthy(3_900)
+    plan.drop(lambda sample: sample.ts_ms == lab.at(3_870) // lab.MS)
+    verdict = judge(plan.write(tmp_path), strict=True)
+    result = verdict.criterion("loss")
+    assert (result.verdict, verdict.counts["lost"]) == ("INCONCLUSIVE", 0)
+    assert result.needs == "a longer drain: 8 samples still had time to arrive when the run ended"
 
 
 def test_a_second_outage_puts_the_deadline_off(plan, lab, tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def _free_port() -> int:
 
 async def _until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(BOUND_S):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - what is waited for is a count of the observer
             await asyncio.sleep(0.01)
 
 
