@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 
 BYTES_MAX = 16 * 1024 * 1024
 DEPTH_MAX = 50
+DIGITS_MAX = 40
 NODES_MAX = 500_000  # counted after aliases are expanded, so that a few nested anchors cannot eat the memory
 PROBLEMS_MAX = 50
 
@@ -80,8 +81,8 @@ def scalar(text: str) -> Any:
         return None
     if _TRUE.match(text) or _FALSE.match(text):
         return text[0] in "tT"
-    if _INT.match(text) and len(text) <= 40:
-        return int(text)
+    if _INT.match(text):
+        return int(text) if len(text) <= DIGITS_MAX else text
     if _OCT.match(text):
         return int(text[2:], 8)
     if _HEX.match(text):
@@ -287,7 +288,8 @@ def _problem(item: Any, marks: Marks, model: type[BaseModel], root: Any) -> str:
     template = text or item["msg"].removeprefix("Value error, ")
     text = template.format(kind=_kind(value), **item.get("ctx", {})) if text else template
     what, dash, remedy = text.partition(" - ")
-    return marks.problem(path, f"{what} ({_short(value)}){dash}{remedy}")
+    is_key = item["loc"][-1:] == ("[key]",)
+    return marks.problem(path, f"{what} ({_short(value)}){dash}{remedy}", key=is_key)
 
 
 def _path_in_file(loc: tuple[Any, ...], root: Any) -> Path_:
