@@ -10,17 +10,15 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from asyncua import Client, ua
 from asyncua.common.utils import Buffer
-from asyncua.crypto import security_policies
 from asyncua.ua.ua_binary import struct_from_binary
-from cryptography import x509
 
 from shakedown.bridge.south.decode import Malformed
+from shakedown.bridge.south.security import secure
 
 REQUEST_TIMEOUT_S = 10.0
 """How long one service call may take before the connection counts as lost."""
@@ -49,10 +47,6 @@ class SouthConfig(Protocol):
     security: Any  # "none", or policy, certificate, key and server_certificate
 
 
-class SecurityFileError(Exception):
-    """A certificate or key cannot be used: says which, where, and what to do."""
-
-
 class Channel:
     """One connection at a time; `open()` reuses the session of the one before where the server still has it."""
 
@@ -71,10 +65,10 @@ class Channel:
         """Connect and activate a session; return True when it is the one from before, with its subscriptions.
 
         Raises OSError, TimeoutError, ua.UaError or Malformed when the server cannot be had now, and
-        SecurityFileError when a file of the configuration is the reason.
+        security.SecurityFileError when a file of the configuration is the reason.
         """
         if self._client is None:
-            self._client = await self._make_client()
+            self._client = self._make_client()
         try:
             return await asyncio.wait_for(self._open(self._client), OPEN_TIMEOUT_S)
         except TimeoutError as error:
@@ -146,61 +140,12 @@ class Channel:
             raise ConnectionError("not connected")
         return self._client
 
-    async def _make_client(self) -> Client:
+    def _make_client(self) -> Client:
         client = Client(self._config.endpoint, timeout=REQUEST_TIMEOUT_S)
         client.name = client.description = "Shakedown bridge"
         client.application_uri = "urn:shakedown:bridge"
         client.product_uri = "urn:shakedown"
         client.session_timeout = int(self._config.session_timeout_s * 1000)
-        security = self._config.security
-        if security != "none":
-            certificate = _certificate(self._name, "certificate", security.certificate)
-            client.application_uri = _application_uri(certificate) or client.application_uri
-            _certificate(self._name, "server_certificate", security.server_certificate)
-            _existing(self._name, "key", security.key)
-            try:
-                await client.set_security(
-                    getattr(security_policies, "SecurityPolicy" + security.policy),
-                    security.certificate,
-                    security.key,
-                    server_certificate=security.server_certificate,
-                )
-            except (ValueError, TypeError, ua.UaError) as error:
-                raise SecurityFileError(
-                    f"south.{self._name}.security.key: {security.key} is no private key that can be used "
-                    f"({error}) - export it as unencrypted PEM or DER"
-                ) from error
+        if self._config.security != "none":
+            secure(client, self._config.security, f"south.{self._name}.security")
         return client
-
-
-def _existing(south: str, key: str, path: str) -> Path:
-    file = Path(path)
-    if not file.is_file():
-        raise SecurityFileError(
-            f"south.{south}.security.{key}: {file} is not there - put the file there, or correct the path"
-        )
-    return file
-
-
-def _certificate(south: str, key: str, path: str) -> x509.Certificate:
-    content = _existing(south, key, path).read_bytes()
-    load = (
-        x509.load_pem_x509_certificate
-        if content.lstrip().startswith(b"-----")
-        else x509.load_der_x509_certificate
-    )
-    try:
-        return load(content)
-    except ValueError as error:
-        raise SecurityFileError(
-            f"south.{south}.security.{key}: {path} is no X.509 certificate ({error}) - export it as PEM or DER"
-        ) from error
-
-
-def _application_uri(certificate: x509.Certificate) -> str | None:
-    """The URI that an OPC UA application certificate names (Part 6, 6.2.2)."""
-    with contextlib.suppress(x509.ExtensionNotFound):
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        for uri in names.get_values_for_type(x509.UniformResourceIdentifier):
-            return uri
-    return None

@@ -1,0 +1,133 @@
+"""Basic256Sha256 against the twin's server, and files that are not what the configuration says."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from asyncua import Client
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
+
+from shakedown.bridge.core.model import Reading
+from shakedown.bridge.journal import Journal
+from shakedown.bridge.south.opcua import OpcUaSouth
+from shakedown.bridge.south.security import SecurityFileError, secure
+from shakedown.twin.clock import run
+from shakedown.twin.network.memory import MemoryNetwork
+from shakedown.twin.servers.opcua import OpcUaSecurity, OpcUaServer
+from tests.bridge.south_rig import Tag, metric
+
+
+def write_pair(folder: Path, name: str) -> tuple[Path, Path]:
+    """A self-signed application certificate and its key, as PEM files."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    certificate = (
+        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
+        .not_valid_before(datetime(2020, 1, 1, tzinfo=UTC))
+        .not_valid_after(datetime(2099, 1, 1, tzinfo=UTC))
+        .add_extension(
+            x509.SubjectAlternativeName(
+                [x509.UniformResourceIdentifier(f"urn:test:{name}"), x509.DNSName(name)]
+            ),
+            critical=False,
+        )
+        .sign(key, hashes.SHA256())
+    )
+    files = folder / f"{name}.pem", folder / f"{name}.key"
+    files[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    files[1].write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    return files
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Path]]:
+    folder = tmp_path_factory.mktemp("certificates")
+    return {name: write_pair(folder, name) for name in ("plc", "bridge", "stranger")}
+
+
+def test_values_arrive_signed_and_encrypted(tmp_path: Path, pairs: dict[str, tuple[Path, Path]]) -> None:
+    async def main() -> tuple[list[Any], list[str]]:
+        with MemoryNetwork(seed=0) as network:
+            plc, bridge = network.add_host("plc", "cell"), network.add_host("bridge", "cell")
+            trust = OpcUaSecurity(
+                *(file.read_bytes() for file in pairs["plc"]), trusted=(pairs["bridge"][0].read_bytes(),)
+            )
+            server = OpcUaServer("plc", 4840, [Tag("T0")], endpoint_name="line1", security=trust)
+            await plc.spawn(server.start())
+            journal = await Journal.open(tmp_path / "j", targets=["a"], rows_max=1000)
+            values: list[Any] = []
+            events: list[str] = []
+
+            async def on_readings(readings: Sequence[Reading], south_position: Any) -> None:
+                await journal.append([], south_position)
+                values.extend(reading.value for reading in readings if not reading.status)
+
+            config = SimpleNamespace(
+                endpoint="opc.tcp://plc:4840/line1", publishing_interval_ms=500, sampling_interval_ms=100,
+                queue_size=100, session_timeout_s=60.0, security=files_of(pairs, "bridge"),
+            )  # fmt: skip
+            south = OpcUaSouth(
+                "plc1", config, [metric(0, "T0")], journal,
+                on_readings=on_readings, on_event=lambda kind, details: events.append(kind),
+            )  # fmt: skip
+            task = bridge.spawn(south.run())
+            for number in range(10):
+                await server.publish(time.time_ns(), [(0, float(number), 0)])
+                await asyncio.sleep(1)
+                if number == 5:
+                    await network.cable("plc").reset()
+            task.cancel()
+            await asyncio.wait([task])
+            await journal.close()
+            await server.stop()
+            return values, events
+
+    values, events = run(main())
+    assert values == [float(number) for number in range(int(values[0]), 10)]
+    assert events.count("south_connected") == 2
+
+
+def files_of(pairs: dict[str, tuple[Path, Path]], name: str) -> Any:
+    return SimpleNamespace(
+        policy="Basic256Sha256",
+        certificate=str(pairs[name][0]),
+        key=str(pairs[name][1]),
+        server_certificate=str(pairs["plc"][0]),
+    )
+
+
+@pytest.mark.parametrize("key", ["certificate", "key", "server_certificate"])
+@pytest.mark.parametrize("fault", ["missing", "damaged", "foreign"])
+def test_a_file_that_cannot_be_used_is_named(
+    tmp_path: Path, pairs: dict[str, tuple[Path, Path]], key: str, fault: str
+) -> None:
+    files = files_of(pairs, "bridge")
+    path = tmp_path / "file.pem"
+    if fault == "damaged":
+        path.write_bytes(b"-----BEGIN NOTHING-----")
+    elif fault == "foreign":
+        path.write_bytes(pairs["stranger"][0 if key == "key" else 1].read_bytes())  # a certificate for a key
+    setattr(files, key, str(path))
+    with pytest.raises(SecurityFileError, match=rf"south\.plc1\.security\.{key}: .*file\.pem .* - "):
+        secure(Client("opc.tcp://plc:4840"), files, "south.plc1.security")
+
+
+def test_a_key_of_another_certificate_is_refused(pairs: dict[str, tuple[Path, Path]]) -> None:
+    files = files_of(pairs, "bridge")
+    files.key = str(pairs["stranger"][1])
+    with pytest.raises(SecurityFileError, match=r"stranger\.key is not the key of .*bridge\.pem"):
+        secure(Client("opc.tcp://plc:4840"), files, "south.plc1.security")
