@@ -78,6 +78,25 @@ def test_every_accepted_message_is_delivered_or_counted_as_dropped() -> None:
     assert counters.dropped == {"offline": 10, "broker_ended": 20}  # 10 unacknowledged, 10 queued
 
 
+def test_evidence_that_cannot_be_written_is_not_swallowed() -> None:
+    faults: list[BaseException] = []
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    async def case(broker: EmbeddedBroker) -> None:
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _, context: faults.append(context["exception"])
+        )
+        publisher = await client("p")
+        publisher.send(wire.publish("t", b"x", 1))
+        assert await publisher.expect_end() == []  # it was not acknowledged
+        assert await (await client("q")).fence() == []
+
+    on_virtual_time(case, on_accept=full)
+    assert [str(fault) for fault in faults] == ["[Errno 28] No space left on device"]
+
+
 # -- life
 
 

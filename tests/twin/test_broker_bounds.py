@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shakedown.twin.services.broker import EmbeddedBroker
@@ -161,6 +161,7 @@ publishes = st.tuples(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(publishes, max_size=5), st.integers(1, 50))
 def test_publishes_survive_the_wire_however_it_is_cut(messages: list[Any], chunk_bytes: int) -> None:
     data = b"".join(
@@ -190,6 +191,7 @@ def test_publishes_survive_the_wire_however_it_is_cut(messages: list[Any], chunk
     assert asyncio.run(main()) == expected
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_packets_or_malformed(data: bytes) -> None:
     async def main() -> None:
@@ -206,7 +208,18 @@ def test_any_bytes_are_packets_or_malformed(data: bytes) -> None:
         assert str(malformed)  # noqa: PT017 (either outcome is right, anything else is not)
 
 
-@given(st.lists(st.binary(max_size=60), max_size=4))
+VALID = [
+    wire.publish("t", b"x", 1),
+    wire.publish("t", b"x", 2),
+    wire.subscribe([("#", 2)]),
+    wire.unsubscribe(["#"]),
+    wire.packet(wire.PINGREQ),
+    *(wire.acknowledge(kind, 1) for kind in (PUBACK, wire.PUBREC, wire.PUBREL, wire.PUBCOMP)),
+]
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from(VALID) | st.binary(max_size=60), max_size=8))
 def test_hostile_bytes_end_their_connection_only(chunks: list[bytes]) -> None:
     async def case(broker: EmbeddedBroker) -> None:
         for greeting in (b"", wire.connect("hostile")):

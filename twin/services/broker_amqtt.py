@@ -150,14 +150,12 @@ class CorrectedBroker(Broker):  # type: ignore[misc]  # amqtt is not typed
         connection: Connection | None = None
         try:
             packets = read_packets(reader, self.limits.packet_bytes_max)
-            async with asyncio.timeout(self.limits.connect_timeout_s):
-                incoming, will = await self._read_connect(packets, writer)
-            connection = self._open(incoming, will, packets, writer)
-            await connection.serve()
+            admitted = await self._admit(packets, writer)
+            if admitted is not None:
+                connection = self._open(*admitted, packets, writer)
+                await connection.serve()
         except (MalformedPacket, AMQTTError, MQTTError):
             self.counters.malformed += 1
-        except (_Refused, ConnectionError, TimeoutError, StopAsyncIteration):
-            pass
         finally:
             del self._tasks[task]
             self.counters.connections = len(self._tasks)
@@ -165,6 +163,16 @@ class CorrectedBroker(Broker):  # type: ignore[misc]  # amqtt is not typed
                 connection.close()
             else:
                 writer.close()
+
+    async def _admit(
+        self, packets: AsyncIterator[tuple[int, int, bytes]], writer: StreamWriter
+    ) -> tuple[Session, Will | None] | None:
+        """Who connects, or None if nobody did: refused, too slow, or gone."""
+        try:
+            async with asyncio.timeout(self.limits.connect_timeout_s):
+                return await self._read_connect(packets, writer)
+        except (_Refused, OSError, StopAsyncIteration):  # TimeoutError is an OSError
+            return None
 
     async def _read_connect(
         self, packets: AsyncIterator[tuple[int, int, bytes]], writer: StreamWriter

@@ -7,6 +7,7 @@ and goes on after malformed packets; here packets are served in their order, in 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import struct
 from asyncio import StreamWriter
@@ -119,8 +120,7 @@ class Connection:
             else:
                 raise MalformedPacket("[MQTT-3.1.0-2] a second CONNECT")
             if self.congested:
-                self._flush()
-                await self._writer.drain()
+                await self._drain()
 
     def _publish(self, flags: int, body: bytes) -> None:
         publish = decode_publish(flags, body)
@@ -163,16 +163,17 @@ class Connection:
     def call_when_drained(self, callback: Callable[[], None]) -> None:
         """Call `callback` once the client has taken what is buffered for it; one such wait at a time."""
         if self._drained_task is None or self._drained_task.done():
-            self._flush()
             self._drained_task = self._loop.create_task(self._drain_and_call(callback))
 
     async def _drain_and_call(self, callback: Callable[[], None]) -> None:
-        try:
-            await self._writer.drain()
-        except ConnectionError:
-            return  # the reading side sees the same and ends the connection
+        await self._drain()
         self._drained_task = None
         callback()
+
+    async def _drain(self) -> None:
+        self._flush()
+        with contextlib.suppress(OSError):  # the reading side sees the same and ends the connection
+            await self._writer.drain()
 
     def fail(self) -> None:
         """End as if the network had failed: at once, and the will goes out."""

@@ -76,7 +76,7 @@ async def read_packets(reader: StreamReader, packet_bytes_max: int) -> AsyncIter
     Raises MalformedPacket for a type or flags that no client may send, and beyond `packet_bytes_max`.
     """
     buffer = b""
-    while data := await reader.read(_CHUNK_BYTES):
+    while data := await _read(reader):
         buffer = buffer + data if buffer else data
         start = 0
         while frame := _frame(buffer, start, packet_bytes_max):
@@ -89,6 +89,13 @@ async def read_packets(reader: StreamReader, packet_bytes_max: int) -> AsyncIter
             yield kind, flags, buffer[body_start:start_next]
             start = start_next
         buffer = buffer[start:]
+
+
+async def _read(reader: StreamReader) -> bytes:
+    try:
+        return await reader.read(_CHUNK_BYTES)
+    except OSError:
+        return b""  # a broken connection ends as a closed one does
 
 
 def _frame(buffer: bytes, start: int, packet_bytes_max: int) -> tuple[int, int] | None:
