@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +157,7 @@ def _outages(run: Run) -> list[Outage]:
 def _apart(outages: list[Outage]) -> list[Outage]:
     """The same outages, each with samples of its own: up to the next one's start, and none of the one before."""
     found: list[Outage] = []
-    for outage, following in zip(outages, [*outages[1:], None], strict=True):
+    for outage, following in zip_longest(outages, outages[1:]):
         until_ns = outage.end_ns + int(GRACE_S * S)
         if following is not None:
             until_ns = max(outage.end_ns, min(until_ns, following.fault.start_ns))

@@ -49,7 +49,7 @@ Exit codes: 0 PASS, 1 FAIL, 2 usage or configuration, 3 INCONCLUSIVE, 4 harness 
 )
 @click.version_option(package_name="shakedown")
 def cli() -> None:
-    """Show what an IT/OT bridge loses, and prove what it does not: a plant, a network that fails, and an honest verdict."""
+    """Show what an IT/OT bridge loses, and prove what it does not: a plant, a failing network, an honest verdict."""
 
 
 cli.add_command(bridge_group)

@@ -202,7 +202,7 @@ class Lab:
 
     def ask_for_rebirth(self) -> None:
         site = self.setup.site
-        self._scada.ask_rebirth(f"{site.group_id}/{site.line}", "the drill says so")
+        self._scada.ask_rebirth(f"{site.group_id}/{site.line}", "the drill says so", at_once=True)
 
     async def _start_host(self) -> None:
         address, port = await self.network.route("scada", "broker", self._port(self._target.broker, 1883))

@@ -33,7 +33,9 @@ def logs_into(folder: Path) -> Iterator[None]:
 
 def _handler(path: Path) -> logging.Handler:
     handler = logging.FileHandler(path, encoding="utf-8", delay=True)
-    formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+    formatter = logging.Formatter(
+        "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s %(message)s", "%Y-%m-%dT%H:%M:%S"
+    )
     formatter.converter = time.gmtime
     handler.setFormatter(formatter)
     return handler

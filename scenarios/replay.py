@@ -39,7 +39,7 @@ class Replay:
 
 
 def replay(folder: Path, console: Console) -> Replay:
-    """Run `folder`'s inputs and seed again in virtual time and compare. Raises UsageError when that cannot be."""
+    """Run the inputs and seed of `folder` again in virtual time and compare. Raises UsageError where that cannot be."""
     manifest = read_manifest(folder)
     if manifest["status"] != "complete":
         raise UsageError(

@@ -135,7 +135,7 @@ class Grammar:
         return any(
             fault.start_ns <= to_ns and fault.end_ns + margin_ns >= from_ns
             for fault in self.run.timeline
-            if not fault.is_phase
+            if not fault.is_phase and fault.affects
         )
 
     def _death(self, message: Message, payload: Payload) -> None:

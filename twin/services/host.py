@@ -212,10 +212,11 @@ class PrimaryHost:
         if edge.waiting:
             self.ask_rebirth(edge.edge, f"a gap in seq lasted {REORDER_TIMEOUT_S:g} s")
 
-    def ask_rebirth(self, edge: str, because: str) -> None:
-        """Send the edge node a rebirth command, unless one went out a moment ago or no broker is there."""
+    def ask_rebirth(self, edge: str, because: str, *, at_once: bool = False) -> None:
+        """Send the edge node a rebirth command, unless no broker is there or (without `at_once`) one just went out."""
         now_ns = time.time_ns()
-        if self._client is None or now_ns - self._asked_ns.get(edge, 0) < REBIRTH_INTERVAL_S * 1e9:
+        too_soon = now_ns - self._asked_ns.get(edge, 0) < REBIRTH_INTERVAL_S * 1e9
+        if self._client is None or (too_soon and not at_once):
             return
         self._asked_ns[edge] = now_ns
         self.rebirths_asked += 1
