@@ -72,6 +72,10 @@ class Bench:
     def close(self) -> None:
         self.peer.kill()
         self.loop.run_until_complete(self.server.stop())
+        left = asyncio.all_tasks(self.loop)  # the bare server leaves its subscription's and its session's
+        for task in left:
+            task.cancel()
+        self.loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
         self.loop.close()
 
 

@@ -94,7 +94,9 @@ def test_taken_port_says_what_to_do() -> None:
         first = OpcUaServer("127.0.0.1", 0, TAGS, endpoint_name="line1")
         await first.start()
         second = OpcUaServer("127.0.0.1", first.port, TAGS, endpoint_name="line2")
-        with pytest.raises(OSError, match=r"cannot listen on opc\.tcp://127\.0\.0\.1.*another port") as caught:
+        with pytest.raises(
+            OSError, match=r"cannot listen on opc\.tcp://127\.0\.0\.1.*another port"
+        ) as caught:
             await second.start()
         assert caught.value.errno == errno.EADDRINUSE
         await first.stop()

@@ -49,8 +49,8 @@ def _add_tag(server: InternalServer, parent: ua.NodeId, tag: TagValue) -> None:
         raise ValueError(
             f"signal {signal.tag}: node_id {signal.node_id!r} must be 'ns={NAMESPACE_INDEX};s=...'"
         )
-    analog = has_range(signal)
-    kind = ua.ObjectIds.AnalogItemType if analog else ua.ObjectIds.BaseDataVariableType
+    span = eu_range(signal)
+    kind = ua.ObjectIds.AnalogItemType if span is not None else ua.ObjectIds.BaseDataVariableType
     item = _variable(node_id, parent, signal.tag, ua.ObjectIds.HasComponent, kind)
     attributes = item.NodeAttributes
     attributes.Value = ua.Variant(None, ua.VariantType.Null)
@@ -61,26 +61,25 @@ def _add_tag(server: InternalServer, parent: ua.NodeId, tag: TagValue) -> None:
     attributes.Description = ua.LocalizedText(signal.description or signal.tag)
     _add(server, item)
     server.aspace[node_id].attributes[ua.AttributeIds.Value] = tag
-    if analog:
-        _add_property(
-            server, node_id, signal, "EURange", ua.Range(float(signal.eu_low), float(signal.eu_high))
-        )
+    if span is not None:
+        _add_property(server, node_id, "EURange", span)
     if signal.unit:
         unit = ua.EUInformation(
             UNECE, unece_unit_id(signal.unit), ua.LocalizedText(signal.unit), ua.LocalizedText(signal.unit)
         )
-        _add_property(server, node_id, signal, "EngineeringUnits", unit)
+        _add_property(server, node_id, "EngineeringUnits", unit)
 
 
-def has_range(signal: Signal) -> bool:
-    """Whether the signal is an analog item: a number with a range that is one."""
-    if signal.data_type not in encoding.NUMERIC or signal.eu_low is None or signal.eu_high is None:
-        return False
-    return signal.eu_high > signal.eu_low
+def eu_range(signal: Signal) -> ua.Range | None:
+    """The range of an analog item: a number with limits that are some."""
+    low, high = signal.eu_low, signal.eu_high
+    if signal.data_type not in encoding.NUMERIC or low is None or high is None or not high > low:
+        return None
+    return ua.Range(float(low), float(high))
 
 
 def _add_property(
-    server: InternalServer, owner: ua.NodeId, signal: Signal, name: str, value: ua.Range | ua.EUInformation
+    server: InternalServer, owner: ua.NodeId, name: str, value: ua.Range | ua.EUInformation
 ) -> None:
     node_id = ua.NodeId(f"{owner.Identifier}/{name}", NAMESPACE_INDEX)
     item = _variable(node_id, owner, name, ua.ObjectIds.HasProperty, ua.ObjectIds.PropertyType, namespace=0)

@@ -134,7 +134,7 @@ class CorrectedProtocol(OPCUAProtocol):
         self._writable.set()
         super().connection_made(transport)
         if self.transport is not None:
-            self.processor = Processor(self.iserver, self.transport, self.limits)  # type: ignore[arg-type]
+            self.processor = Processor(self.iserver, self.transport, self.limits)
             self.processor.set_policies(self.policies)
 
     def data_received(self, data: bytes) -> None:

@@ -40,7 +40,7 @@ class MonitoredItemService(AsyncuaMonitoredItemService):
     """The monitored items of one subscription."""
 
     def __init__(self, subscription: Subscription, address_space: AddressSpace) -> None:
-        super().__init__(subscription, address_space)  # type: ignore[arg-type]
+        super().__init__(subscription, address_space)
         self.subscription = subscription
         self.limits = subscription.limits
         self.items: dict[int, MonitoredItem] = {}

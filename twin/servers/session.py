@@ -38,6 +38,7 @@ class Session(InternalSession):
     """A client's session. Its SessionId counts per server, and its AuthenticationToken cannot be guessed (7.36)."""
 
     iserver: CorrectedInternalServer
+    state: SessionState
 
     def __init__(self, internal_server: CorrectedInternalServer, name: str, number: int, user: Any) -> None:
         service = internal_server.subscription_service

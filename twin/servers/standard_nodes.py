@@ -58,7 +58,7 @@ class NodesOfOneServer(MutableMapping[ua.NodeId, NodeData]):
 
 def fill(address_space: AddressSpace) -> None:
     """Give the address space its own standard nodes."""
-    address_space._nodes = NodesOfOneServer()  # type: ignore[assignment]  # as asyncua's own shelf does
+    address_space._nodes = NodesOfOneServer()  # as asyncua's own shelf does
 
 
 def _copy(node: NodeData) -> NodeData:

@@ -14,6 +14,7 @@ from asyncua import ua
 from asyncua.server.address_space import AddressSpace
 
 from shakedown.twin.servers import encoding
+from shakedown.twin.servers.limits import OpcUaCounters, OpcUaLimits
 from shakedown.twin.servers.monitored_item import MonitoredItem
 from shakedown.twin.servers.monitored_item_service import MonitoredItemService
 
@@ -42,8 +43,8 @@ class Subscription:
     ) -> None:
         self.service = service
         self.session = session
-        self.limits = service.limits
-        self.counters = service.counters
+        self.limits: OpcUaLimits = service.limits
+        self.counters: OpcUaCounters = service.counters
         self.data = ua.CreateSubscriptionResult(SubscriptionId=subscription_id)
         self.revise(
             params.RequestedPublishingInterval,

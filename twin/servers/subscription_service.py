@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class SubscriptionService(AsyncuaSubscriptionService):
     """All subscriptions of one server."""
 
-    subscriptions: dict[int, Subscription]  # type: ignore[assignment]
+    subscriptions: dict[int, Subscription]
 
     def __init__(self, internal_server: CorrectedInternalServer) -> None:
         super().__init__(internal_server.aspace, internal_server)

@@ -56,7 +56,7 @@ class TagValue(AttributeValue):
         self.history: deque[Sample] = deque(maxlen=history_values)
         self.sample = self.encode(None, ua.StatusCodes.BadWaitingForInitialData, 0, 0)
         self.server_ticks = 0
-        super().__init__(None)  # type: ignore[arg-type]
+        super().__init__(None)
 
     @property
     def value(self) -> ua.DataValue:
@@ -86,4 +86,4 @@ class TagValue(AttributeValue):
         self.server_ticks = server_ticks
         self.history.append(sample)
         for item in self.datachange_callbacks.values():
-            item.offer(sample, now_ns)  # type: ignore[attr-defined]  # MonitoredItem: nothing else may register
+            item.offer(sample, now_ns)  # MonitoredItem: nothing else may register
