@@ -69,13 +69,16 @@ class Bench:
     def round(self) -> None:
         self.loop.run_until_complete(self._round())
 
+    async def _end(self) -> None:
+        await self.server.stop()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:  # the bare server leaves its subscription's and its session's
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
     def close(self) -> None:
         self.peer.kill()
-        self.loop.run_until_complete(self.server.stop())
-        left = asyncio.all_tasks(self.loop)  # the bare server leaves its subscription's and its session's
-        for task in left:
-            task.cancel()
-        self.loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        self.loop.run_until_complete(self._end())
         self.loop.close()
 
 
