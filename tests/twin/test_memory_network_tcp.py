@@ -197,6 +197,41 @@ async def test_a_closed_server_refuses_and_keeps_its_connections() -> None:
         assert await client[0].readexactly(10) == b"still here"
 
 
+class _Broken(asyncio.Protocol):
+    def data_received(self, data: bytes) -> None:
+        raise KeyError("a defect of the protocol")
+
+
+@pytest.mark.parametrize("factory", [_Broken, lambda: 1 / 0])
+def test_a_protocol_that_raises_is_reported_and_loses_its_connection(factory: Callable[[], Any]) -> None:
+    async def main() -> None:
+        async with rig() as made:
+            loop, reports = asyncio.get_running_loop(), []
+            loop.set_exception_handler(lambda _loop, report: reports.append(report["exception"]))
+            plc = made.network.host("plc")
+            await plc.spawn(loop.create_server(factory, "plc", 4841))
+            reader, writer = await made.connect(port=4841)
+            writer.write(b"?")
+            with contextlib.suppress(ConnectionResetError):
+                assert await reader.read() == b""
+            assert [type(error) for error in reports] in ([KeyError], [ZeroDivisionError])
+            await made.pair()  # other connections are none the worse
+
+    run(main())
+
+
+def test_it_works_on_the_paced_clock() -> None:
+    async def main() -> None:
+        async with rig(latency_ms=500) as made:
+            pair = await made.pair()
+            pair.writer.write(b"hello")
+            assert await pair.server_reader.readexactly(5) == b"hello"
+
+    before = time.monotonic()
+    run(main(), clock="x10")
+    assert time.monotonic() - before >= 0.2  # handshake and bytes: four times 500 ms, ten times as fast
+
+
 @in_virtual_time
 async def test_latency_and_jitter_never_reorder() -> None:
     async with rig(latency_ms=50, jitter_ms=49, seed=3) as made:

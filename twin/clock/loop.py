@@ -1,5 +1,8 @@
 """The asyncio loop in virtual time: when nothing is ready it jumps to the next timer."""
 
+# A loop is made of asyncio's inner parts, which its stubs do not show.
+# mypy: disable-error-code="attr-defined, override, misc"
+
 from __future__ import annotations
 
 import asyncio
@@ -125,7 +128,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             handle = ready.popleft()
             if not handle._cancelled:
                 handle._run()
-        handle = None  # type: ignore[assignment]  # breaks reference cycles when a callback raised
+        handle = None  # breaks reference cycles when a callback raised
 
     def _jump(self) -> None:
         """Go to the next timer, and make ready everything that is due then."""
@@ -195,8 +198,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         task = super().create_task(
             coro, name=name or f"Task-{self._task_sequence}", context=context, **options
         )
-        task.sequence = self._task_sequence  # type: ignore[attr-defined]
-        task.made_in = context  # type: ignore[attr-defined]
+        task.sequence = self._task_sequence
+        task.made_in = context
         return task
 
     def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:

@@ -24,7 +24,7 @@ class _Driver:
 
     def _now_ms(self) -> int:
         # a microsecond of grace: the loop's time is a float, and a timer must not come a step too early
-        return self._origin_ms + int((self._loop.time() - self._start + 1e-6) * 1000)
+        return int(self._origin_ms) + int((self._loop.time() - self._start + 1e-6) * 1000)
 
     def schedule(self, *args: Any, **kwargs: Any) -> None:
         """Stands in for `env.schedule`: what asyncio code schedules is counted from now, and wakes the driver."""
@@ -77,7 +77,7 @@ async def drive(env: simpy.Environment) -> None:
     An exception of a SimPy process is raised here.
     """
     driver = _Driver(env)
-    env.schedule = driver.schedule  # type: ignore[method-assign]
+    env.schedule = driver.schedule
     try:
         while True:
             if driver.step_until_now():

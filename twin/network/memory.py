@@ -172,7 +172,7 @@ class MemoryNetwork(Network[MemoryConduit]):
         here = _here(f"look up {name!r}")
         if name in _LOOPBACK or name in _ANY:
             return here, True
-        host = self.hosts.get(name) or next(  # type: ignore[arg-type]
+        host = self.hosts.get(name) or next(
             (host for host in self.hosts.values() if self.address_of(host) == name), None
         )
         if host is None:

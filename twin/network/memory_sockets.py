@@ -120,7 +120,8 @@ class MemorySocket(protocols.Protocol):
     def getpeername(self) -> Address:
         if self._transport is None:
             raise OSError(errno.ENOTCONN, "not connected yet")
-        return self._transport.get_extra_info("peername")
+        address: Address = self._transport.get_extra_info("peername")
+        return address
 
     def getsockname(self) -> Address:
         return self._transport.get_extra_info("sockname") if self._transport is not None else ("0.0.0.0", 0)

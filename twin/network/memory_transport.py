@@ -6,9 +6,9 @@ import asyncio
 import socket
 import struct
 from asyncio import protocols, transports
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextvars import Context
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from shakedown.twin.clock import VirtualLoop
 from shakedown.twin.network.memory_tcp import FIN, Flow, Item
@@ -68,6 +68,8 @@ class MemoryTransport(transports.Transport):
         super().__init__({"sockname": name, "peername": peer, "socket": SocketInfo(name, peer, self)})
         self.loop = loop
         self.context = context
+        self._name = name
+        self._peer = peer
         self.flow: Flow
         self.is_gone = False
         self.resets_on_close = False
@@ -203,7 +205,7 @@ class MemoryTransport(transports.Transport):
     def arrived(self, item: Item) -> None:
         """Bytes or a FIN are here; runs in this end's context."""
         if self._protocol is None and not self.is_gone:
-            self._accept()
+            self._guarded(self._accept)
         if self._reading_paused or self._unread:
             self._unread.append(item)
         else:
@@ -241,24 +243,32 @@ class MemoryTransport(transports.Transport):
         wire, plain = item
         if self._closing:
             return
+        if wire is None:
+            self._guarded(self._take_eof)
+        elif wire:
+            self._guarded(self._take_bytes, wire)
+            if plain:
+                self._back_flow().taken(len(plain))
+
+    def _take_eof(self) -> None:
+        if not self._protocol.eof_received():  # type: ignore[union-attr]
+            self.close()
+
+    def _take_bytes(self, wire: bytes) -> None:
+        if self._buffered:
+            protocols._feed_data_to_buffered_proto(self._protocol, wire)  # type: ignore[attr-defined]
+        else:
+            self._protocol.data_received(wire)  # type: ignore[union-attr]
+
+    def _guarded(self, callback: Callable[..., None], *args: Any) -> None:
+        """As asyncio's own transports do: what a protocol raises is reported, and ends its connection."""
         try:
-            if wire is None:
-                if not self._protocol.eof_received():  # type: ignore[union-attr]
-                    self.close()
-            elif not wire:
-                return
-            elif self._buffered:
-                protocols._feed_data_to_buffered_proto(self._protocol, wire)  # type: ignore[attr-defined]
-            else:
-                self._protocol.data_received(wire)  # type: ignore[union-attr]
+            callback(*args)
         except (SystemExit, KeyboardInterrupt):
             raise
-        except BaseException as error:  # as asyncio's own transports do: reported, and the connection ends
+        except BaseException as error:
             self._report(error)
             self._force_close(error)
-            return
-        if plain:
-            self._back_flow().taken(len(plain))
 
     def _back_flow(self) -> Flow:
         connection = self.flow.connection
@@ -284,7 +294,7 @@ class MemoryTransport(transports.Transport):
         if self._back_flow().receiver.is_gone and self._back_flow().sender.is_gone:
             self.flow.connection.leave()
         if self._connected:
-            self._protocol.connection_lost(error)  # type: ignore[union-attr]
+            self._protocol.connection_lost(error)  # type: ignore[union-attr, arg-type]
 
     def __repr__(self) -> str:
-        return f"<MemoryTransport {self._extra['sockname']} -> {self._extra['peername']}>"
+        return f"<MemoryTransport {self._name} -> {self._peer}>"

@@ -179,7 +179,7 @@ class Network(ABC, Generic[C]):
         if self.conduit_between(*zones) is not None or zones[0] == zones[1]:
             raise NetworkError(f"conduit {name!r}: {zones[0]} and {zones[1]} are joined already")
         conduit = self.conduits[name] = self._make_conduit(
-            name, tuple(zones), latency_ms, jitter_ms, bandwidth_kB_s
+            name, (zones[0], zones[1]), latency_ms, jitter_ms, bandwidth_kB_s
         )
         return conduit
 
