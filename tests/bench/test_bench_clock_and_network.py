@@ -1,4 +1,4 @@
-"""What the clock and the network in memory cost; the figures stand in docs/performance.md."""
+"""What the clock, the network in memory and bare asyncua on them cost."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from asyncua import Client, Server, ua
 
 from shakedown.twin.clock import run
 from shakedown.twin.network.memory import MemoryNetwork
@@ -13,6 +14,8 @@ from shakedown.twin.network.memory import MemoryNetwork
 JUMPS = 20_000
 MESSAGES = 5_000
 BULK_BYTES = 20_000_000
+SIGNALS = 48
+VIRTUAL_S = 600
 
 pytestmark = pytest.mark.bench
 
@@ -94,4 +97,58 @@ def test_bulk_bytes(benchmark: Any) -> None:
             assert received == BULK_BYTES
 
     benchmark.extra_info["bytes"] = BULK_BYTES
+    benchmark.pedantic(lambda: run(main()), rounds=3, warmup_rounds=1)
+
+
+class _Values:
+    def __init__(self) -> None:
+        self.count = 0
+
+    def datachange_notification(self, _node: Any, _value: Any, _data: Any) -> None:
+        self.count += 1
+
+
+async def _serve_signals() -> None:
+    server = Server()
+    await server.init()
+    server.set_endpoint("opc.tcp://plc:4840")
+    index = await server.register_namespace("urn:bench")
+    nodes = [
+        await server.nodes.objects.add_variable(ua.NodeId(f"signal{n}", index), f"signal{n}", 0.0)
+        for n in range(SIGNALS)
+    ]
+    async with server:
+        value = 0.0
+        while True:
+            await asyncio.sleep(1)
+            value += 1
+            for node in nodes:
+                await server.write_attribute_value(node.nodeid, ua.DataValue(ua.Variant(value)))
+
+
+async def _subscribe() -> int:
+    values = _Values()
+    async with Client("opc.tcp://plc:4840") as client:
+        subscription = await client.create_subscription(500, values)
+        await subscription.subscribe_data_change(
+            [client.get_node(ua.NodeId(f"signal{n}", 2)) for n in range(SIGNALS)]
+        )
+        await asyncio.sleep(VIRTUAL_S)
+    return values.count
+
+
+def test_bare_asyncua_at_1_hz(benchmark: Any) -> None:
+    """Ten minutes of 48 signals at 1 Hz, server and client of asyncua as they come, start and stop included."""
+
+    async def main() -> None:
+        with MemoryNetwork() as network:
+            plc, bridge = network.add_host("plc", "cell"), network.add_host("bridge", "site")
+            network.add_conduit("cell", ("cell", "site"), latency_ms=2, jitter_ms=1)
+            serving = plc.spawn(_serve_signals())
+            await asyncio.sleep(0.5)
+            assert await bridge.spawn(_subscribe()) >= SIGNALS * (VIRTUAL_S - 2)
+            serving.cancel()
+            await asyncio.gather(serving, return_exceptions=True)
+
+    benchmark.extra_info["virtual_s"] = VIRTUAL_S
     benchmark.pedantic(lambda: run(main()), rounds=3, warmup_rounds=1)
