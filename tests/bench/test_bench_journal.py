@@ -1,0 +1,55 @@
+"""Append and read of the journal on a real disk; the figures are values, not calls: divide by BATCH."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shakedown.bridge.core.model import Sample
+from shakedown.bridge.journal import Journal
+
+pytestmark = pytest.mark.bench
+
+ROUNDS = 100
+
+
+def batch(size: int) -> list[Sample]:
+    return [Sample(i % 48, 1_767_000_000_000 + i, 20.5 + i) for i in range(size)]
+
+
+@pytest.mark.parametrize("size", [1, 48, 100, 1000])
+def test_append(benchmark: Any, tmp_path: Path, size: int) -> None:
+    samples = batch(size)
+    with asyncio.Runner() as runner:
+        journal = runner.run(Journal.open(tmp_path / "journal", targets=["enterprise"], rows_max=5_000_000))
+
+        async def append() -> None:
+            for _ in range(ROUNDS):
+                await journal.append(samples, {"plc1": bytes(1000)})
+
+        benchmark.pedantic(lambda: runner.run(append()), rounds=5, warmup_rounds=1)
+        if benchmark.stats:
+            benchmark.extra_info["values_per_s"] = round(ROUNDS * size / benchmark.stats.stats.median)
+        assert journal.last_row % (ROUNDS * size) == 0
+        runner.run(journal.close())
+
+
+def test_read(benchmark: Any, tmp_path: Path) -> None:
+    with asyncio.Runner() as runner:
+        journal = runner.run(Journal.open(tmp_path / "journal", targets=["enterprise"], rows_max=5_000_000))
+        for _ in range(ROUNDS):
+            runner.run(journal.append(batch(1000)))
+
+        async def read() -> int:
+            row = 0
+            while rows := await journal.read("enterprise", row, 1000):
+                row = rows[-1][0]
+            return row
+
+        assert benchmark.pedantic(lambda: runner.run(read()), rounds=5, warmup_rounds=1) == ROUNDS * 1000
+        if benchmark.stats:
+            benchmark.extra_info["values_per_s"] = round(ROUNDS * 1000 / benchmark.stats.stats.median)
+        runner.run(journal.close())
