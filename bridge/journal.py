@@ -79,7 +79,11 @@ class Journal:
         try:
             connection = await loop.run_in_executor(executor, journal_file.open_file, path)
             journal = cls(connection, executor, path, rows_max)
-            await loop.run_in_executor(executor, journal._load, targets, metrics)
+            try:
+                await loop.run_in_executor(executor, journal._load, targets, metrics)
+            except BaseException:
+                await loop.run_in_executor(executor, connection.close)
+                raise
         except BaseException:
             executor.shutdown(wait=False)
             raise

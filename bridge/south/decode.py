@@ -11,6 +11,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, field
 from typing import NamedTuple
+from uuid import UUID
 
 from asyncua import ua
 from asyncua.common.utils import Buffer
@@ -233,7 +234,7 @@ def _plain(value: object) -> tuple[Value, int]:
         return value.value, 0
     if isinstance(value, ua.NodeId):
         return value.to_string(), 0
-    if type(value).__name__ == "UUID":
+    if isinstance(value, UUID):
         return str(value), 0
     return None, BAD_TYPE_MISMATCH
 

@@ -105,9 +105,9 @@ class Intake:
                 node_id := services.node_id_of(item.node_id, position.namespaces, self.server), ua.NodeId
             )
         ]
-        await self.take_values(
-            await services.read_values(self.channel, self.server, items), self.position.sequence
-        )
+        if items:
+            values = await services.read_values(self.channel, self.server, items)
+            await self.take_values(values, self.position.sequence)
 
     async def _store_values(self, batches: Sequence[Sequence[DataValue]], sequence: int) -> None:
         draft = self.position.copy()
