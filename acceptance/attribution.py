@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from shakedown.acceptance.join import Joined, TopicJoin
-from shakedown.acceptance.run import KEEP_ALIVE_FACTOR, Run, S
+from shakedown.acceptance.run import KEEP_ALIVE_FACTOR, Run, S, merged
 from shakedown.acceptance.session import EDGE_KINDS, Message, Replay
 
 EXAMPLES_MAX = 10
@@ -129,21 +129,9 @@ class DeafTimes:
                 since = ns
         if since is not None:
             spans.append((since, run.end_ns + unnoticed_ns))
-        self._starts, self._ends = _merged(spans)
+        self._starts, self._ends = merged(spans)
 
     def at(self, ns: int) -> bool:
         """Whether the host was out of reach at `ns`."""
         index = bisect_right(self._starts, ns) - 1
         return index >= 0 and ns <= self._ends[index]
-
-
-def _merged(spans: list[tuple[int, int]]) -> tuple[list[int], list[int]]:
-    starts: list[int] = []
-    ends: list[int] = []
-    for start, end in sorted(spans):
-        if ends and start <= ends[-1]:
-            ends[-1] = max(ends[-1], end)
-        else:
-            starts.append(start)
-            ends.append(end)
-    return starts, ends

@@ -104,12 +104,41 @@ class Run:
 
     def deadlines_ns(self, ns: NDArray[np.int64]) -> NDArray[np.int64]:
         """Until when each sample offered at `ns` must have arrived."""
-        deadline = ns + int(GRACE_S * S)
+        base = ns
         for outage in self.outages:
-            within = (ns >= outage.from_ns) | (deadline >= outage.fault.start_ns)
-            held = within & (ns <= outage.deadline_ns)
+            base = np.where((base >= outage.from_ns) & (base < outage.end_ns), outage.end_ns, base)
+        deadline = free_time_later(base, int(GRACE_S * S), self.cuts)
+        for outage in self.outages:
+            held = (ns >= outage.from_ns) & (ns <= outage.deadline_ns)
             deadline = np.where(held, np.maximum(deadline, outage.deadline_ns), deadline)
         return deadline
+
+
+def free_time_later(ns: NDArray[np.int64], wait_ns: int, cuts: list[Fault]) -> NDArray[np.int64]:
+    """The moments `wait_ns` after `ns`, by a clock that stands still during `cuts` (in order of their start)."""
+    starts, ends = merged([(cut.start_ns, cut.end_ns) for cut in cuts])
+    if not starts:
+        return ns + wait_ns
+    start, end = np.array(starts), np.array(ends)
+    before = np.concatenate([[0], np.cumsum(end - start)])  # time cut before each, and in all
+    index = np.searchsorted(start, ns, side="right")
+    inside = np.where(index > 0, np.minimum(ns, end[index - 1]) - start[index - 1], 0)
+    free_ns = ns - before[np.maximum(index - 1, 0)] - inside
+    due_ns = free_ns + wait_ns
+    return due_ns + before[np.searchsorted(start - before[:-1], due_ns, side="left")]
+
+
+def merged(spans: list[tuple[int, int]]) -> tuple[list[int], list[int]]:
+    """The same points of time as disjoint spans in order: their starts, and their ends."""
+    starts: list[int] = []
+    ends: list[int] = []
+    for start, end in sorted(spans):
+        if ends and start <= ends[-1]:
+            ends[-1] = max(ends[-1], end)
+        else:
+            starts.append(start)
+            ends.append(end)
+    return starts, ends
 
 
 def load_run(folder: Path, *, strict: bool = False) -> Run:
@@ -141,17 +170,17 @@ def load_run(folder: Path, *, strict: bool = False) -> Run:
 
 
 def _outages(run: Run) -> list[Outage]:
-    """Cuts with the deadlines of what they hold up; one that begins before another is drained puts that off as well."""
+    """Cuts with the deadlines of what they hold up: time enough to drain the backlog, later cuts not counted."""
     ns = np.frombuffer(run.ledger.ns, dtype=np.int64)
     outages: list[Outage] = []
-    for cut in reversed(run.cuts):
+    for cut in run.cuts:
         from_ns = cut.start_ns - int(KEEP_ALIVE_FACTOR * run.site.keep_alive_s * S)
         backlog = int(np.count_nonzero((ns >= from_ns) & (ns <= cut.end_ns)))
         drain_s = DRAIN_FACTOR * backlog / max(run.site.replay_per_s, 1.0)
-        deadline_ns = cut.end_ns + int(max(GRACE_S, drain_s) * S)
-        later = [outage.deadline_ns for outage in outages if outage.fault.start_ns <= deadline_ns]
-        outages.append(Outage(cut, from_ns, cut.end_ns, max([deadline_ns, *later])))
-    return _apart(outages[::-1])
+        wait_ns = int(max(GRACE_S, drain_s) * S)
+        deadline_ns = int(free_time_later(np.array([cut.end_ns]), wait_ns, run.cuts)[0])
+        outages.append(Outage(cut, from_ns, cut.end_ns, deadline_ns))
+    return _apart(outages)
 
 
 def _apart(outages: list[Outage]) -> list[Outage]:

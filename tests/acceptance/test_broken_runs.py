@@ -327,7 +327,14 @@ def test_a_second_outage_puts_the_deadline_off(plan, lab, tmp_path: Path) -> Non
     for message in plan.data:
         if message.samples[0].historical and message.ns < lab.at(200):
             message.ns = lab.at(225)
-    assert judge(plan.write(tmp_path)).counts["late"] == 0
+    verdict = judge(plan.write(tmp_path))
+    assert verdict.counts["late"] == 0
+    deadlines_ns = [outage["deadline_ns"] for outage in verdict.criterion("loss").details["outages"]]
+    assert deadlines_ns == [
+        lab.at(230),
+        lab.at(315),
+        lab.at(350),
+    ]  # each 60 s behind its end, later cuts apart
 
 
 # Labs that break something: never the bridge's fault.
