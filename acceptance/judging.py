@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from pathlib import Path
+from typing import Any
 
 from shakedown.acceptance.attribution import attribute
 from shakedown.acceptance.criteria import CRITERIA, Criterion
@@ -78,8 +79,19 @@ def _conclude(run: Run, verdict: Verdict) -> None:
     verdict.malformed = {"payloads": evidence.malformed["payloads"], "values": evidence.malformed["values"]}
     verdict.harness = run.problems
     verdict.series = series(run, joined)
-    outcomes = [result.verdict for result in verdict.criteria]
+    outcomes = [result.verdict for result in verdict.criteria if not _excused(result, run.manifest)]
     verdict.verdict = combine([*outcomes, "HARNESS_FAULT"] if run.problems else outcomes)
+
+
+def _excused(result: CriterionResult, manifest: dict[str, Any]) -> bool:
+    """Whether a criterion is inconclusive with the scenario's announced leave; a FAIL is never excused."""
+    announced = manifest.get("may_be_inconclusive")
+    if result.verdict != "INCONCLUSIVE" or not isinstance(announced, list) or result.name not in announced:
+        return False
+    result.statement += (
+        " This scenario is too short to judge it, says so, and its verdict does not include it."
+    )
+    return True
 
 
 def _judged(criterion: Criterion, evidence: Evidence) -> CriterionResult:

@@ -72,16 +72,16 @@ def _histogram(ns: Ints, edges: Ints) -> Ints:
 
 
 def _age_ms(part: TopicJoin, at_ns: Ints) -> NDArray[np.float64]:
-    """Age of Information at each moment, t - U(t), where the source has changed since; NaN before the first arrival."""
+    """How long, at each moment, the oldest change not yet arrived live is waited for; NaN before the first arrival."""
     if not len(part.live_ns):
         return np.full(len(at_ns), np.nan)
     held_ms = np.maximum.accumulate(part.live_ts_ms)
-    index = np.searchsorted(part.live_ns, at_ns, side="right") - 1
-    age = np.where(index < 0, np.nan, at_ns / MS - held_ms[np.maximum(index, 0)])
-    behind = np.searchsorted(part.ns, at_ns, side="left") - 1  # not what changes at this very moment
-    newest_ms = part.ts_ms[np.maximum(behind, 0)] if len(part.ts_ms) else held_ms[:1]
-    quiet = (index >= 0) & (newest_ms <= held_ms[np.maximum(index, 0)])
-    return np.where(quiet, 0.0, age)
+    arrived = np.searchsorted(part.live_ns, at_ns, side="right") - 1
+    oldest = np.searchsorted(part.ts_ms, held_ms[np.maximum(arrived, 0)], side="right")
+    offered = np.searchsorted(part.ns, at_ns, side="left")  # not what changes at this very moment
+    waited_ms = (at_ns - part.ns[np.minimum(oldest, len(part.ns) - 1)]) / MS if len(part.ns) else 0.0
+    age = np.where(oldest < offered, waited_ms, 0.0)
+    return np.where(arrived < 0, np.nan, age)
 
 
 def _whole(values: NDArray[np.float64]) -> list[int | None]:

@@ -106,7 +106,7 @@ class Bridge:
             )  # fmt: skip
             self._log.info(
                 "bridge %s/%s: %d metrics, journal %s rows %d..%d", model.group_id, model.edge_node_id,
-                len(model.metrics), self._journal_path, journal.watermark(self._targets[0].name), journal.last_row,
+                len(model.metrics), self._journal_path.name, journal.watermark(self._targets[0].name), journal.last_row,
             )  # fmt: skip
             await self._run_parts()
         finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from importlib import resources
 from typing import Any
 
@@ -57,8 +56,20 @@ def render_html(facts: RunFacts) -> str:
 
 def _fault(facts: RunFacts, fault: dict[str, Any]) -> dict[str, Any]:
     at_s = facts.second(fault["start_ns"])
-    evidence = json.dumps(fault["evidence"], sort_keys=True)
-    return fault | {"at_s": at_s, "for_s": facts.second(fault["end_ns"]) - at_s, "evidence": evidence}
+    return fault | {
+        "at_s": at_s,
+        "for_s": facts.second(fault["end_ns"]) - at_s,
+        "evidence": _plain(fault["evidence"]),
+    }
+
+
+def _plain(value: Any) -> str:
+    """Evidence in a line of plain words."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key.replace('_', ' ')} {_plain(entry)}" for key, entry in value.items())
+    if isinstance(value, list):
+        return "; ".join(map(_plain, value)) or "none"
+    return _text(value)
 
 
 def _figures(facts: RunFacts) -> list[dict[str, Any]]:
@@ -80,7 +91,7 @@ def _figures(facts: RunFacts) -> list[dict[str, Any]]:
             "samples",
             [Line("backlog", x, series["backlog"])],
         ),
-        ("Age of the topic that was stale the longest", "s", ages),
+        ("Oldest change that had not arrived, of the topic that was stale the longest", "s", ages),
     )
     return [
         {"title": title, "svg": Markup(chart(lines, bands, y_label=unit, title=title, x_max=x[-1] + step))}

@@ -9,6 +9,8 @@ from html import escape
 
 WIDTH, HEIGHT = 960, 220
 LEFT, RIGHT, TOP, BOTTOM = 64, 12, 14, 34
+LABEL_ROWS_MAX = 4
+LABEL_WIDTH_PER_LETTER = 5.0
 
 
 @dataclass(frozen=True)
@@ -53,17 +55,17 @@ def chart(lines: Sequence[Line], bands: Sequence[Band], *, y_label: str, title: 
         return round(TOP + height * (1 - min(y / y_max, 1)), 1)
 
     parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}" class="chart">']
-    for band in bands:
+    for band, row in zip(bands, _label_rows(bands, at), strict=True):
         x, w = at(band.begin), max(at(band.end) - at(band.begin), 1)
         parts.append(f'<g class="band"><title>{escape(band.name)}</title>')
         parts.append(f'<rect x="{x}" y="{TOP}" width="{w:.1f}" height="{height}"/>')
-        parts.append(f'<text x="{x + 3}" y="{TOP + 10}">{escape(band.name)}</text></g>')
+        parts.append(f'<text x="{x + 3}" y="{TOP + 10 + 11 * row}">{escape(band.name)}</text></g>')
     for y in y_ticks:
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{up(y)}" y2="{up(y)}"/>')
         parts.append(
             f'<text class="tick" x="{LEFT - 6}" y="{up(y) + 3}" text-anchor="end">{number(y)}</text>'
         )
-    for x in ticks(x_max, 10):
+    for x in time_ticks(x_max):
         if x <= x_max:
             parts.append(
                 f'<text class="tick" x="{at(x)}" y="{HEIGHT - BOTTOM + 14}" text-anchor="middle">{clock(x)}</text>'
@@ -78,6 +80,25 @@ def chart(lines: Sequence[Line], bands: Sequence[Band], *, y_label: str, title: 
     )
     parts.append("</svg>")
     return "".join(parts)
+
+
+def time_ticks(high_s: float, about: int = 10) -> list[float]:
+    """Round moments from 0 to `high_s`: steps that a clock has."""
+    steps = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)
+    step = next((step for step in steps if step * about >= high_s), steps[-1])
+    return [float(step * index) for index in range(int(high_s // step) + 1)]
+
+
+def _label_rows(bands: Sequence[Band], at) -> list[int]:  # type: ignore[no-untyped-def]
+    """For each band the row of its name, so that names that stand close do not cover each other."""
+    ends = [0.0] * LABEL_ROWS_MAX
+    rows: list[int] = []
+    for band in bands:
+        x = at(band.begin)
+        row = next((row for row, end in enumerate(ends) if end <= x), LABEL_ROWS_MAX - 1)
+        ends[row] = x + LABEL_WIDTH_PER_LETTER * len(band.name) + 6
+        rows.append(row)
+    return rows
 
 
 def _path(line: Line, at, up) -> str:  # type: ignore[no-untyped-def]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -63,6 +63,9 @@ class Scenario(_Part):
     duration_s: float = Field(gt=0, le=30 * 86_400, description="How long the line offers samples")
     drain_s: float = Field(
         default=90, ge=0, le=86_400, description="How long the bridge then has to deliver the rest"
+    )
+    may_be_inconclusive: tuple[Literal["freshness"], ...] = Field(
+        default=(), description="Criteria that this scenario is too short to judge; they may still FAIL"
     )
     network: NetworkModel = NetworkModel()
     override: Override = Override()

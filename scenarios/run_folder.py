@@ -73,6 +73,7 @@ class RunFolder:
             "warm_up_s": setup.scenario.warm_up_s,
             "duration_s": setup.scenario.duration_s,
             "drain_s": setup.scenario.drain_s,
+            "may_be_inconclusive": list(setup.scenario.may_be_inconclusive),
             "python": platform.python_version(),
             "versions": {name: metadata.version(name) for name in VERSIONS_OF},
             "configuration_sha256": {name: file_sha256(self.path / name) for name in INPUTS},

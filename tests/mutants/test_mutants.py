@@ -40,11 +40,7 @@ def outcomes(verdict):
 
 def test_the_healthy_bridge_passes_the_drill(tmp_path):
     verdict = verdict_of(tmp_path)
-    assert verdict.harness == []
-    found = outcomes(verdict)
-    freshness = found.pop("freshness")
-    assert set(found.values()) == {"PASS"}, verdict.criteria
-    assert freshness in ("PASS", "INCONCLUSIVE")  # two minutes are too short to prove freshness
+    assert verdict.verdict == "PASS", [(c.name, c.verdict, c.measured) for c in verdict.criteria]
     assert verdict.counts["lost"] == 0
     assert verdict.counts["late"] == 0
 
