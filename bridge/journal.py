@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from sqlite3 import Connection, DatabaseError
-from typing import Self
+from typing import Any, Self, TypeVar
 
 import msgspec
 
@@ -28,6 +28,7 @@ DELETE_MAX = 64
 """SQL rows a transaction deletes beyond those it inserts: clearing a backlog never stalls an append."""
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 _Packed = tuple[int, bytes]  # number of samples, their encoding
 
@@ -55,8 +56,8 @@ class Journal:
         self._names: dict[int, str] = {}
         self._connection = connection
         self._executor = executor
-        self._waiting: list[tuple[Callable[[], object], asyncio.Future]] = []
-        self._committer: asyncio.Task | None = None
+        self._waiting: list[tuple[Callable[[], object], asyncio.Future[Any]]] = []
+        self._committer: asyncio.Task[None] | None = None
         self._closed = False
 
     @classmethod
@@ -143,11 +144,11 @@ class Journal:
 
     # -- group commit --------------------------------------------------------------------------------------
 
-    async def _commit(self, work):
+    async def _commit(self, work: Callable[[], T]) -> T:
         """Run `work` in the next transaction; return its result once that is on disk."""
         if self._closed:
             raise JournalError("journal is closed", self.path, "this is a defect of the caller")
-        future = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._waiting.append((work, future))
         if self._committer is None:
             self._committer = asyncio.create_task(self._commit_waiting(), name="journal commit")
@@ -174,7 +175,7 @@ class Journal:
         finally:
             self._committer = None
 
-    def _guarded(self, work):
+    def _guarded(self, work: Callable[[], T]) -> T:
         try:
             return work()
         except DatabaseError as error:

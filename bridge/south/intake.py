@@ -25,6 +25,9 @@ JOURNAL_RETRY_S = 1.0
 NAMES_MAX = 20
 """Names of metrics that one event lists."""
 
+NOTHING_MISSING, FILLED = "nothing missing", "filled"
+"""What may become of a gap; any other text is the reason why something stays missing."""
+
 OnReadings = Callable[[Sequence[Reading], Mapping[str, bytes]], Awaitable[None]]
 OnEvent = Callable[[str, dict[str, Any]], None]
 
@@ -124,7 +127,7 @@ class Intake:
         """Fill from history what may be missing before the first value of each item; declare what stays missing."""
         recovered_before = self.counters["values_recovered"]
         seen: set[int] = set()
-        filled: list[str] = []
+        filled = 0
         declared: dict[str, str] = {}
         for value in values:
             handle = value.handle
@@ -135,30 +138,30 @@ class Intake:
                 continue
             key = self.position.items[handle].key
             if handle in seen:
-                reason = "queue overflow within one message"
+                outcome = "queue overflow within one message"
             else:
                 seen.add(handle)
-                reason = await self._fill_one(handle, value, lost)
+                outcome = await self._fill_one(handle, value, lost)
             if lost:
                 self.counters["overflows"] += 1
-            if reason:
-                declared[key] = reason
-            elif reason is None:
-                filled.append(key)
-        self.counters["gaps_filled"] += len(filled)
+            if outcome == FILLED:
+                filled += 1
+            elif outcome != NOTHING_MISSING:
+                declared[key] = outcome
+        self.counters["gaps_filled"] += filled
         self.counters["gaps_declared"] += len(declared)
         if filled or declared:
             self.event(
                 "gap",
                 recovered=self.counters["values_recovered"] - recovered_before,
-                filled=len(filled),
+                filled=filled,
                 declared=len(declared),
                 reasons=sorted(set(declared.values())),
                 metrics=list(declared)[:NAMES_MAX],
             )
 
-    async def _fill_one(self, handle: int, value: DataValue, lost: bool) -> str | None:
-        """Journal what history has before `value`; return "" if nothing is missing, None if filled, or why not."""
+    async def _fill_one(self, handle: int, value: DataValue, lost: bool) -> str:
+        """Journal what history has before `value`; return NOTHING_MISSING, FILLED, or why something stays missing."""
         gap, after = self.position.gap, self.position.ticks[handle]
         before = ticks_of(value, _now_ticks(), Counter())
         if (
@@ -166,10 +169,10 @@ class Intake:
             and before == after
             and checksum(value.status, value.value) == self.position.check[handle]
         ):
-            return ""  # the server still has the value that we have: `take` will drop it
+            return NOTHING_MISSING  # the server still has the value that we have: `take` will drop it
         gap[handle] = 0
         if not after:
-            return "queue overflow before the first value" if lost else ""
+            return "queue overflow before the first value" if lost else NOTHING_MISSING
         if before < after:
             return "the clock of the source went back"
         node_id = services.node_id_of(
@@ -191,7 +194,7 @@ class Intake:
         recovered = self.counters["values_recovered"] > recovered_before
         if recovered and self.position.ticks[handle] == before:
             self.position.gap[handle] = GAP  # history had this value too: `take` drops it if it is the same
-        return None if reached_back else "history does not reach back far enough"
+        return FILLED if reached_back else "history does not reach back far enough"
 
     async def _store_page(self, handle: int, page: Sequence[DataValue], after: int, before: int) -> bool:
         """Journal the values of one page that are new; return whether it holds the last value we had before."""

@@ -118,7 +118,7 @@ class OpcUaSouth:
     async def _session(self) -> None:
         """Live through one connection; ends with the exception that ended it."""
         intake = self._intake
-        renewal: asyncio.Task | None = None
+        renewal: asyncio.Task[None] | None = None
         try:
             reactivated = await self._channel.open()
             intake.counters["connects"] += 1

@@ -47,9 +47,9 @@ class Position:
     settings: tuple[
         int, ...
     ] = ()  # publishing and sampling interval, queue size: what the items were made with
-    ticks: array = None  # type: ignore[assignment]  # source time of the last value, 0: none yet
-    same: array = None  # type: ignore[assignment]  # how many values with just that time
-    check: array = None  # type: ignore[assignment]  # checksum of its StatusCode and value
+    ticks: array[int] = None  # type: ignore[assignment]  # source time of the last value, 0: none yet
+    same: array[int] = None  # type: ignore[assignment]  # how many values with just that time
+    check: array[int] = None  # type: ignore[assignment]  # checksum of its StatusCode and value
     gap: bytearray = None  # type: ignore[assignment]  # GAP, or 0
 
     def __post_init__(self) -> None:

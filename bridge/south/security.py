@@ -66,13 +66,11 @@ def _certificate(where: str, path: str) -> x509.Certificate:
 
 def _key(where: str, path: str) -> RSAPrivateKey:
     content, is_pem = _content(where, path)
-    try:
+    with contextlib.suppress(ValueError, TypeError):  # the latter when it has a password
         key = (load_pem_private_key if is_pem else load_der_private_key)(content, password=None)
-    except (ValueError, TypeError) as error:  # the latter when it has a password
-        key = error
-    if not isinstance(key, RSAPrivateKey):
-        raise SecurityFileError(f"{where}: {path} is no RSA key without a password - export it as PEM or DER")
-    return key
+        if isinstance(key, RSAPrivateKey):
+            return key
+    raise SecurityFileError(f"{where}: {path} is no RSA key without a password - export it as PEM or DER")
 
 
 def _application_uri(certificate: x509.Certificate) -> str | None:

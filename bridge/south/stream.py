@@ -58,7 +58,7 @@ class Stream:
                 raise SubscriptionLost(str(error)) from error
             raise
 
-    async def run(self, renewal: asyncio.Task) -> None:
+    async def run(self, renewal: asyncio.Task[None]) -> None:
         """Receive until something ends it: TimeoutError after silence, SubscriptionLost, or the connection's error."""
         loop = asyncio.get_running_loop()
         in_flight: list[asyncio.Task[Buffer]] = []
@@ -188,7 +188,7 @@ class Stream:
         self._intake.event("malformed", error=str(error))
 
 
-def _seen(task: asyncio.Task) -> None:
+def _seen(task: asyncio.Task[Buffer]) -> None:
     """When a connection goes down all its requests fail; the first one says so, the others need not be heard."""
     if not task.cancelled():
         task.exception()
