@@ -120,16 +120,12 @@ def _within(evidence: Evidence, outage: Outage) -> dict[str, Any]:
 
 
 def _worst(evidence: Evidence) -> list[dict[str, Any]]:
-    rows = [
-        {
-            "topic": part.topic.name,
-            "missing": len(_not_lab(evidence, part)),
-            "eligible": int(part.eligible.sum()),
-        }
-        for part in evidence.joined.topics
+    missing = [(-len(_not_lab(evidence, part)), part.topic.name, part) for part in evidence.joined.topics]
+    return [
+        {"topic": name, "missing": -count, "eligible": int(part.eligible.sum())}
+        for count, name, part in sorted(missing, key=lambda row: row[:2])[:TOPICS_LISTED_MAX]
+        if count
     ]
-    rows = [row for row in rows if row["missing"]]
-    return sorted(rows, key=lambda row: (-row["missing"], row["topic"]))[:TOPICS_LISTED_MAX]
 
 
 def _details(decision: Decision, evidence: Evidence) -> dict[str, Any]:
