@@ -26,7 +26,7 @@ lint: $(TEST_READY) ## style, import directions, types
 	PYTHONSAFEPATH=1 $(BIN)/lint-imports --no-cache
 
 types: $(TEST_READY) ## static types
-	$(BIN)/mypy .types/shakedown
+	$(BIN)/mypy $(addprefix .types/shakedown/,acceptance bridge reports scenarios twin)
 
 format: $(TEST_READY) ## bring the code into shape
 	$(BIN)/ruff format .

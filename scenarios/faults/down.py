@@ -12,7 +12,7 @@ class Down(ConduitFault):
     """A clean cut: connections close visibly and new ones are refused."""
 
     kind: Literal["down"]
-    direction: Literal["both"] = "both"  # type: ignore[assignment]
+    direction: Literal["both"] = "both"
 
     async def put(self, conduit: Conduit) -> None:
         await conduit.down()

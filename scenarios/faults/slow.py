@@ -14,7 +14,7 @@ class Slow(ConduitFault):
     """A thin, far line: latency, jitter and limited bandwidth, nothing lost."""
 
     kind: Literal["slow"]
-    cut = False  # type: ignore[misc]
+    cut = False
     latency_ms: float = Field(default=200, gt=0, le=60_000, description="Added to each direction")
     jitter_ms: float = Field(default=0, ge=0, le=10_000)
     bandwidth_kB_s: float | None = Field(default=None, gt=0, description="Kilobytes a second, each direction")  # noqa: N815

@@ -85,8 +85,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def call_later(
         self, delay: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> events.TimerHandle:
-        when_ns = self.now_ns + round(delay * 1e9)
-        return self.call_at_ns(when_ns, callback, *args, context=context)
+        # a delay that is left over from floating point moves time too, or who waits for it would spin
+        delay_ns = max(round(delay * 1e9), 1) if delay > 0 else 0
+        return self.call_at_ns(self.now_ns + delay_ns, callback, *args, context=context)
 
     def call_at(
         self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None

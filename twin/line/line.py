@@ -161,7 +161,7 @@ class Line:
             self.on_scan(source_ts_ns, changes)
 
 
-class _Scan(simpy.Event):  # type: ignore[misc]
+class _Scan(simpy.Event):
     """A timeout that comes after all other events of its millisecond."""
 
     def __init__(self, env: simpy.Environment, delay_ms: int) -> None:

@@ -56,7 +56,7 @@ class _Refused(Exception):
     """A CONNECT that is answered with a return code and closed."""
 
 
-class CorrectedBroker(Broker):  # type: ignore[misc]  # amqtt is not typed
+class CorrectedBroker(Broker):
     """One life of the broker, from its start to its stop or crash."""
 
     def __init__(

@@ -49,7 +49,7 @@ class Publication:
         return self._wire
 
 
-class ClientSession(Session):  # type: ignore[misc]  # amqtt is not typed
+class ClientSession(Session):
     """amqtt's session with a bounded queue, a bounded in-flight window and the connection it has, if any."""
 
     def __init__(self, incoming: Session, limits: BrokerLimits, counters: BrokerCounters) -> None:

@@ -49,11 +49,11 @@ def _payload_class() -> Any:
     for name, fields in _MESSAGES.items():
         entry = file.message_type.add(name=name)
         for field, number, label, kind, of in fields:
-            added = entry.field.add(name=field, number=number, label=label, type=kind)  # type: ignore[arg-type]
+            added = entry.field.add(name=field, number=number, label=label, type=kind)
             if of:
                 added.type_name = f".shakedown.host.{of}"
     pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)  # type: ignore[no-untyped-call]
+    pool.Add(file)
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("shakedown.host.Payload"))
 
 
