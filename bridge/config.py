@@ -69,6 +69,11 @@ class SouthConfig(_Strict):
             raise ValueError("is no OPC UA endpoint - write it as opc.tcp://host:4840")
         return text
 
+    @property
+    def endpoint_host(self) -> str:
+        """Name of the server's host."""
+        return re.split("[:/]", self.endpoint.removeprefix("opc.tcp://"), maxsplit=1)[0]
+
 
 class TlsConfig(_Strict):
     """Certificates of an mqtts:// connection; without `certificate` the bridge does not identify itself."""
@@ -172,9 +177,14 @@ class Site(_Strict):
 def load_site(path: str | Path) -> Site:
     """Read and check `site.yaml`; raises ConfigError with every problem of the file."""
     site, marks = load_marked(path, Site)
+    check_site(site, marks)
+    return site
+
+
+def check_site(site: Site, marks: Marks) -> None:
+    """Check what no field shows by itself: units, classes, sources; raises ConfigError with every problem's place."""
     site._marks = marks
     compile_site(site)
-    return site
 
 
 def compile_site(site: Site) -> Model:

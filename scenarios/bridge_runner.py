@@ -122,10 +122,12 @@ class BridgeProcess(BridgeRunner):
             return
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STOP_TIMEOUT_S):
-                await self._process.wait()
-        await self.kill()
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STOP_TIMEOUT_S):
+                    await self._process.wait()
+        finally:  # Ctrl-C a second time: no more politeness, but nothing left behind
+            await self.kill()
 
     def is_running(self) -> bool:
         return self._process is not None and self._process.returncode is None

@@ -8,9 +8,10 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from shakedown.scenarios.errors import UsageError
+from shakedown.scenarios.model import Scenario
 from shakedown.twin.services.broker import EmbeddedBroker
 from shakedown.twin.services.jsonl import JsonLines
-from shakedown.twin.services.mosquitto import ForeignBroker, MosquittoBroker
+from shakedown.twin.services.mosquitto import ForeignBroker, MosquittoBroker, mosquitto_missing
 
 
 class Broker(Protocol):
@@ -38,10 +39,26 @@ class AcceptanceLog:
         self._log.close(time.time_ns(), messages=self.messages)
 
 
-def check_choice(choice: str) -> None:
-    """Raise UsageError unless `choice` is embedded, mosquitto or an mqtt:// URL."""
-    if choice not in ("embedded", "mosquitto"):
+def check_choice(choice: str, clock: str, scenario: Scenario) -> None:
+    """Raise UsageError unless `choice` is embedded, mosquitto or an mqtt:// URL that can carry this scenario."""
+    if choice == "embedded":
+        return
+    if choice != "mosquitto":
         foreign_address(choice)
+    if clock != "wall":
+        raise UsageError(
+            f"--broker {choice} is a real process and cannot follow clock {clock}. Add --clock wall."
+        )
+    if choice == "mosquitto":
+        if missing := mosquitto_missing():
+            raise UsageError(f"--broker mosquitto: {missing}.")
+        return
+    restarts = [fault.id for fault in scenario.faults if fault.kind == "broker_restart"]
+    if restarts:
+        raise UsageError(
+            f"--broker {choice}: scenario {scenario.name} restarts the broker ({', '.join(restarts)}), and the lab "
+            "cannot restart one that it did not start. Give --broker mosquitto, or a scenario without broker_restart."
+        )
 
 
 def foreign_address(url: str) -> tuple[str, int]:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import signal
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -16,8 +22,20 @@ from shakedown.bridge.cli import bridge_group
 from shakedown.bridge.yamlfile import ConfigError
 from shakedown.scenarios.errors import EXIT_HARNESS, EXIT_INTERRUPTED, EXIT_USAGE, HarnessFault, UsageError
 
-OUT = Console()
-ERR = Console(stderr=True)
+
+class _Output(Console):
+    """A console whose reader may leave early: `| head` never changes an exit code."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
+
+
+OUT = _Output(highlight=False)
+ERR = _Output(stderr=True, highlight=False)
+if TYPE_CHECKING:
+    from shakedown.scenarios.runner import Outcome, Request
+
 COLOURS = {"PASS": "green", "FAIL": "red", "INCONCLUSIVE": "yellow", "HARNESS_FAULT": "magenta"}
 
 
@@ -35,43 +53,48 @@ class _Clock(click.ParamType):
 
 
 @click.group(
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="""\b
 Examples:
-  shakedown accept                          the default scenario, in virtual time
-  shakedown accept --strict --seed 7        zero samples lost demanded, another random stream
+  shakedown accept                      the default scenario, in virtual time
+  shakedown accept --strict --seed 7    not one sample lost, on another seed
   shakedown accept wan_outage_fast --clock wall
-                                            real sockets, real processes, real time
+                                        real sockets, processes and time
   shakedown accept my_scenario.yaml --out runs/tuesday
-  shakedown replay runs/tuesday             the same bytes again?
+  shakedown replay runs/tuesday         the same bytes again?
+
 \b
-Exit codes: 0 PASS, 1 FAIL, 2 usage or configuration, 3 INCONCLUSIVE, 4 harness fault, 130 interrupted.""",
+Exit codes: 0 PASS, 1 FAIL, 2 usage or configuration, 3 INCONCLUSIVE,
+            4 harness fault (never to be read as the bridge's), 130 interrupted
+""",
 )
 @click.version_option(package_name="shakedown")
 def cli() -> None:
-    """Show what an IT/OT bridge loses, and prove what it does not: a plant, a failing network, an honest verdict."""
+    """Show what an IT/OT bridge loses, and prove what it does not.
+
+    A plant in simulation, a network that fails on purpose, and an honest verdict.
+    """
 
 
 cli.add_command(bridge_group)
 
 
 @cli.command(
+    short_help="Run a scenario against the bridge and give a verdict.",
     epilog="""\b
 Examples:
   shakedown accept
   shakedown accept wan_outage --strict --seed 3 --out runs/wan-3
   shakedown accept wan_outage --clock x60
-  shakedown accept wan_outage_fast --clock wall --broker mosquitto"""
+  shakedown accept wan_outage_fast --clock wall --broker mosquitto""",
 )
 @click.argument("scenario", default="wan_outage")
-@click.option("--clock", type=_Clock(), default="virtual", show_default=True,
-              help="virtual, wall, or xN (virtual time held to N times real time)")  # fmt: skip
-@click.option(
-    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="of every random stream"
-)
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="the run folder; must not exist  [default: runs/NAME-...]"
-)
+@click.option("--clock", type=_Clock(), default="virtual", show_default=True, metavar="virtual|wall|xN",
+              help="xN is virtual time held to N times real time")  # fmt: skip
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, metavar="N",
+              help="of every random stream, 0 to 4294967295  [default: 0]")  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
+              help="the run folder; must not exist  [default: runs/NAME-...]")  # fmt: skip
 @click.option("--strict", is_flag=True, help="demand that not one sample is lost")
 @click.option("--broker", default="embedded", show_default=True, metavar="embedded|mosquitto|URL",
               help="the enterprise broker; others than the embedded one need --clock wall")  # fmt: skip
@@ -93,54 +116,95 @@ def accept(
     """Run SCENARIO (a shipped name or a YAML file) against the bridge and say PASS, FAIL or INCONCLUSIVE."""
     from shakedown.scenarios import brokers, model, runner
 
-    brokers.check_choice(broker)
-    if clock != "wall" and broker != "embedded":
-        raise UsageError(
-            f"--broker {broker} is a real process and cannot follow clock {clock}. Add --clock wall."
-        )
     if clock != "wall" and toxiproxy:
         raise UsageError(
             f"--toxiproxy is of use on real sockets only, and clock {clock} has none. Add --clock wall."
         )
     setup = model.set_up(model.find(scenario))
+    brokers.check_choice(broker, clock, setup.scenario)
     if duration is not None:
         setup = model.shortened(setup, duration)
     stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
     folder = out or Path("runs") / f"{setup.scenario.name}-{clock}-seed{seed}-{stamp}"
-    outcome = runner.accept(runner.Request(setup, folder, clock, seed, broker, toxiproxy, strict), ERR)
+    request = runner.Request(setup, folder, clock, seed, broker, toxiproxy, strict)
+    with _terminated_like_interrupted():
+        outcome = runner.accept(request, ERR)
     _print_verdict(outcome)
+    _print_where(outcome, request, scenario, duration)
     sys.exit(outcome.verdict.exit_code)
 
 
-def _print_verdict(outcome) -> None:  # type: ignore[no-untyped-def]
+def _print_verdict(outcome: Outcome) -> None:
+    """One line a criterion that starts with its verdict, for eyes and for grep; below it what was demanded."""
     verdict = outcome.verdict
-    table = Table(title=f"{verdict.scenario}, seed {verdict.seed}", title_justify="left")
-    for column in ("criterion", "threshold", "measured", "verdict"):
-        table.add_column(column, overflow="fold")
+    OUT.print(
+        f"{verdict.scenario}, seed {verdict.seed}{', strict' if verdict.strict else ''}\n", style="bold"
+    )
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for no_wrap in (True, True, False):
+        table.add_column(no_wrap=no_wrap)
     for criterion in verdict.criteria:
-        colour = COLOURS.get(criterion.verdict, "white")
-        table.add_row(escape(criterion.title), escape(criterion.threshold), escape(criterion.measured),
-                      f"[{colour}]{criterion.verdict}[/]")  # fmt: skip
+        table.add_row(_coloured(criterion.verdict), escape(criterion.title), escape(criterion.measured))
+        table.add_row("", "", f"[dim]{escape(criterion.threshold)}[/]")
     OUT.print(table)
+    OUT.print()
     for criterion in verdict.criteria:
         if criterion.verdict != "PASS":
-            OUT.print(f"{criterion.title}: {escape(criterion.statement)}")
+            needs = f" It needs {criterion.needs}." if criterion.needs else ""
+            _paragraph(OUT, f"{criterion.title}: {escape(criterion.statement + needs)}")
     for fault in verdict.harness:
-        OUT.print(f"harness fault: {escape(fault.what)} ({escape(fault.where)}). {escape(fault.remedy)}")
+        _paragraph(
+            OUT, f"harness fault: {escape(fault.what)} ({escape(fault.where)}). {escape(fault.remedy)}"
+        )
     if ended := outcome.facts.get("bridge_ended"):
-        OUT.print(f"The bridge ended by itself: {escape(ended)}")
-    OUT.print(f"[bold {COLOURS.get(verdict.verdict, 'white')}]{verdict.verdict}[/]  report: "
-              f"{outcome.folder / 'report.html'}", soft_wrap=True)  # fmt: skip
+        _paragraph(OUT, f"The bridge ended by itself: {escape(ended)}")
 
 
-@cli.command("list")
+def _print_where(outcome: Outcome, request: Request, scenario: str, duration: float | None) -> None:
+    OUT.print(_coloured(outcome.verdict.verdict, bold=True))
+    OUT.print(f"report  {escape(str(outcome.folder / 'report.html'))}", soft_wrap=True)
+    if request.is_repeatable:
+        again = ["shakedown", "replay", str(outcome.folder)]
+    else:
+        again = ["shakedown", "accept", scenario, "--clock", request.clock, "--seed", str(request.seed)]
+        again += ["--broker", request.broker] if request.broker != "embedded" else []
+        again += ["--toxiproxy", request.toxiproxy] if request.toxiproxy else []
+        again += ["--strict"] if request.strict else []
+        again += ["--duration", f"{duration:g}"] if duration is not None else []
+    OUT.print(f"repeat  {escape(shlex.join(again))}", soft_wrap=True)
+
+
+def _coloured(verdict: str, *, bold: bool = False) -> str:
+    return f"[{'bold ' if bold else ''}{COLOURS.get(verdict, 'white')}]{verdict}[/]"
+
+
+def _paragraph(console: Console, text: str) -> None:
+    """Wrapped at words for a person, one line for a program."""
+    console.print(text, soft_wrap=not console.is_terminal)
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """Let SIGTERM and a closed terminal do what Ctrl-C does: everything is taken down first."""
+    numbers = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is not signal.SIG_IGN]
+    before = {
+        number: signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT)) for number in numbers
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@cli.command("list", epilog="\b\nExample:\n  shakedown list")
 def list_scenarios() -> None:
     """List the shipped scenarios."""
     from shakedown.scenarios import model
 
-    table = Table()
+    table = Table(box=None, padding=(0, 2, 0, 0))
     for column in ("scenario", "lasts", "faults", "what it does"):
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column in ("scenario", "lasts"))
     for name, path in model.shipped().items():
         scenario = model.set_up(path).scenario
         lasts = f"{(scenario.duration_s + scenario.drain_s) / 60:.0f} min"
@@ -148,13 +212,17 @@ def list_scenarios() -> None:
     OUT.print(table)
 
 
-@cli.command(epilog="\b\nExample:\n  shakedown replay runs/wan-3")
+@cli.command(
+    short_help="Repeat a virtual run and compare every byte.",
+    epilog="\b\nExample:\n  shakedown replay runs/wan-3\n\n\b\nExit codes: 0 the same, 1 not the same",
+)
 @click.argument("run", type=click.Path(path_type=Path))
 def replay(run: Path) -> None:
     """Repeat the virtual run in folder RUN and check that every byte on every simulated wire is the same."""
     from shakedown.scenarios.replay import replay as repeat
 
-    result = repeat(run, ERR)
+    with _terminated_like_interrupted():
+        result = repeat(run, ERR)
     if result.same:
         OUT.print(f"[green]identical[/]: trace {result.trace_now}", soft_wrap=True)
         return
@@ -166,7 +234,10 @@ def replay(run: Path) -> None:
     sys.exit(1)
 
 
-@cli.command(epilog="\b\nExample:\n  shakedown verify runs/wan-3")
+@cli.command(
+    short_help="Check that a run folder is as it was written.",
+    epilog="\b\nExample:\n  shakedown verify runs/wan-3\n\n\b\nExit codes: 0 unchanged, 1 changed",
+)
 @click.argument("run", type=click.Path(path_type=Path))
 def verify(run: Path) -> None:
     """Check that nothing in the run folder RUN was changed, removed or added since it was written."""
@@ -180,7 +251,10 @@ def verify(run: Path) -> None:
     OUT.print("[green]unchanged[/]: every file fits the chain")
 
 
-@cli.command(epilog="\b\nExample:\n  shakedown schema scenario > scenario.schema.json")
+@cli.command(
+    short_help="Print the JSON Schema of a kind of file.",
+    epilog="\b\nExample:\n  shakedown schema scenario > scenario.schema.json",
+)
 @click.argument("what", type=click.Choice(["scenario", "plant", "site"]))
 def schema(what: str) -> None:
     """Print the JSON Schema of a kind of file, for completion and checks in an editor."""
@@ -209,18 +283,17 @@ def _exit_code(args: list[str] | None) -> int:
         error.show()
         return EXIT_USAGE
     except (UsageError, ConfigError) as error:
-        ERR.print(f"[bold red]error[/]: {escape(str(error))}", soft_wrap=True, highlight=False)
+        _paragraph(ERR, f"[bold red]error[/]: {escape(str(error))}")
         return EXIT_USAGE
     except HarnessFault as fault:
-        ERR.print(f"[bold magenta]harness fault[/]: {escape(str(fault))}", soft_wrap=True, highlight=False)
+        _paragraph(ERR, f"[bold magenta]harness fault[/]: {escape(str(fault))}")
         return EXIT_HARNESS
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else EXIT_HARNESS
     except Exception:
-        ERR.print(
-            "[bold magenta]harness fault[/]: a defect of Shakedown itself, not of the bridge under test."
-        )
-        ERR.print(escape(traceback.format_exc()), highlight=False)
+        _paragraph(ERR, "[bold magenta]harness fault[/]: a defect of Shakedown itself, not of the bridge under test. "
+                        "Please report it with the lines below.")  # fmt: skip
+        ERR.print(escape(traceback.format_exc()), soft_wrap=True)
         return EXIT_HARNESS
 
 

@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+import errno
+
+from shakedown.twin.ledger import LedgerError
+from shakedown.twin.network.model import NetworkError
+from shakedown.twin.network.wire import NetworkFault
+from shakedown.twin.services.errors import ServiceError
+
 EXIT_USAGE = 2
 EXIT_HARNESS = 4
 EXIT_INTERRUPTED = 130
+
+_NO_ROOM = "; free space there, or give a run folder on another disk with --out"
+REMEDIES = {
+    errno.ENOSPC: _NO_ROOM,
+    errno.EDQUOT: _NO_ROOM,
+    errno.EFBIG: "; raise the limit on the size of files (ulimit -f), or run for a shorter time",
+    errno.EMFILE: "; raise the limit on open files (ulimit -n)",
+}
 
 
 class UsageError(Exception):
@@ -13,3 +28,15 @@ class UsageError(Exception):
 
 class HarnessFault(Exception):
     """The lab itself failed; never to be read as the bridge's fault (exit code 4)."""
+
+
+LAB_ERRORS = (LedgerError, ServiceError, NetworkError, NetworkFault, OSError)
+"""What parts of the lab raise when they cannot do what they were told."""
+
+
+def in_words(error: BaseException) -> str:
+    """What a part of the lab says of its own error, never empty."""
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}{REMEDIES.get(error.errno or 0, '')}"
+    return str(error) or type(error).__name__

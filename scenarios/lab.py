@@ -12,9 +12,10 @@ import msgspec
 import simpy
 
 from shakedown.acceptance.observer import Observer
+from shakedown.scenarios import room
 from shakedown.scenarios.bridge_runner import Addresses, BridgeRunner
 from shakedown.scenarios.brokers import AcceptanceLog, Broker, make_broker
-from shakedown.scenarios.errors import HarnessFault
+from shakedown.scenarios.errors import HarnessFault, in_words
 from shakedown.scenarios.model import Setup
 from shakedown.scenarios.probe import Probe
 from shakedown.twin.clock import drive
@@ -32,13 +33,20 @@ SCANS_WAITING_MAX = 1_000  # scans that the server has not taken yet; more is a 
 class Lab:
     """Everything around the bridge, on any clock and any network."""
 
-    def __init__(self, setup: Setup, seed: int, network: Network, folder: Path, broker: str) -> None:  # type: ignore[type-arg]
+    def __init__(
+        self, setup: Setup, seed: int, network: Network, folder: Path, broker: str, scratch: Path
+    ) -> None:  # type: ignore[type-arg]
         self.setup, self.seed, self.network, self.folder = setup, seed, network, folder
+        self._disks = (folder, scratch)
         self._broker_choice = broker
         self._target = next(iter(setup.site.north.values()))
+        self._broker_host, self._broker_port = self._target.host_port
         self._services: dict[str, asyncio.Task[None]] = {}
         self._probes: dict[str, Probe] = {}
-        self._acceptance: AcceptanceLog | None = None
+        self._started = (
+            contextlib.AsyncExitStack()
+        )  # what has to be taken down, in the reverse order of its start
+        self._is_complete = False
         self._broker: Broker
         self._scada: PrimaryHost
         self._hosts: dict[str, Host] = {}
@@ -51,29 +59,46 @@ class Lab:
     # -- putting it up and taking it down -------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Put up network, broker, host, observer and probes, and the plant's server; the line stands still."""
+        """Put up network, broker, host, observer and probes, and the plant's server; the line stands still.
+
+        Whether it raises or not, `stop` takes down what was started.
+        """
         self._wire_zones()
+        self._started.push_async_callback(self.network.close)
         await self.network.start()
-        if self._broker_choice == "embedded":
-            self._acceptance = AcceptanceLog(self.folder / "broker.jsonl")
-        address, port = await self.network.listen_address("broker", self._port(self._target.broker, 1883))
-        self._broker = make_broker(self._broker_choice, address, port, self.folder, self._acceptance)
-        await self._on("broker", self._broker.start())
+        await self._start_broker()
+        self._started.push_async_callback(self._end_services)
         await self._start_host()
-        address, port = await self.network.route("judge", "broker", self._port(self._target.broker, 1883))
+        address, port = await self.network.route("judge", self._broker_host, self._broker_port)
         observer = Observer(address, port, log=self.folder / "observer.jsonl")
         self._serve("observer", "judge", observer.run())
         await self._ready("the observer's connection to the broker", observer.connected)
-        for probe in self._probes.values():
+        for name, probe in self._probes.items():
+            self._started.callback(probe.close)
             await probe.listen()
-            self._services[f"probe {probe}"] = probe.start()
+            self._services[f"probe of {name}"] = probe.start()
         await self._start_plant()
+
+    async def _start_broker(self) -> None:
+        acceptance = None
+        if self._broker_choice == "embedded":
+            acceptance = AcceptanceLog(self.folder / "broker.jsonl")
+            self._started.callback(acceptance.close)
+        address, port = await self.network.listen_address(self._broker_host, self._broker_port)
+        self._broker = make_broker(self._broker_choice, address, port, self.folder, acceptance)
+        self._started.push_async_callback(self._broker.stop)
+        await self._on(self._broker_host, self._broker.start())
 
     def _wire_zones(self) -> None:
         model = self.setup.scenario.network
         self.network.add_conduit("cell", ("cell", "site"), **model.cell.model_dump())
         self.network.add_conduit("wan", ("site", "enterprise"), **model.wan.model_dump())
-        places = {"bridge": "site", "broker": "enterprise", "scada": "enterprise", "judge": "enterprise"}
+        places = {
+            "bridge": "site",
+            self._broker_host: "enterprise",
+            "scada": "enterprise",
+            "judge": "enterprise",
+        }
         places |= dict.fromkeys(
             (self._host_of(south.endpoint) for south in self.setup.site.south.values()), "cell"
         )
@@ -89,6 +114,8 @@ class Lab:
         address, port = await self.network.listen_address(self._plc, self._port(south.endpoint, 4840))
         signals = signals_of(self.setup.plant)
         self.server = OpcUaServer(address, port, signals, endpoint_name=self.setup.plant.plant)
+        self._started.callback(self._write_counters)
+        self._started.push_async_callback(self.server.stop)
         await self._on(self._plc, self.server.start())
 
     def _offer(self, source_ts_ns: int, changes: list[Change]) -> None:
@@ -105,6 +132,7 @@ class Lab:
     def start_line(self) -> None:
         """Let the line run: from now on it offers samples."""
         self.ledger = Ledger(self.folder / "ledger.jsonl", start_ns=time.time_ns())
+        self._started.push_async_callback(self._end_ledger)
         env = simpy.Environment()
         line = Line(self.setup.plant, env, self.seed, self.ledger)
         line.on_scan = self._offer
@@ -116,30 +144,44 @@ class Lab:
         """Let the line stand still; the server goes on serving what it has."""
         await self._end("line")
 
-    async def stop(self) -> None:
-        """Take everything down in order, and write the last records of every log."""
+    def use(self, bridge: BridgeRunner) -> None:
+        """Take in the bridge under test; it is not started yet."""
+        self.bridge = bridge
+        self._started.push_async_callback(bridge.stop)
+
+    async def stop(self, *, complete: bool) -> None:
+        """Take down whatever was started, each part whatever becomes of the others.
+
+        The logs get their last records; the ledger only if the run was `complete`, so that no half one is judged.
+        """
         self.end_ns = time.time_ns()
-        await self.bridge.stop()
-        await self.server.stop()
-        self.ledger.close()
+        self._is_complete = complete
+        await self._started.aclose()
+
+    async def _end_ledger(self) -> None:
+        await self.stop_line()
+        self.ledger.close(complete=self._is_complete)
+
+    def _write_counters(self) -> None:
         counters = {"server": self.server.counters, "broker": getattr(self._broker, "counters", None)}
         (self.folder / "server.json").write_bytes(
             msgspec.json.format(msgspec.json.encode(counters, enc_hook=vars))
         )
-        for probe in self._probes.values():
-            probe.close()
+
+    async def _end_services(self) -> None:
         for name in list(self._services):
             await self._end(name)
-        await self._broker.stop()
-        if self._acceptance is not None:
-            self._acceptance.close()
-        await self.network.close()
 
     # -- tasks ----------------------------------------------------------------------------------------------------
 
     async def _on(self, host: str, coro) -> None:  # type: ignore[no-untyped-def]
-        async with asyncio.timeout(READY_TIMEOUT_S):
-            await self._hosts[host].spawn(coro)
+        try:
+            async with asyncio.timeout(READY_TIMEOUT_S) as limit:
+                await self._hosts[host].spawn(coro)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise HarnessFault(f"{host} was not ready within {READY_TIMEOUT_S:g} s") from None
 
     def _serve(self, name: str, host: str, coro) -> None:  # type: ignore[no-untyped-def]
         self._services[name] = self._hosts[host].spawn(coro, name=name)
@@ -159,13 +201,13 @@ class Lab:
             raise HarnessFault(f"{what} was not ready within {READY_TIMEOUT_S:g} s") from None
 
     def check(self) -> None:
-        """Raise HarnessFault when a part of the lab has died by itself."""
+        """Raise HarnessFault when a part of the lab has died by itself, or is about to run out of disk."""
+        room.check_run(*self._disks)
         for name, task in self._services.items():
             if task.done():
-                why = "was cancelled" if task.cancelled() else f"ended: {task.exception() or 'it returned'!r}"
-                raise HarnessFault(f"the lab's {name} {why}") from (
-                    None if task.cancelled() else task.exception()
-                )
+                error = None if task.cancelled() else task.exception()
+                why = in_words(error) if error else "nobody asked it to"
+                raise HarnessFault(f"the lab's {name} ended by itself: {why}") from error
 
     @staticmethod
     def _host_of(url: str) -> str:
@@ -205,7 +247,7 @@ class Lab:
         self._scada.ask_rebirth(f"{site.group_id}/{site.line}", "the drill says so", at_once=True)
 
     async def _start_host(self) -> None:
-        address, port = await self.network.route("scada", "broker", self._port(self._target.broker, 1883))
+        address, port = await self.network.route("scada", self._broker_host, self._broker_port)
         self._scada = PrimaryHost(
             address,
             port,
@@ -231,13 +273,13 @@ class Lab:
         await self._broker.crash()
 
     async def start_broker(self) -> None:
-        await self._on("broker", self._broker.start())
+        await self._on(self._broker_host, self._broker.start())
 
     async def broker_answers(self) -> bool:
         return await self._hosts["judge"].spawn(self._dial_broker())
 
     async def _dial_broker(self) -> bool:
-        address, port = await self.network.route("judge", "broker", self._port(self._target.broker, 1883))
+        address, port = await self.network.route("judge", self._broker_host, self._broker_port)
         try:
             async with asyncio.timeout(2):
                 reader, writer = await asyncio.open_connection(address, port)

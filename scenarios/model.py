@@ -10,8 +10,10 @@ from typing import Any, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from shakedown.bridge import config
 from shakedown.bridge.config import Site
-from shakedown.bridge.yamlfile import read, validate
+from shakedown.bridge.yamlfile import Marks, read, validate
+from shakedown.scenarios import checks
 from shakedown.scenarios.errors import UsageError
 from shakedown.scenarios.faults import AnyFault
 from shakedown.twin.line.plant import Plant
@@ -158,17 +160,19 @@ def set_up_again(folder: Path) -> Setup:
 
 
 def _join(scenario: Scenario, document: dict[str, Any], plant_file: Path, site_file: Path) -> Setup:
-    plant_document, plant = _overridden(plant_file, Plant, scenario.override.plant)
-    site_document, site = _overridden(site_file, Site, scenario.override.site)
+    plant_document, plant, _ = _overridden(plant_file, Plant, scenario.override.plant)
+    site_document, site, marks = _overridden(site_file, Site, scenario.override.site)
+    config.check_site(site.model_copy(), marks)  # a copy: setups are equal wherever they were read from
+    checks.check_site(site, marks, plant)
     documents = {"scenario": document, "plant": plant_document, "site": site_document}
     return Setup(scenario=scenario, plant=plant, site=site, documents=documents)
 
 
-def _overridden(file: Path, model: type[M], override: dict[str, Any]) -> tuple[dict[str, Any], M]:
+def _overridden(file: Path, model: type[M], override: dict[str, Any]) -> tuple[dict[str, Any], M, Marks]:
     document, marks = read(file)
     if isinstance(document, dict):
         document = _merged(document, override)
-    return document, validate(document, marks, model)
+    return document, validate(document, marks, model), marks
 
 
 def _merged(document: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
+from collections.abc import AsyncIterator, Callable
 
 from rich.console import Console
 from rich.live import Live
@@ -38,10 +40,19 @@ class Progress:
         if self._live:
             self._live.update(Text(text), refresh=True)
 
-    async def follow(self, timeline: Timeline, backlog) -> None:  # type: ignore[no-untyped-def]
-        """Show the timeline until cancelled; `backlog` is called for the number of samples under way."""
+    @contextlib.asynccontextmanager
+    async def follow(self, timeline: Timeline, backlog: Callable[[], int]) -> AsyncIterator[None]:
+        """Show the timeline meanwhile; `backlog` is called for the number of samples under way."""
         if self._live is None:
+            yield
             return
+        task = asyncio.create_task(self._redraw(timeline, backlog), name="progress")
+        try:
+            yield
+        finally:
+            task.cancel()
+
+    async def _redraw(self, timeline: Timeline, backlog: Callable[[], int]) -> None:
         began, drawn = real_monotonic(), 0.0
         while True:
             now = real_monotonic()

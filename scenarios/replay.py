@@ -43,12 +43,16 @@ def replay(folder: Path, console: Console) -> Replay:
     manifest = read_manifest(folder)
     if manifest["status"] != "complete":
         raise UsageError(
-            f"{folder}: the run's status is {manifest['status']!r}; only a complete run can be replayed."
+            f"{folder}: the run's status is {manifest['status']!r}, and only a complete run can be replayed. Run it "
+            "again: shakedown accept with the same options."
         )
     if manifest["clock"] == "wall" or manifest["broker"] != "embedded":
-        raise UsageError(f"{folder}: a run on clock {manifest['clock']} with broker {manifest['broker']} happened in the "
-                         "real world once and cannot be repeated; only virtual and paced runs with the embedded broker "
-                         "can.")  # fmt: skip
+        raise UsageError(f"{folder}: a run on clock {manifest['clock']} with broker {manifest['broker']} happened in "
+                         "the real world once and cannot be repeated; only virtual and paced runs with the embedded "
+                         "broker can. Repeat the drill instead: shakedown accept with the same options.")  # fmt: skip
+    if missing := [name for name in COMPARED if not (folder / name).is_file()]:
+        raise UsageError(f"{folder} lacks {', '.join(missing)}, so there is nothing to compare with. Give a run folder "
+                         "as it was written; shakedown verify says what became of this one.")  # fmt: skip
     setup = set_up_again(folder)
     with tempfile.TemporaryDirectory(prefix="shakedown-replay-") as scratch:
         again = Path(scratch) / "run"

@@ -18,6 +18,7 @@ from shakedown.scenarios.model import Setup, to_yaml
 
 FORMAT = 1
 INPUTS = ("scenario.yaml", "plant.yaml", "site.yaml")
+NEEDED = ("status", "seed", "clock", "broker", "strict", "python", "versions")
 VERSIONS_OF = (
     "shakedown",
     "asyncua",
@@ -50,9 +51,9 @@ class RunFolder:
         try:
             self.path.mkdir(parents=True)
         except OSError as error:
-            raise UsageError(
-                f"The run folder {self.path} cannot be made: {error.strerror}. Give another --out."
-            ) from None
+            at = error.filename or self.path
+            raise UsageError(f"The run folder {self.final} cannot be made: {at}: {error.strerror}. Give another "
+                             "--out.") from None  # fmt: skip
 
     def ask(self, setup: Setup, *, seed: int, clock: str, broker: str, strict: bool) -> None:
         """Write the inputs and the manifest of a run that begins."""
@@ -83,9 +84,17 @@ class RunFolder:
     def note(self, **facts: Any) -> None:
         """Add facts to the manifest."""
         self._manifest |= facts
-        (self.path / "manifest.json").write_text(
-            json.dumps(self._manifest, indent=1) + "\n", encoding="utf-8"
-        )
+        new = self.path / "manifest.json.new"  # so that a full disk never leaves half a manifest
+        new.write_text(json.dumps(self._manifest, indent=1) + "\n", encoding="utf-8")
+        new.replace(self.path / "manifest.json")
+
+    def fail(self, fault: str) -> None:
+        """Note that the lab failed; where not even that can be written, the folder loses its manifest."""
+        try:
+            self.note(status="harness fault", fault=fault)
+        except OSError:
+            (self.path / "manifest.json.new").unlink(missing_ok=True)
+            (self.path / "manifest.json").unlink(missing_ok=True)
 
     def finish(self) -> Path:
         """Chain the files and give the folder its name."""
@@ -143,11 +152,16 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         if manifest["format"] != FORMAT:
             raise UsageError(
-                f"{folder}: its manifest has format {manifest['format']}, this version reads {FORMAT}."
+                f"{folder}: its manifest has format {manifest['format']!r}, this version reads {FORMAT}. Use the "
+                "version of Shakedown that wrote it."
             )
+        if missing := [name for name in NEEDED if name not in manifest]:
+            raise UsageError(f"{folder / 'manifest.json'} lacks {', '.join(missing)}: it was changed, or is no "
+                             "manifest of a run.")  # fmt: skip
         return dict(manifest)
     except FileNotFoundError:
         raise UsageError(f"{folder} is not a run folder: it has no manifest.json. Give the folder that a run printed "
                          "at its end.") from None  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{folder / 'manifest.json'} cannot be read: {error}") from None
+        raise UsageError(f"{folder / 'manifest.json'} is no manifest of a run ({error}). Give the folder that a run "
+                         "printed at its end.") from None  # fmt: skip

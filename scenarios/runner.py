@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,9 +14,17 @@ from rich.console import Console
 
 from shakedown.acceptance.judging import judge
 from shakedown.acceptance.verdict import Verdict
+from shakedown.bridge.yamlfile import ConfigError
 from shakedown.reports import render
-from shakedown.scenarios.bridge_runner import BridgeFactory, BridgeProcess, InProcessBridge, our_bridge
-from shakedown.scenarios.errors import HarnessFault, UsageError
+from shakedown.scenarios import room
+from shakedown.scenarios.bridge_runner import (
+    BridgeFactory,
+    BridgeProcess,
+    BridgeRunner,
+    InProcessBridge,
+    our_bridge,
+)
+from shakedown.scenarios.errors import LAB_ERRORS, HarnessFault, UsageError, in_words
 from shakedown.scenarios.lab import Lab
 from shakedown.scenarios.logs import logs_into
 from shakedown.scenarios.model import Setup
@@ -49,6 +56,11 @@ class Request:
         """Whether real sockets and real time are asked for."""
         return self.clock == "wall"
 
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether the same run can be had again, byte for byte."""
+        return not self.on_the_wall and self.broker == "embedded"
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -68,6 +80,7 @@ def accept(request: Request, console: Console, factory: BridgeFactory = our_brid
     """
     folder = RunFolder(request.out)
     try:
+        room.check_start(folder.path)
         folder.ask(
             request.setup,
             seed=request.seed,
@@ -89,21 +102,23 @@ def accept(request: Request, console: Console, factory: BridgeFactory = our_brid
             progress.say("writing the reports")
             render(folder.path)
         return Outcome(folder.finish(), verdict, facts)
-    except (UsageError, KeyboardInterrupt, asyncio.CancelledError):
+    except (UsageError, ConfigError, KeyboardInterrupt, asyncio.CancelledError):
         folder.discard()
         raise
     except Exception as fault:
-        folder.note(status="harness fault", fault=f"{type(fault).__name__}: {fault}")
-        if isinstance(fault, HarnessFault):
-            raise HarnessFault(f"{fault}. What was seen until then is in {folder.path}") from fault
+        folder.fail(f"{type(fault).__name__}: {fault}")
+        if isinstance(fault, (HarnessFault, *LAB_ERRORS)):
+            what = in_words(fault).rstrip(".")
+            raise HarnessFault(f"{what}. What was seen until then is in {folder.path}") from fault
         raise
 
 
 @contextlib.contextmanager
 def _scratch(request: Request):  # type: ignore[no-untyped-def]
-    """A folder for the bridge's journal, gone after the run."""
-    in_memory = not request.on_the_wall and os.access(MEMORY_DISK, os.W_OK)
+    """A folder for the bridge's journal, gone after the run. Raises UsageError when there is no room for a run."""
+    in_memory = not request.on_the_wall and room.is_roomy(MEMORY_DISK)
     with tempfile.TemporaryDirectory(prefix="shakedown-", dir=MEMORY_DISK if in_memory else None) as folder:
+        room.check_start(Path(folder))
         yield Path(folder)
 
 
@@ -113,26 +128,39 @@ async def _carry_out(
     network: Network = (
         WireNetwork(toxiproxy=request.toxiproxy) if request.on_the_wall else MemoryNetwork(seed=request.seed)
     )  # type: ignore[type-arg]
-    lab = Lab(request.setup, request.seed, network, folder.path, request.broker)
+    lab = Lab(request.setup, request.seed, network, folder.path, request.broker, scratch)
     timeline = Timeline(request.setup.scenario, lab, folder.path / "timeline.jsonl")
-    progress.say("starting the lab")
-    await lab.start()
-    addresses = await lab.addresses()
-    if request.on_the_wall:
-        journal, log = scratch / "journal.sqlite", folder.path / "bridge.log"
-        lab.bridge = BridgeProcess(folder.path / "site.yaml", journal, log, addresses)
-    else:
-        journal = scratch / "journal.sqlite"
-        lab.bridge = InProcessBridge(network.host("bridge"), request.setup.site, journal, addresses, factory)
-    following = asyncio.create_task(progress.follow(timeline, lambda: lab.backlog), name="progress")
     try:
-        await timeline.carry_out()
-    finally:
-        following.cancel()
-        await lab.stop()
+        progress.say("starting the lab")
+        await _start(lab)
+        lab.use(await _bridge(request, lab, folder, scratch, factory))
+        async with progress.follow(timeline, lambda: lab.backlog):
+            await timeline.carry_out()
+    except BaseException:
+        with contextlib.suppress(*LAB_ERRORS):  # it is the first error that is told
+            await lab.stop(complete=False)
+        raise
+    await lab.stop(complete=True)
     facts: dict[str, Any] = {"start_ns": timeline.start_ns, "end_ns": lab.end_ns}
     if timeline.bridge_ended:
         facts["bridge_ended"] = timeline.bridge_ended
     if isinstance(network, MemoryNetwork):
         facts["trace_sha256"] = network.trace_sha256()
     return facts
+
+
+async def _start(lab: Lab) -> None:
+    """Start the lab; what cannot even be started is a matter of what was asked, or of this machine."""
+    try:
+        await lab.start()
+    except LAB_ERRORS as error:
+        raise UsageError(f"The lab cannot be started: {in_words(error)}.") from error
+
+
+async def _bridge(
+    request: Request, lab: Lab, folder: RunFolder, scratch: Path, factory: BridgeFactory
+) -> BridgeRunner:
+    journal, addresses = scratch / "journal.sqlite", await lab.addresses()
+    if request.on_the_wall:
+        return BridgeProcess(folder.path / "site.yaml", journal, folder.path / "bridge.log", addresses)
+    return InProcessBridge(lab.network.host("bridge"), request.setup.site, journal, addresses, factory)

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from shakedown.scenarios.errors import HarnessFault
+from shakedown.scenarios.errors import LAB_ERRORS, HarnessFault
 from shakedown.scenarios.faults import Fault
 from shakedown.scenarios.lab import Lab
 from shakedown.scenarios.model import Scenario
@@ -56,8 +56,8 @@ class Timeline:
                 await self._phases()
                 await asyncio.gather(*faults)
                 watch.cancel()
-        except* HarnessFault as faults_of_the_lab:
-            raise faults_of_the_lab.exceptions[0] from None
+        except* (HarnessFault, *LAB_ERRORS) as errors:
+            raise _first(errors) from None
         self._log.cut()
 
     async def _phases(self) -> None:
@@ -110,3 +110,10 @@ class Timeline:
 
     async def _sleep_until(self, seconds: float) -> None:
         await asyncio.sleep(max(0.0, (self._at(seconds) - time.time_ns()) / 1e9))
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

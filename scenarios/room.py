@@ -1,0 +1,39 @@
+"""Room on the disks that a run writes to: a full disk is the lab's trouble and must never look like the bridge's."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from shakedown.scenarios.errors import HarnessFault, UsageError
+
+MIB = 2**20
+START_MIN_BYTES = 64 * MIB  # what the default scenario's folder and journal take, and as much again
+RUN_MIN_BYTES = 8 * MIB  # the run ends here, while its logs and the bridge's journal can still be written
+
+
+def is_roomy(place: Path) -> bool:
+    """Whether `place` can be written to and has room for a run."""
+    return os.access(place, os.W_OK) and _free(place) >= START_MIN_BYTES
+
+
+def check_start(*places: Path) -> None:
+    """Raise UsageError when one of the places has no room for a run."""
+    for place in places:
+        if (free := _free(place)) < START_MIN_BYTES:
+            raise UsageError(f"{place} has {free / MIB:.0f} MiB free, and a run needs {START_MIN_BYTES // MIB} MiB to "
+                             "begin with. Free space there, or choose another disk with --out (for the bridge's "
+                             "journal: with the environment variable TMPDIR).")  # fmt: skip
+
+
+def check_run(*places: Path) -> None:
+    """Raise HarnessFault when one of the places is nearly full."""
+    for place in places:
+        if (free := _free(place)) < RUN_MIN_BYTES:
+            raise HarnessFault(f"the disk of {place} is nearly full ({free / MIB:.1f} MiB free), and the run was ended "
+                               "before anything was lost for it. Free space there, or choose another disk")  # fmt: skip
+
+
+def _free(place: Path) -> int:
+    return shutil.disk_usage(place).free
