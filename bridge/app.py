@@ -18,11 +18,16 @@ from shakedown.bridge.core.normalise import is_refused, normalise
 from shakedown.bridge.core.session import Session
 from shakedown.bridge.journal import Journal
 from shakedown.bridge.journal_file import JournalError
-from shakedown.bridge.north.enterprise import EnterpriseTarget
+from shakedown.bridge.north.enterprise import GOODBYE_S, EnterpriseTarget
 from shakedown.bridge.south.opcua import OpcUaSouth
 
 DECLARE_S = 10.0
 """How often the bridge says how it is (only changes are sent), and stores the image for a restart."""
+
+SOUTH_END_S, NORTH_END_S = 3.0, GOODBYE_S + 1.0
+"""How long the parts may take to say goodbye before they are cancelled again."""
+
+END_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,17 +124,19 @@ class Bridge:
             target.cut()
 
     async def _run_parts(self) -> None:
-        """The south ends first, so that what it has delivered still goes out before the goodbye."""
-        async with asyncio.TaskGroup() as norths:
-            tasks = [
-                norths.create_task(target.run(), name=f"north {target.name}") for target in self._targets
-            ]
-            async with asyncio.TaskGroup() as souths:
-                for south in self._souths:
-                    souths.create_task(south.run(), name=f"south {south.name}")
-                souths.create_task(self._declare(), name="declare")
-            for task in tasks:
-                task.cancel()
+        """No part ends by itself unless it fails. The south ends first: what it has delivered still goes out."""
+        loop = asyncio.get_running_loop()
+        norths = [loop.create_task(target.run(), name=f"north {target.name}") for target in self._targets]
+        souths = [loop.create_task(south.run(), name=f"south {south.name}") for south in self._souths]
+        souths.append(loop.create_task(self._declare(), name="declare"))
+        done: set[asyncio.Task[None]] = set()
+        try:
+            done, _ = await asyncio.wait([*norths, *souths], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await _end(souths, SOUTH_END_S)
+            await _end(norths, NORTH_END_S)
+        for task in done:
+            task.result()
 
     # ---- from the south
 
@@ -200,3 +207,17 @@ class Bridge:
                     "bridge/journal_failing": is_failing,
                 }
             )
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]], patience_s: float) -> None:
+    """Cancel tasks until they have ended, at most `END_TRIES` times.
+
+    Once is not enough: on Python 3.11 `asyncio.wait_for` swallows a cancellation that arrives together with its result.
+    """
+    for _ in range(END_TRIES):
+        pending = [task for task in tasks if not task.done()]
+        if not pending:
+            return
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending, timeout=patience_s)

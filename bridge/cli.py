@@ -15,6 +15,7 @@ import click
 from shakedown.bridge.app import Bridge
 from shakedown.bridge.config import Site, compile_site, load_site
 from shakedown.bridge.journal_file import JournalError
+from shakedown.bridge.south.security import SecurityFileError
 from shakedown.bridge.yamlfile import ConfigError, json_schema
 
 USAGE, INTERRUPTED = 2, 130
@@ -77,9 +78,7 @@ def run(site_file: Path, journal: Path | None, connect_to: tuple[tuple[str, tupl
             site, journal_path=journal or site_file.with_suffix(".journal"), connect_to=dict(connect_to)
         )
         sys.exit(asyncio.run(_run_until_signal(bridge)))
-    except ConfigError as error:
-        _refuse(str(error))
-    except JournalError as error:
+    except (ConfigError, JournalError, SecurityFileError) as error:
         _refuse(str(error))
 
 

@@ -88,7 +88,7 @@ class Watch:
     def values(self, historical: bool | None = None) -> list[tuple[int, int, object]]:
         """(alias, timestamp, value) of all data, in order of arrival."""
         return [
-            (m.alias, m.timestamp, getattr(m, m.WhichOneof("value")))
+            (m.alias, m.timestamp, None if m.is_null else getattr(m, m.WhichOneof("value")))
             for seen in self.seen
             if seen.kind == "DDATA"
             for m in seen.message.metrics
