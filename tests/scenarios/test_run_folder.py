@@ -36,7 +36,7 @@ def test_a_run_has_its_name_only_when_it_is_whole(tmp_path, setup):
 def test_a_folder_that_exists_is_never_overwritten(tmp_path, taken):
     (tmp_path / taken).mkdir()
     (tmp_path / taken / "precious").write_text("kept")
-    with pytest.raises(UsageError, match="exists already.*--out"):
+    with pytest.raises(UsageError, match=r"exists already.*--out"):
         RunFolder(tmp_path / "run")
     assert (tmp_path / taken / "precious").read_text() == "kept"
 

@@ -1,0 +1,29 @@
+"""Virtual and wall agree: the same scenario, real sockets and a bridge killed with SIGKILL, the same verdict."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from shakedown.scenarios import model
+from shakedown.scenarios.runner import Request, accept
+
+CATEGORIES = ("lost", "late", "wrong", "unexpected", "duplicated", "declared")
+
+
+def conclusion(tmp_path, clock):
+    setup = model.set_up(model.find("wan_outage_fast"))
+    outcome = accept(Request(setup, tmp_path / clock, clock=clock), Console(file=io.StringIO()))
+    verdict = outcome.verdict
+    assert verdict.harness == []
+    categories = {name: verdict.counts[name] > 0 for name in CATEGORIES}
+    return verdict.verdict, {c.name: c.verdict for c in verdict.criteria}, categories
+
+
+@pytest.mark.wall
+@pytest.mark.slow
+@pytest.mark.timeout(420)
+def test_wan_outage_fast_comes_out_the_same_on_the_wall_as_in_virtual_time(tmp_path):
+    on_the_wall = conclusion(tmp_path, "wall")
+    assert on_the_wall == conclusion(tmp_path, "virtual")
+    assert on_the_wall[0] == "PASS"
