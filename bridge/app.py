@@ -103,7 +103,7 @@ class Bridge:
                 target.recall(await recall.recall(journal, model, target.name))
             self._souths = tuple(
                 parts.south(
-                    name, config, model.of_south(name), journal,
+                    name, config, model.of_south(name), journal,  # type: ignore[arg-type]  # config is frozen
                     on_readings=self._on_readings, connect_to=self._connect_to,
                     on_lost=self._on_south_lost, on_alive=self._on_south_alive, on_event=self._on_event,
                 )
@@ -175,6 +175,8 @@ class Bridge:
 
     def _on_event(self, kind: str, details: dict[str, Any]) -> None:
         self._counted[f"events.{kind}"] += 1
+        if kind == "gap":
+            self._counted["gaps_declared"] += int(details.get("declared", 0))
         self._log.info("%s %s", kind, " ".join(f"{key}={value}" for key, value in details.items()))
 
     # ---- what the edge node says of itself
@@ -202,6 +204,7 @@ class Bridge:
                 {
                     "bridge/backlog": target.forwarding.backlog,
                     "bridge/declared_lost": journal.dropped,
+                    "bridge/declared_gaps": self._counted["gaps_declared"],
                     "bridge/journal_rows": journal.last_row - target.forwarding.watermark,
                     "bridge/refused_values": self._counted["values_refused"],
                     "bridge/journal_failing": is_failing,

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, 
 from shakedown.bridge.core import datatypes, naming
 from shakedown.bridge.core.model import Metric, Model, Value
 from shakedown.bridge.core.units import UCUM, UnitError, conversion
-from shakedown.bridge.yamlfile import ConfigError, Marks, did_you_mean, load_marked
+from shakedown.bridge.yamlfile import ConfigError, Marks, Path_, did_you_mean, load_marked
 
 TypeName = Literal[
     "Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64",
@@ -21,6 +21,7 @@ TypeName = Literal[
 NODE_METRICS: tuple[tuple[str, int], ...] = (
     ("bridge/backlog", datatypes.UINT64),
     ("bridge/declared_lost", datatypes.UINT64),
+    ("bridge/declared_gaps", datatypes.UINT64),
     ("bridge/journal_rows", datatypes.UINT64),
     ("bridge/refused_values", datatypes.UINT64),
     ("bridge/journal_failing", datatypes.BOOLEAN),
@@ -212,9 +213,9 @@ class _Compiler:
     def __init__(self, site: Site) -> None:
         self.site = site
         self.problems: list[str] = []
-        self._nodes: dict[tuple[str, str], tuple[Any, ...]] = {}
+        self._nodes: dict[tuple[str, str], Path_] = {}
 
-    def metric(self, metric_id: int, device: str, name: str, entry: MetricConfig, path: tuple) -> Metric:
+    def metric(self, metric_id: int, device: str, name: str, entry: MetricConfig, path: Path_) -> Metric:
         datatype = datatypes.NUMBER[entry.type]
         self._check_source(entry, path)
         if entry.class_ not in self.site.classes:
@@ -244,16 +245,16 @@ class _Compiler:
                 path = ("north", name, "reconnect_s", "max")
                 self._report(path, north.reconnect_s.max, "raise it", "is less than min")
 
-    def _check_source(self, entry: MetricConfig, path: tuple) -> None:
+    def _check_source(self, entry: MetricConfig, path: Path_) -> None:
         if entry.south not in self.site.south:
             remedy = did_you_mean(entry.south, list(self.site.south))
             self._report((*path, "south"), entry.south, remedy, "is no server under south:")
         first = self._nodes.setdefault((entry.south, entry.node), path)
         if first is not path:
-            what = f"is mapped to {'.'.join(first[1:])} already"
+            what = f"is mapped to {'.'.join(map(str, first[1:]))} already"
             self._report((*path, "node"), entry.node, "a node feeds one metric: remove one of them", what)
 
-    def _conversion(self, entry: MetricConfig, path: tuple) -> tuple[float, float]:
+    def _conversion(self, entry: MetricConfig, path: Path_) -> tuple[float, float]:
         for key, code in (("from", entry.from_unit), ("unit", entry.unit)):
             if code and code not in UCUM:
                 self._report(
@@ -273,5 +274,5 @@ class _Compiler:
             self._report((*path, "unit"), entry.unit, "choose a unit of the same dimension", str(error))
             return 1.0, 0.0
 
-    def _report(self, path: tuple, value: Any, remedy: str, what: str = "is unknown") -> None:
+    def _report(self, path: Path_, value: Any, remedy: str, what: str = "is unknown") -> None:
         self.problems.append(self.site._marks.problem(path, f"{what} ({value!r}) - {remedy}"))

@@ -205,6 +205,7 @@ class _Builder:
             self._report(path, f"unknown tag {node.tag} - remove it")
         if isinstance(node, yaml.SequenceNode):
             return [self.build(item, (*path, index), depth + 1) for index, item in enumerate(node.value)]
+        assert isinstance(node, yaml.MappingNode)
         return self._mapping(node, path, depth)
 
     def _mapping(self, node: yaml.MappingNode, path: Path_, depth: int) -> dict[Any, Any]:
@@ -241,6 +242,7 @@ def _check_depth(text: str, name: str) -> None:
             depth += 1
             if depth > DEPTH_MAX:
                 mark = event.start_mark
+                assert mark is not None
                 where = f"{name}:{mark.line + 1}:{mark.column + 1}"
                 raise ConfigError([f"{where}: nested deeper than {DEPTH_MAX} levels - flatten it"])
         elif isinstance(event, yaml.CollectionEndEvent):

@@ -152,7 +152,7 @@ class Encoder:
                 metric.is_null = True
             else:
                 field, mask = fields[metric_id]
-                setattr(metric, field, value if mask is None else value & mask)
+                setattr(metric, field, value if mask is None else value & mask)  # type: ignore[operator]
             if quality != GOOD or status:
                 _add_quality(metric.properties, quality, status)
         return payload.SerializeToString()
@@ -177,9 +177,10 @@ class Encoder:
                 metric.is_null = True
             else:
                 field, mask = self._fields[spec.metric_id]
-                setattr(metric, field, sample.value if mask is None else sample.value & mask)
-            for key, value in spec.properties.items():
-                _add_property(metric.properties, key, value)
+                value = sample.value if mask is None else sample.value & mask  # type: ignore[operator]
+                setattr(metric, field, value)
+            for key, content in spec.properties.items():
+                _add_property(metric.properties, key, content)
             if sample.quality != GOOD or sample.status:
                 _add_quality(metric.properties, sample.quality, sample.status)
         return payload.SerializeToString()
@@ -226,12 +227,13 @@ def _value_of(metric: Any) -> Value:
     field = metric.WhichOneof("value")
     if field is None or metric.is_null:
         return None
-    value: Value = getattr(metric, field)
+    value = getattr(metric, field)
     if field in ("int_value", "long_value"):
         bits = datatypes.BITS.get(metric.datatype, 64)
-        value = int(value) & ((1 << bits) - 1)
-        if metric.datatype in datatypes.SIGNED and value >> (bits - 1):
-            value -= 1 << bits
+        number = int(value) & ((1 << bits) - 1)
+        return (
+            number - (1 << bits) if metric.datatype in datatypes.SIGNED and number >> (bits - 1) else number
+        )
     return value
 
 

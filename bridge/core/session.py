@@ -76,7 +76,8 @@ class Session:
     def step(self, event: Event, now_ns: int) -> list[Effect]:
         """Take one event; returns the effects, to be carried out in order before the next event."""
         handler = TABLE[self.state, type(event)]
-        self._effects = effects = []
+        effects: list[Effect] = []
+        self._effects = effects
         self.state = getattr(self, handler)(event, now_ns)
         return effects
 

@@ -19,8 +19,8 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
 from shakedown.bridge.core.events import Publish
 
-CONNECT_TIMEOUT_S = 10.0
-"""TCP connect and TLS handshake together."""
+CONNECT_TIMEOUT_S = 5.0
+"""TCP connect and TLS handshake together; the system's own retries grow longer than a healed network should wait."""
 
 PACKET_BYTES_MAX = 1 << 20
 """Largest packet that is accepted from the broker."""
@@ -88,9 +88,9 @@ class MqttConnection(asyncio.Protocol):
     ) -> None:
         """Connect and send CONNECT; the handler hears of everything after it. Raises OSError, TimeoutError."""
         loop = asyncio.get_running_loop()
-        options = {"ssl": tls, "server_hostname": server_name} if tls else {}
+        name = server_name if tls else None
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            await loop.create_connection(lambda: self, host, port, **options)
+            await loop.create_connection(lambda: self, host, port, ssl=tls, server_hostname=name)
         if self._handler is not None:
             self._client.connect(host, port, self._keep_alive_s)
 
