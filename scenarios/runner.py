@@ -24,6 +24,7 @@ from shakedown.scenarios.bridge_runner import (
     InProcessBridge,
     our_bridge,
 )
+from shakedown.scenarios.collector import rare_collections
 from shakedown.scenarios.errors import LAB_ERRORS, HarnessFault, UsageError, in_words
 from shakedown.scenarios.lab import Lab
 from shakedown.scenarios.logs import logs_into
@@ -71,6 +72,7 @@ class Outcome:
     facts: dict[str, Any]
 
 
+@rare_collections()
 def accept(request: Request, console: Console, factory: BridgeFactory = our_bridge) -> Outcome:
     """Carry out a run, judge it and write its reports.
 
