@@ -346,7 +346,7 @@ class EnterpriseTarget:
             connection.abort()
             if self._connection is connection:
                 host, port = self._address
-                self.lost(f"broker {host}:{port} cannot be reached: {error or 'no answer'}")
+                self.lost(f"broker {host}:{port} cannot be reached: {str(error) or 'no answer'}")
 
 
 def tls_context(config: TlsConfig, name: str) -> ssl.SSLContext:
