@@ -1,9 +1,11 @@
 """Store and forward: which journal rows go out when, and when a row is known to have arrived.
 
 Sparkplug DATA is QoS 0, so nothing acknowledges it. On the same connection, behind the data, goes a QoS 1 *barrier*:
-its PUBACK says that the broker has read everything before it, and no more. It only starts the retention R; rows may go
-when R is over and neither the connection was lost nor the births were repeated meanwhile. After births everything
-above the watermark is sent again as history, paced; live samples do not wait for it.
+its PUBACK says that the broker has read everything before it, and no more. It only starts the retention R: within R
+the broker has noticed that the host behind it is gone, and says so on this connection. Rows may go when a barrier that
+was sent after R is acknowledged too: silence is no evidence, the line may be dead and its end not noticed yet. Neither
+may the connection be lost nor the births be repeated meanwhile. After births everything above the watermark is sent
+again as history, paced; live samples do not wait for it.
 
     confirmed ... watermark | history still to be sent (ranges) ... | sent, awaiting barrier + R | not yet sent
 """
@@ -72,11 +74,12 @@ class Forwarding:
         self._open = False
         self._sent = watermark  # rows up to here were sent, or are in a range
         self._ranges: deque[tuple[int, int]] = deque()  # (after, upto), ascending
-        self._barriers: deque[tuple[int, int]] = deque()  # (token, row)
+        self._barriers: deque[tuple[int, int, int]] = deque()  # (token, row, time sent)
         self._token = 0
         self._barrier_row = watermark
         self._barrier_ns = 0
         self._acked: deque[tuple[int, int]] = deque()  # (row, time of PUBACK)
+        self._answered_ns = 0  # when the newest barrier that was acknowledged had been sent
         self._burst = min(config.slice_max, max(1, config.replay_per_s // 10))
         self._credit = 0.0
         self._credit_ns = 0
@@ -127,9 +130,11 @@ class Forwarding:
     def barrier_acked(self, token: int, now_ns: int) -> None:
         """PUBACK of a barrier: its rows are at the broker, and R begins."""
         while self._barriers and self._barriers[0][0] <= token:
-            number, row = self._barriers.popleft()
-            if number == token and len(self._acked) < ACKED_MAX:
-                self._acked.append((row, now_ns))
+            number, row, sent_ns = self._barriers.popleft()
+            if number == token:
+                self._answered_ns = sent_ns
+                if len(self._acked) < ACKED_MAX:
+                    self._acked.append((row, now_ns))
 
     def confirmed(self, row: int) -> None:
         """The journal's cursor has moved."""
@@ -152,17 +157,15 @@ class Forwarding:
         return sum(upto - after for after, upto in self._ranges) + self.last_row - self._sent
 
     def barrier(self, now_ns: int) -> int | None:
-        """Token of the barrier to publish now, if one is due: behind new rows, and `barrier_s` after the last."""
+        """Token of the barrier to publish now, if one is due: `barrier_s` after the last, behind new rows or after R."""
         due = now_ns - self._barrier_ns >= self.config.barrier_s * NS or now_ns < self._barrier_ns
-        if (
-            not (self._open and due and self.position > self._barrier_row)
-            or len(self._barriers) >= BARRIERS_MAX
-        ):
+        needed = self.position > self._barrier_row or (not self._barriers and self._outlived(now_ns))
+        if not (self._open and due and needed) or len(self._barriers) >= BARRIERS_MAX:
             return None
         self._token += 1
         self._barrier_ns = now_ns
         self._barrier_row = self.position
-        self._barriers.append((self._token, self.position))
+        self._barriers.append((self._token, self.position, now_ns))
         return self._token
 
     def history(self, now_ns: int) -> Slice | None:
@@ -177,18 +180,23 @@ class Forwarding:
         return Slice(after, upto, min(limit, upto - after)) if limit >= 1 else None
 
     def confirmable(self, now_ns: int) -> int | None:
-        """The row up to which everything has outlived R since its PUBACK, if that is new."""
+        """The row up to which everything has outlived R since its PUBACK and a later barrier shows it, if that is new."""
         row = None
-        while self._acked and now_ns - self._acked[0][1] >= self.config.retention_s * NS:
+        while self._outlived(min(now_ns, self._answered_ns)):
             row = self._acked.popleft()[0]
         return row if row is not None and row > self.watermark else None
 
     # ---- helpers
 
+    def _outlived(self, ns: int) -> bool:
+        """Whether at `ns` R was over for the oldest acknowledged barrier."""
+        return bool(self._acked) and ns - self._acked[0][1] >= self.config.retention_s * NS
+
     def _void(self) -> None:
         self._ranges.clear()
         self._barriers.clear()
         self._acked.clear()
+        self._answered_ns = 0
 
     def _add_range(self, after: int, upto: int) -> None:
         if self._ranges and (self._ranges[-1][1] >= after or len(self._ranges) >= RANGES_MAX):

@@ -1,7 +1,7 @@
 """The session of a Sparkplug edge node: a state machine without any I/O (Sparkplug B 3.0, chapters 5 and 6).
 
-`TABLE` says what happens to each event in each state. A handler appends effects and returns the next state; the time
-is an argument. One session outlives many connections.
+`transitions.TABLE` says what happens to each event in each state. A handler appends effects and returns the next
+state; the time is an argument. One session outlives many connections.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import Enum
 
 from shakedown.bridge.core import events as ev
 from shakedown.bridge.core import naming, payload
 from shakedown.bridge.core.events import Effect, Event, Timer
 from shakedown.bridge.core.image import Image
 from shakedown.bridge.core.model import Model, Sample
+from shakedown.bridge.core.transitions import TABLE, State
 
 HANDSHAKE_S = 10.0
 """CONNACK, SUBACK and the end of a polite disconnect are each due within this time."""
@@ -25,18 +25,6 @@ BIRTHS_MIN_S = 1.0
 """Births are at least this far apart, so that a storm of rebirth commands cannot fill the line with births."""
 
 STATE_BYTES_MAX = 1024
-
-
-class State(Enum):
-    OFFLINE = "offline"  # no connection; the next attempt is scheduled
-    CONNECTING = "connecting"  # a bdSeq is being taken, then CONNECT is out
-    SUBSCRIBING = "subscribing"
-    WAITING = "waiting for host"
-    BIRTHING = "births due"  # DATA has stopped, the births wait for their time
-    ONLINE = "online"
-    LEAVING = "leaving"  # NDEATH and DISCONNECT are out; a reconnect follows
-    STOPPING = "stopping"  # NDEATH and DISCONNECT are out; nothing follows
-    STOPPED = "stopped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +59,7 @@ class Session:
         self._births_ns = -(10**18)
         self._born: set[str] = set()  # devices with a DBIRTH on this connection
         self._replaying = False
+        self._ahead: set[Sample] = set()  # published before their turn; bounded by the history that brings them again
         self._effects: list[Effect] = []
 
     def step(self, event: Event, now_ns: int) -> list[Effect]:
@@ -212,6 +201,7 @@ class Session:
             if self.image.is_alive(device):
                 self._device_birth(device, now_ns)
         self.image.released()
+        self._ahead.clear()
         self.counters["births"] += 1
         self._effects.append(ev.Born())
         return State.ONLINE
@@ -251,7 +241,11 @@ class Session:
         return self.state
 
     def _release(self, event: ev.Released, now_ns: int) -> State:
-        self._data([(sample, False) for sample in self.image.released()], now_ns)
+        """Present values first; the history of what was held leaves them out, for a row is sent once between births."""
+        samples = self.image.released()
+        self._ahead.update(samples)
+        self._replaying |= bool(samples)
+        self._data([(sample, False) for sample in samples], now_ns)
         return self.state
 
     def _live(self, event: ev.Live, now_ns: int) -> State:
@@ -261,10 +255,17 @@ class Session:
         return self.state
 
     def _history(self, event: ev.History, now_ns: int) -> State:
-        self._data([(sample, True) for sample in event.samples], now_ns)
+        entries = []
+        for sample in event.samples:
+            if sample in self._ahead:
+                self._ahead.remove(sample)
+            else:
+                entries.append((sample, True))
+        self._data(entries, now_ns)
         return self.state
 
     def _history_done(self, event: ev.HistoryDone, now_ns: int) -> State:
+        self._ahead.clear()
         self._replaying = False
         self._settle(now_ns)
         return self.state
@@ -389,63 +390,3 @@ def _parse_state(data: bytes) -> tuple[bool, int] | None:
     if not isinstance(online, bool) or type(ts) is not int or not 0 <= ts < 1 << 63:
         return None
     return online, ts
-
-
-_OFFLINE_EVENTS = {
-    ev.Live: "_remember",
-    ev.Held: "_remember",
-    ev.Released: "_ignore",
-    ev.History: "_ignore",
-    ev.HistoryDone: "_ignore",
-    ev.NodeValues: "_node_values",
-    ev.SouthUp: "_south",
-    ev.SouthLost: "_south",
-}
-_ONLINE_EVENTS = {
-    **_OFFLINE_EVENTS,
-    ev.Live: "_live",
-    ev.Held: "_hold",
-    ev.Released: "_release",
-    ev.History: "_history",
-    ev.HistoryDone: "_history_done",
-}
-_NEVER = dict.fromkeys((ev.Start, ev.BdSeqTaken, ev.Connected, ev.Subscribed), "_ignore")
-_CLOSING = {**_NEVER, **_OFFLINE_EVENTS, ev.Message: "_ignore", ev.TimerFired: "_handshake_overdue"}
-
-_TABLE: dict[State, dict[type, str]] = {
-    State.OFFLINE: {
-        **_NEVER, **_OFFLINE_EVENTS, ev.Start: "_connect", ev.TimerFired: "_connect", ev.Message: "_ignore",
-        ev.ConnectionLost: "_ignore", ev.Stop: "_stop_offline",
-    },
-    State.CONNECTING: {
-        **_NEVER, **_OFFLINE_EVENTS, ev.BdSeqTaken: "_send_connect", ev.Connected: "_subscribe", ev.Message: "_ignore",
-        ev.TimerFired: "_handshake_overdue", ev.ConnectionLost: "_lost", ev.Stop: "_stop_silently",
-    },
-    State.SUBSCRIBING: {
-        **_NEVER, **_OFFLINE_EVENTS, ev.Subscribed: "_subscribed", ev.Message: "_message",
-        ev.TimerFired: "_handshake_overdue", ev.ConnectionLost: "_lost", ev.Stop: "_stop_silently",
-    },
-    State.WAITING: {
-        **_NEVER, **_OFFLINE_EVENTS, ev.Message: "_message", ev.TimerFired: "_ignore",
-        ev.ConnectionLost: "_lost", ev.Stop: "_stop_silently",
-    },
-    State.BIRTHING: {
-        **_NEVER, **_OFFLINE_EVENTS, ev.Message: "_message", ev.TimerFired: "_births_due",
-        ev.ConnectionLost: "_lost", ev.Stop: "_stop",
-    },
-    State.ONLINE: {
-        **_NEVER, **_ONLINE_EVENTS, ev.Message: "_message", ev.TimerFired: "_ignore",
-        ev.ConnectionLost: "_lost", ev.Stop: "_stop",
-    },
-    State.LEAVING: {**_CLOSING, ev.ConnectionLost: "_left", ev.Stop: "_stop_while_leaving"},
-    State.STOPPING: {**_CLOSING, ev.ConnectionLost: "_stopped", ev.Stop: "_ignore"},
-    State.STOPPED: {
-        **_NEVER, **_OFFLINE_EVENTS, ev.Message: "_ignore", ev.TimerFired: "_ignore",
-        ev.ConnectionLost: "_ignore", ev.Stop: "_ignore",
-    },
-}  # fmt: skip
-
-TABLE: dict[tuple[State, type], str] = {
-    (state, event): handler for state, row in _TABLE.items() for event, handler in row.items()
-}
-"""(state, event) to the handler; every pair is there."""

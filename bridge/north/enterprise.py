@@ -17,7 +17,8 @@ from shakedown.bridge.core import naming
 from shakedown.bridge.core.events import Effect, Event, Publish
 from shakedown.bridge.core.forwarding import Forwarding, ForwardingConfig
 from shakedown.bridge.core.model import Model, Sample, Value
-from shakedown.bridge.core.session import Session, SessionConfig, State
+from shakedown.bridge.core.session import Session, SessionConfig
+from shakedown.bridge.core.transitions import State
 from shakedown.bridge.journal_file import JournalError
 from shakedown.bridge.north.mqtt import MqttConnection
 from shakedown.bridge.yamlfile import ConfigError
@@ -338,6 +339,8 @@ class EnterpriseTarget:
         connection = MqttConnection(
             self, client_id=self._client_id, keep_alive_s=self._config.keep_alive_s, will=will
         )
+        if self._connection is not None:
+            self._connection.abort()  # a bdSeq came so late that the attempt after it has begun
         self._connection = connection
         self._barriers.clear()
         try:

@@ -10,7 +10,7 @@ import pytest
 from shakedown.bridge.config import TlsConfig
 from shakedown.bridge.core import payload
 from shakedown.bridge.core.model import Sample
-from shakedown.bridge.core.session import State
+from shakedown.bridge.core.transitions import State
 from shakedown.bridge.north.enterprise import tls_context
 from shakedown.bridge.yamlfile import ConfigError
 from shakedown.twin.clock import run

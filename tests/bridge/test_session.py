@@ -10,7 +10,8 @@ from shakedown.bridge.core import events as ev
 from shakedown.bridge.core import payload
 from shakedown.bridge.core.datatypes import BOOLEAN, DOUBLE, STRING, UINT64
 from shakedown.bridge.core.model import BAD, STALE, Metric, Model, Sample
-from shakedown.bridge.core.session import BIRTHS_MIN_S, TABLE, Session, SessionConfig, State
+from shakedown.bridge.core.session import BIRTHS_MIN_S, Session, SessionConfig
+from shakedown.bridge.core.transitions import TABLE, State
 
 NS = 1_000_000_000
 T0 = 1_767_600_000 * NS
