@@ -13,6 +13,7 @@ from pathlib import Path
 from shakedown.bridge.app import Bridge
 from shakedown.bridge.config import Site
 from shakedown.twin.network.model import Host
+from shakedown.twin.services.mosquitto import die_with_parent
 
 STOP_TIMEOUT_S = 15.0  # how long a bridge that was asked to stop may take
 
@@ -106,7 +107,12 @@ class BridgeProcess(BridgeRunner):
         self._asked_to_end = False
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *self._command, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
+                *self._command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C reaches the lab, which then stops its bridge
+                preexec_fn=die_with_parent if sys.platform == "linux" else None,
             )
 
     async def kill(self) -> None:

@@ -121,9 +121,9 @@ def accept(
             f"--toxiproxy is of use on real sockets only, and clock {clock} has none. Add --clock wall."
         )
     setup = model.set_up(model.find(scenario))
-    brokers.check_choice(broker, clock, setup.scenario)
     if duration is not None:
         setup = model.shortened(setup, duration)
+    brokers.check_choice(broker, clock, setup.scenario)
     stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
     folder = out or Path("runs") / f"{setup.scenario.name}-{clock}-seed{seed}-{stamp}"
     request = runner.Request(setup, folder, clock, seed, broker, toxiproxy, strict)
@@ -186,6 +186,9 @@ def _paragraph(console: Console, text: str) -> None:
 @contextmanager
 def _terminated_like_interrupted() -> Iterator[None]:
     """Let SIGTERM and a closed terminal do what Ctrl-C does: everything is taken down first."""
+    background = signal.getsignal(signal.SIGINT) is signal.SIG_IGN  # `shakedown accept &` in a script
+    if background:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     numbers = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is not signal.SIG_IGN]
     before = {
         number: signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT)) for number in numbers
@@ -195,6 +198,8 @@ def _terminated_like_interrupted() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        if background:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @cli.command("list", epilog="\b\nExample:\n  shakedown list")

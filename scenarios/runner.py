@@ -156,7 +156,7 @@ async def _start(lab: Lab) -> None:
     try:
         await lab.start()
     except LAB_ERRORS as error:
-        raise UsageError(f"The lab cannot be started: {in_words(error)}.") from error
+        raise UsageError(f"The lab cannot be started: {in_words(error).rstrip('.')}.") from error
 
 
 async def _bridge(

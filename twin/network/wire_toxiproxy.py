@@ -63,6 +63,10 @@ class _LimitedSession(requests.Session):
         kwargs.setdefault("timeout", HTTP_TIMEOUT_S)
         try:
             response = super().request(method, url, *args, **kwargs)
+        except requests.ConnectionError as err:
+            raise NetworkFault(
+                f"no Toxiproxy server answers at {url}; start it, or give another address"
+            ) from err
         except requests.RequestException as err:
             raise NetworkFault(f"{method} {url}: {err}; is the Toxiproxy server still running?") from err
         if response.status_code >= 500:

@@ -94,7 +94,7 @@ class MosquittoBroker:
             stdout=DEVNULL,
             stderr=DEVNULL,
             start_new_session=True,
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            preexec_fn=die_with_parent if sys.platform == "linux" else None,
         )
         accepts = False
         try:
@@ -159,7 +159,7 @@ async def _still_alive(process: Process) -> bool:
     return False
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Linux: the kernel kills this process when its parent dies, however that dies."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
