@@ -103,7 +103,7 @@ class Bridge:
                 target.recall(await recall.recall(journal, model, target.name))
             self._souths = tuple(
                 parts.south(
-                    name, config, model.of_south(name), journal,  # type: ignore[arg-type]  # config is frozen
+                    name, config, model.of_south(name), journal,
                     on_readings=self._on_readings, connect_to=self._connect_to,
                     on_lost=self._on_south_lost, on_alive=self._on_south_alive, on_event=self._on_event,
                 )

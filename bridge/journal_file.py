@@ -130,7 +130,11 @@ def _check_header(path: Path) -> None:
     with path.open("rb") as file:
         header = file.read(100)
     if len(header) < 100 or not header.startswith(b"SQLite format 3\0"):
-        raise _set_aside(path, "not a journal: the header of the file is damaged")
+        raise JournalError(
+            "not a journal, or its header is damaged",
+            path,
+            "Check the path; a damaged journal must be moved away by hand. The file was left untouched.",
+        )
     application_id, version = int.from_bytes(header[68:72]), int.from_bytes(header[60:64])
     if application_id != APPLICATION_ID:
         raise JournalError("some other SQLite database", path, "Configure a path of its own for the journal.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import signal
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 COLOURS = {"PASS": "green", "FAIL": "red", "INCONCLUSIVE": "yellow", "HARNESS_FAULT": "magenta"}
 
 
-class _Clock(click.ParamType):
+class _Clock(click.ParamType[str]):
     name = "clock"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
@@ -263,13 +264,15 @@ def verify(run: Path) -> None:
 @click.argument("what", type=click.Choice(["scenario", "plant", "site"]))
 def schema(what: str) -> None:
     """Print the JSON Schema of a kind of file, for completion and checks in an editor."""
+    from pydantic import BaseModel
+
     from shakedown.bridge.config import Site
     from shakedown.bridge.yamlfile import json_schema
     from shakedown.scenarios.model import Scenario
     from shakedown.twin.line.plant import Plant
 
-    models = {"scenario": Scenario, "plant": Plant, "site": Site}
-    click.echo(json_schema(models[what]))
+    models: dict[str, type[BaseModel]] = {"scenario": Scenario, "plant": Plant, "site": Site}
+    click.echo(json.dumps(json_schema(models[what]), indent=2))
 
 
 def main(args: list[str] | None = None) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -34,8 +35,8 @@ class Lab:
     """Everything around the bridge, on any clock and any network."""
 
     def __init__(
-        self, setup: Setup, seed: int, network: Network, folder: Path, broker: str, scratch: Path
-    ) -> None:  # type: ignore[type-arg]
+        self, setup: Setup, seed: int, network: Network[Any], folder: Path, broker: str, scratch: Path
+    ) -> None:
         self.setup, self.seed, self.network, self.folder = setup, seed, network, folder
         self._disks = (folder, scratch)
         self._broker_choice = broker
@@ -69,6 +70,7 @@ class Lab:
         await self._start_broker()
         self._started.push_async_callback(self._end_services)
         await self._start_host()
+        await self._ready("the primary host's connection to the broker", self._scada.connected)
         address, port = await self.network.route("judge", self._broker_host, self._broker_port)
         observer = Observer(address, port, log=self.folder / "observer.jsonl")
         self._serve("observer", "judge", observer.run())
@@ -256,7 +258,6 @@ class Lab:
             log=self.folder / "host.jsonl",
         )
         self._serve("primary host", "scada", self._scada.run())
-        await self._ready("the primary host's connection to the broker", self._scada.connected)
 
     async def unplug_host(self) -> None:
         self._hosts["scada"].unplug()
@@ -267,7 +268,7 @@ class Lab:
     async def replug_host(self) -> None:
         await asyncio.wait((self._ending_host,), timeout=READY_TIMEOUT_S)
         self._hosts["scada"].plug()
-        await self._start_host()
+        await self._start_host()  # it is for the host to find a broker, which may be down just now
 
     async def crash_broker(self) -> None:
         await self._broker.crash()

@@ -127,9 +127,9 @@ def _scratch(request: Request):  # type: ignore[no-untyped-def]
 async def _carry_out(
     request: Request, folder: RunFolder, scratch: Path, progress: Progress, factory: BridgeFactory
 ) -> dict[str, Any]:
-    network: Network = (
+    network: Network[Any] = (
         WireNetwork(toxiproxy=request.toxiproxy) if request.on_the_wall else MemoryNetwork(seed=request.seed)
-    )  # type: ignore[type-arg]
+    )
     lab = Lab(request.setup, request.seed, network, folder.path, request.broker, scratch)
     timeline = Timeline(request.setup.scenario, lab, folder.path / "timeline.jsonl")
     try:

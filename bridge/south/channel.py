@@ -39,12 +39,18 @@ T = TypeVar("T")
 class SouthConfig(Protocol):
     """What is needed of `south:` in `site.yaml`."""
 
-    endpoint: str
-    publishing_interval_ms: int
-    sampling_interval_ms: int
-    queue_size: int
-    session_timeout_s: float
-    security: Any  # "none", or policy, certificate, key and server_certificate
+    @property
+    def endpoint(self) -> str: ...
+    @property
+    def publishing_interval_ms(self) -> int: ...
+    @property
+    def sampling_interval_ms(self) -> int: ...
+    @property
+    def queue_size(self) -> int: ...
+    @property
+    def session_timeout_s(self) -> float: ...
+    @property
+    def security(self) -> Any: ...  # "none", or policy, certificate, key and server_certificate
 
 
 class Channel:

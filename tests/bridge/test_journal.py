@@ -362,9 +362,15 @@ def test_a_damaged_file_is_moved_aside_and_said_so(tmp_path: Path) -> None:
     assert not path.exists()
     assert (tmp_path / "j.corrupt-1").read_bytes() == content
     play(path, write)  # the next start has a journal again
+
+
+def test_a_file_that_is_no_database_is_left_untouched(tmp_path: Path) -> None:
+    path = tmp_path / "letter.txt"
     path.write_bytes(b"no database")
-    with pytest.raises(JournalError, match=r"moved to .*corrupt-2"):
-        play(path, write)
+    with pytest.raises(JournalError, match=r"not a journal.*left untouched"):
+        play(path, lambda journal: journal.append(samples(1)))
+    assert path.read_bytes() == b"no database"
+    assert [entry.name for entry in tmp_path.iterdir() if "corrupt" in entry.name] == []
 
 
 def test_a_second_user_is_refused(tmp_path: Path) -> None:
