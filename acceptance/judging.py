@@ -79,19 +79,20 @@ def _conclude(run: Run, verdict: Verdict) -> None:
     verdict.malformed = {"payloads": evidence.malformed["payloads"], "values": evidence.malformed["values"]}
     verdict.harness = run.problems
     verdict.series = series(run, joined)
-    outcomes = [result.verdict for result in verdict.criteria if not _excused(result, run.manifest)]
+    _excuse(verdict.criteria, run.manifest)
+    outcomes = [result.verdict for result in verdict.criteria if not result.excused]
     verdict.verdict = combine([*outcomes, "HARNESS_FAULT"] if run.problems else outcomes)
 
 
-def _excused(result: CriterionResult, manifest: dict[str, Any]) -> bool:
-    """Whether a criterion is inconclusive with the scenario's announced leave; a FAIL is never excused."""
+def _excuse(criteria: list[CriterionResult], manifest: dict[str, Any]) -> None:
+    """Mark what is inconclusive with the scenario's announced leave; a FAIL is never excused."""
     announced = manifest.get("may_be_inconclusive")
-    if result.verdict != "INCONCLUSIVE" or not isinstance(announced, list) or result.name not in announced:
-        return False
-    result.statement += (
-        " This scenario is too short to judge it, says so, and its verdict does not include it."
-    )
-    return True
+    for result in criteria:
+        if result.verdict == "INCONCLUSIVE" and isinstance(announced, list) and result.name in announced:
+            result.excused = True
+            result.statement += (
+                " This scenario is too short to judge it, says so, and its verdict does not include it."
+            )
 
 
 def _judged(criterion: Criterion, evidence: Evidence) -> CriterionResult:

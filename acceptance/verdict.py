@@ -17,7 +17,10 @@ _RANK: tuple[Outcome, ...] = ("PASS", "INCONCLUSIVE", "FAIL", "HARNESS_FAULT")
 
 
 class CriterionResult(msgspec.Struct, kw_only=True):
-    """What one criterion says. `needs` is what a PASS would take, in words, None when nothing is wanting."""
+    """What one criterion says. `needs` is what a PASS would take, in words, None when nothing is wanting.
+
+    `excused`: inconclusive with the scenario's announced leave, and not part of the run's verdict.
+    """
 
     name: str
     title: str
@@ -26,6 +29,7 @@ class CriterionResult(msgspec.Struct, kw_only=True):
     measured: str
     statement: str
     needs: str | None = None
+    excused: bool = False
     details: dict[str, Any] = {}
 
 

@@ -1,4 +1,6 @@
-"""JUnit XML for CI servers: a test case a criterion; INCONCLUSIVE counts as failed, a harness fault as an error."""
+"""JUnit XML for CI servers: a test case a criterion; INCONCLUSIVE is a failure (skipped where the scenario announced
+it), a harness fault an error.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +15,13 @@ def render_junit(facts: RunFacts) -> str:
     name = f"shakedown.{manifest['scenario']}"
     seconds = f"{facts.second(manifest['end_ns']):.3f}"
     criteria = [(c, c.verdict) for c in verdict.criteria]
-    failures = sum(v in ("FAIL", "INCONCLUSIVE") for _, v in criteria)
+    failures = sum(v in ("FAIL", "INCONCLUSIVE") and not c.excused for c, v in criteria)
     errors = sum(v == "HARNESS_FAULT" for _, v in criteria) + len(verdict.harness)
     suite = Xml.Element(
         "testsuite", name=name, tests=str(len(criteria) + len(verdict.harness)), failures=str(failures)
     )
-    suite.attrib |= {"errors": str(errors), "time": seconds}
+    skipped = str(sum(c.excused for c, _ in criteria))
+    suite.attrib |= {"errors": str(errors), "skipped": skipped, "time": seconds}
     properties = Xml.SubElement(suite, "properties")
     for key in ("seed", "clock", "broker", "strict"):
         Xml.SubElement(properties, "property", name=key, value=str(manifest[key]))
@@ -29,6 +32,8 @@ def render_junit(facts: RunFacts) -> str:
         )
         if outcome == "PASS":
             Xml.SubElement(case, "system-out").text = text
+        elif criterion.excused:
+            Xml.SubElement(case, "skipped", message=text)
         else:
             kind = "error" if outcome == "HARNESS_FAULT" else "failure"
             Xml.SubElement(case, kind, type=outcome, message=criterion.measured).text = text

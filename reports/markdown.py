@@ -19,7 +19,12 @@ def render_markdown(facts: RunFacts) -> str:
         "|---|---|---|---|",
     ]
     for c in verdict.criteria:
-        cells = (c.title, c.threshold, c.measured, f"{MARKS[c.verdict]} {c.verdict}")
+        cells = (
+            c.title,
+            c.threshold,
+            c.measured,
+            f"{MARKS[c.verdict]} {c.verdict}{' (not counted)' if c.excused else ''}",
+        )
         lines.append("| " + " | ".join(_cell(text) for text in cells) + " |")
     lines += ["", *(f"- **{c.title}**: {c.statement}" for c in verdict.criteria)]
     if verdict.harness:

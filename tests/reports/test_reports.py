@@ -1,0 +1,152 @@
+"""The reports of a run: from its folder alone, the same bytes each time, hostile text harmless, readable by tools."""
+
+import io
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from xml.etree import ElementTree as Xml
+
+import pytest
+from rich.console import Console
+
+from shakedown.acceptance.verdict import Verdict
+from shakedown.reports import RENDERERS, read_facts, render
+from shakedown.reports.svg import Band, Line, chart, clock, ticks, time_ticks
+from shakedown.scenarios import model
+from shakedown.scenarios.runner import Request, accept
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("reports") / "run"
+    setup = model.shortened(model.set_up(model.find("wan_outage_fast")), 40)
+    return accept(Request(setup, folder), Console(file=io.StringIO())).folder
+
+
+@pytest.fixture
+def run(finished, tmp_path):
+    return Path(shutil.copytree(finished, tmp_path / "run"))
+
+
+def rewrite(folder, **criteria):
+    """Give criteria of the run other verdicts."""
+    verdict = Verdict.read(folder / "verdict.json")
+    for name, outcome in criteria.items():
+        verdict.criterion(name).verdict = outcome
+    verdict.write(folder / "verdict.json")
+
+
+@pytest.mark.parametrize("name", RENDERERS)
+def test_every_report_is_made_and_comes_out_the_same_again(run, name):
+    before = (run / name).read_bytes()
+    assert len(before) > 500
+    (run / name).unlink()
+    render(run)
+    assert (run / name).read_bytes() == before
+
+
+def test_the_page_needs_no_network_and_no_script(run):
+    page = (run / "report.html").read_text()
+    assert not re.search(r"""(?:src|href|url)\s*[=(]\s*["']?(?:https?:)?//""", page)
+    assert "<script" not in page
+
+
+def test_the_page_says_what_was_concluded_done_and_how_to_repeat_it(run):
+    page = (run / "report.html").read_text()
+    verdict = Verdict.read(run / "verdict.json")
+    for criterion in verdict.criteria:
+        assert criterion.title in page
+        assert criterion.measured in page
+    assert "black_hole" in page
+    assert page.count("<svg") == 3
+    assert read_facts(run).command in page
+
+
+def test_hostile_text_is_shown_and_does_nothing(run):
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["title"] = "<script>alert(1)</script> | `x` **y**"
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    render(run)
+    assert "<script" not in (run / "report.html").read_text()
+    assert "&lt;script&gt;" in (run / "report.html").read_text()
+    Xml.parse(run / "junit.xml")
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "failures", "errors"),
+    [({}, 1, 0), ({"loss": "FAIL", "session": "INCONCLUSIVE"}, 2, 0), ({"integrity": "HARNESS_FAULT"}, 1, 1)],
+)
+def test_junit_counts_what_is_not_passed(run, outcomes, failures, errors):
+    rewrite(run, **outcomes)
+    render(run)
+    suite = Xml.parse(run / "junit.xml").getroot()
+    assert (int(suite.get("tests")), int(suite.get("failures")), int(suite.get("errors"))) == (
+        4,
+        failures,
+        errors,
+    )
+    assert len(suite.findall(".//failure")) == failures
+    assert len(suite.findall(".//skipped")) == int(suite.get("skipped")) == 1  # freshness, as announced
+    assert len(suite.findall(".//error")) == errors
+
+
+def test_the_summary_has_a_row_for_each_criterion_and_fault(run):
+    lines = (run / "summary.md").read_text().splitlines()
+    verdict = Verdict.read(run / "verdict.json")
+    for criterion in verdict.criteria:
+        assert sum(line.startswith(f"| {criterion.title} |") for line in lines) == 1
+    assert sum("blackhole on wan" in line for line in lines) == 1
+
+
+def test_faults_of_the_lab_are_named_in_every_report(run):
+    document = json.loads((run / "verdict.json").read_text())
+    document["harness"] = [{"what": "the echo was deaf", "where": "timeline.jsonl", "remedy": "mend it"}]
+    document["verdict"] = "HARNESS_FAULT"
+    (run / "verdict.json").write_text(json.dumps(document))
+    render(run)
+    for name in RENDERERS:
+        assert "the echo was deaf" in (run / name).read_text()
+
+
+@pytest.mark.slow
+def test_a_browser_shows_the_page(run, tmp_path):
+    browser = shutil.which("chromium")
+    if browser is None:
+        pytest.skip("chromium is not installed (Debian package chromium)")
+    flags = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+    ]
+    command = [browser, *flags, f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1000,900"]
+    picture = tmp_path / "page.png"
+    page = (run / "report.html").as_uri()
+    subprocess.run([*command, f"--screenshot={picture}", page], capture_output=True, timeout=60, check=True)
+    assert picture.stat().st_size > 20_000
+    dom = subprocess.run(
+        [*command, "--dump-dom", page], capture_output=True, text=True, timeout=60, check=True
+    ).stdout
+    assert "Backlog" in dom
+
+
+def test_ticks_are_round_and_cover_the_values():
+    assert ticks(9.3) == [0, 2, 4, 6, 8, 10]
+    assert ticks(0) == [0, 1]
+    assert ticks(0.04)[-1] >= 0.04
+    assert time_ticks(1290) == [0, 300, 600, 900, 1200]
+    assert [clock(x) for x in (0, 75, 3661)] == ["0:00", "1:15", "1:01:01"]
+
+
+def test_a_line_with_gaps_is_drawn_in_pieces():
+    drawn = chart(
+        [Line("a", [0, 1, 2, 3], [1, None, 2, 3])], [Band("cut", 1, 2)], y_label="s", title="t", x_max=3
+    )
+    path = re.search(r'class="line line0" d="([^"]*)"', drawn).group(1)
+    assert path.count("M") == 2
+    assert path.count("L") == 1
+    Xml.fromstring(drawn)
