@@ -1,8 +1,10 @@
-"""Append and read of the journal on a real disk; `values_per_s` is in the extra info of each."""
+"""Append and read of the journal on a real disk, beside bare sqlite3; `values_per_s` is in the extra info of each."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,26 @@ def test_append(benchmark: Any, tmp_path: Path, size: int, callers: int) -> None
             benchmark.extra_info["values_per_s"] = round(values / benchmark.stats.stats.median)
         assert journal.last_row % values == 0
         runner.run(journal.close())
+
+
+@pytest.mark.parametrize("size", [48, 1000])
+def test_bare_sqlite(benchmark: Any, tmp_path: Path, size: int) -> None:
+    """As durable, a row for each value and a transaction for each batch, from the caller's own thread."""
+    rows = [tuple(sample) for sample in batch(size)]
+    with contextlib.closing(sqlite3.connect(tmp_path / "bare", isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("CREATE TABLE sample (metric, ts_ms, value, quality, status)")
+
+        def append() -> None:
+            for _ in range(ROUNDS):
+                connection.execute("BEGIN")
+                connection.executemany("INSERT INTO sample VALUES (?, ?, ?, ?, ?)", rows)
+                connection.execute("COMMIT")
+
+        benchmark.pedantic(append, rounds=5, warmup_rounds=1)
+    if benchmark.stats:
+        benchmark.extra_info["values_per_s"] = round(ROUNDS * size / benchmark.stats.stats.median)
 
 
 def test_read(benchmark: Any, tmp_path: Path) -> None:

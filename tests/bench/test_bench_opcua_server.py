@@ -7,6 +7,7 @@ publish request, decoding the answer) is left out: requests are put into the ses
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from asyncua.server.uaprocessor import PublishRequestData
 from shakedown.twin.servers.opcua import OpcUaServer
 from tests.twin.opcua_rig import BareServer, Peer, Tag
 
-pytestmark = pytest.mark.bench
+pytestmark = [pytest.mark.bench, pytest.mark.benchmark(timer=time.process_time)]
 
 SIGNALS = tuple(Tag(f"T{i}", scan_ms=1000) for i in range(48))
 

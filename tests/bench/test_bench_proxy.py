@@ -58,7 +58,7 @@ def measure(benchmark: BenchmarkFixture, way: str, what: str) -> None:
         reader, writer = runner.run(stack.enter_async_context(echo_through(way)))
         work = {"round trips": round_trips, "throughput": throughput}[what]
         try:
-            benchmark.pedantic(lambda: runner.run(work(reader, writer)), rounds=5, warmup_rounds=1)
+            benchmark.pedantic(lambda: runner.run(work(reader, writer)), rounds=15, warmup_rounds=1)
         finally:
             runner.run(stack.aclose())
 
