@@ -157,7 +157,7 @@ class Forwarding:
         return sum(upto - after for after, upto in self._ranges) + self.last_row - self._sent
 
     def barrier(self, now_ns: int) -> int | None:
-        """Token of the barrier to publish now, if one is due: `barrier_s` after the last, behind new rows or after R."""
+        """Token of the barrier to publish now, if one is due: `barrier_s` after the last, for new rows or after R."""
         due = now_ns - self._barrier_ns >= self.config.barrier_s * NS or now_ns < self._barrier_ns
         needed = self.position > self._barrier_row or (not self._barriers and self._outlived(now_ns))
         if not (self._open and due and needed) or len(self._barriers) >= BARRIERS_MAX:
@@ -180,7 +180,7 @@ class Forwarding:
         return Slice(after, upto, min(limit, upto - after)) if limit >= 1 else None
 
     def confirmable(self, now_ns: int) -> int | None:
-        """The row up to which everything has outlived R since its PUBACK and a later barrier shows it, if that is new."""
+        """The row up to which everything has outlived R since its PUBACK, as a later barrier shows; if that is new."""
         row = None
         while self._outlived(min(now_ns, self._answered_ns)):
             row = self._acked.popleft()[0]

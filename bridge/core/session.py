@@ -59,7 +59,9 @@ class Session:
         self._births_ns = -(10**18)
         self._born: set[str] = set()  # devices with a DBIRTH on this connection
         self._replaying = False
-        self._ahead: set[Sample] = set()  # published before their turn; bounded by the history that brings them again
+        self._ahead: set[Sample] = (
+            set()
+        )  # published before their turn; bounded by the history that brings them again
         self._effects: list[Effect] = []
 
     def step(self, event: Event, now_ns: int) -> list[Effect]:
@@ -249,10 +251,19 @@ class Session:
         return self.state
 
     def _live(self, event: ev.Live, now_ns: int) -> State:
+        if len(self._born) < len(self._model.devices):
+            self._births_before(event.samples, now_ns)
         take = self.image.take
         self._data([(sample, take(sample, now_ns)) for sample in event.samples], now_ns)
         self._settle(now_ns)
         return self.state
+
+    def _births_before(self, samples: Iterable[Sample], now_ns: int) -> None:
+        """DBIRTH of devices that come back with these samples: it shows what was before them, not the newest."""
+        for device in sorted(
+            {self.image.device_of[sample.metric_id] for sample in samples} - self._born - {""}
+        ):
+            self._device_birth(device, now_ns)
 
     def _history(self, event: ev.History, now_ns: int) -> State:
         entries = []

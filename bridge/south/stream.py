@@ -52,6 +52,7 @@ class Stream:
         """Ask for every message after the last journalled one; raises SubscriptionLost."""
         try:
             while (again := await self._republish(next_sequence(self._intake.position.sequence))) is not None:
+                self._life.beat()  # first, so that the north brings its devices back before their data
                 await self._deliver([again])
         except ua.UaStatusCodeError as error:
             if error.code in SUBSCRIPTION_FAULTS:

@@ -32,6 +32,14 @@ def sent(forwarding: Forwarding, first: int, last: int) -> None:
     forwarding.live(first, last)
 
 
+def confirmable(forwarding: Forwarding, now_ns: int) -> int | None:
+    """What may go at `now_ns` when the broker answers just then."""
+    token = forwarding.barrier(now_ns)
+    if token is not None:
+        forwarding.barrier_acked(token, now_ns)
+    return forwarding.confirmable(now_ns)
+
+
 def test_retention_is_what_the_host_may_take_to_be_missed_and_to_return() -> None:
     config = ForwardingConfig.of(
         barrier_s=1, host_keep_alive_s=30, reconnect_max_s=15, margin_s=10, replay_per_s=5000
@@ -44,10 +52,28 @@ def test_a_puback_only_starts_the_retention() -> None:
     sent(forwarding, 1, 5)
     token = forwarding.barrier(1 * NS)
     assert token is not None
-    assert forwarding.confirmable(100 * NS) is None
+    assert confirmable(forwarding, 100 * NS) is None
     forwarding.barrier_acked(token, 2 * NS)
-    assert forwarding.confirmable(22 * NS - 1) is None
-    assert forwarding.confirmable(22 * NS) == 5
+    assert confirmable(forwarding, 22 * NS - 1) is None
+    assert confirmable(forwarding, 23 * NS) == 5
+
+
+def test_silence_after_the_retention_is_no_evidence() -> None:
+    """The host may have died and come back while nothing passes and the dead line was not noticed yet."""
+    forwarding = online()
+    sent(forwarding, 1, 5)
+    forwarding.barrier_acked(forwarding.barrier(1 * NS) or 0, 2 * NS)
+    sent(forwarding, 6, 6)
+    within = forwarding.barrier(20 * NS)
+    asked = [forwarding.barrier(second * NS) for second in range(21, 80)]
+    assert forwarding.confirmable(80 * NS) is None
+    forwarding.barrier_acked(within or 0, 80 * NS)  # held up by the line: it was sent before R was over
+    assert forwarding.confirmable(80 * NS) is None
+    assert not any(asked)
+    after = forwarding.barrier(81 * NS)
+    assert after is not None
+    forwarding.barrier_acked(after, 82 * NS)
+    assert forwarding.confirmable(82 * NS) == 5
 
 
 def test_rows_sent_after_a_barrier_are_not_covered_by_it() -> None:
@@ -56,7 +82,7 @@ def test_rows_sent_after_a_barrier_are_not_covered_by_it() -> None:
     token = forwarding.barrier(1 * NS)
     sent(forwarding, 6, 9)
     forwarding.barrier_acked(token or 0, 2 * NS)
-    assert forwarding.confirmable(99 * NS) == 5
+    assert confirmable(forwarding, 99 * NS) == 5
 
 
 @pytest.mark.parametrize("event", ["births", "closed"])
@@ -69,7 +95,7 @@ def test_births_and_cuts_void_what_is_awaited(event: str) -> None:
     in_flight = forwarding.barrier(3 * NS)
     forwarding.births(4 * NS) if event == "births" else forwarding.closed()
     forwarding.barrier_acked(in_flight or 0, 5 * NS)
-    assert forwarding.confirmable(999 * NS) is None
+    assert confirmable(forwarding, 999 * NS) is None
 
 
 def test_a_late_puback_of_the_time_before_the_births_counts_for_nothing() -> None:
@@ -82,9 +108,9 @@ def test_a_late_puback_of_the_time_before_the_births_counts_for_nothing() -> Non
     forwarding.replayed(piece, 5, 5)
     new = forwarding.barrier(4 * NS)
     forwarding.barrier_acked(old or 0, 5 * NS)
-    assert forwarding.confirmable(999 * NS) is None
+    assert confirmable(forwarding, 999 * NS) is None
     forwarding.barrier_acked(new or 0, 6 * NS)
-    assert forwarding.confirmable(26 * NS) == 5
+    assert confirmable(forwarding, 26 * NS) == 5
 
 
 def test_births_make_history_of_everything_above_the_watermark() -> None:
@@ -116,7 +142,7 @@ def test_a_barrier_never_covers_rows_behind_unsent_history() -> None:
     forwarding.replayed(piece, 10, 10)
     token = forwarding.barrier(1 * NS)
     forwarding.barrier_acked(token or 0, 2 * NS)
-    assert forwarding.confirmable(99 * NS) == 10
+    assert confirmable(forwarding, 99 * NS) == 10
 
 
 def test_rows_held_back_become_history_behind_their_present_values() -> None:
@@ -169,7 +195,7 @@ def test_acknowledged_barriers_are_bounded_and_later_ones_cover_what_was_skipped
         sent(forwarding, second, second)
         token = forwarding.barrier(second * NS)
         forwarding.barrier_acked(token or 0, second * NS)
-    assert forwarding.confirmable(10**7 * NS) == ACKED_MAX
+    assert confirmable(forwarding, 10**7 * NS) == ACKED_MAX
 
 
 def test_pieces_of_history_are_bounded_and_joined_without_loss() -> None:
@@ -196,11 +222,11 @@ class Plant:
     """Bridge (the policy), link, broker and host, in steps of half a second.
 
     The host counts what it receives. A half-open host receives nothing while the broker acknowledges all the same, for
-    at most `HOST_AWAY_S`; when it returns, a new STATE makes the bridge repeat its births.
+    at most `HOST_AWAY_S`; when it returns, a new STATE makes the bridge repeat its births, once it
+    gets there.
     """
 
     HOST_AWAY_S = 15.0  # 1.5 x keep-alive; R = 20 s leaves 5 s to reconnect
-    SILENCE_S = 6.0  # how long the bridge takes to notice a dead link
 
     forwarding: Forwarding = field(default_factory=lambda: Forwarding(CONFIG, 0, 0))
     now_ns: int = 0
@@ -212,6 +238,8 @@ class Plant:
     host_away_s: float = 0.0
     pubacks: list[tuple[int, int]] = field(default_factory=list)
     is_online: bool = False
+    silence_s: float = 6.0  # how long the bridge takes to notice a dead link
+    has_news: bool = False  # a new STATE that the bridge has not got yet
 
     def step(self, rows: int) -> None:
         self.now_ns += NS // 2
@@ -231,7 +259,7 @@ class Plant:
         swallowed, self.has_swallowed = self.has_swallowed, self.link == "swallow"
         is_reset = self.link == "down" or (swallowed and self.link != "swallow")  # TCP does not skip bytes
         self.link_s = 0.0 if self.link == "up" else self.link_s + 0.5
-        if self.is_online and (is_reset or self.link_s >= self.SILENCE_S):
+        if self.is_online and (is_reset or self.link_s >= self.silence_s):
             self.is_online = False
             self.forwarding.closed()
             self.pubacks.clear()
@@ -243,11 +271,12 @@ class Plant:
             self.host_away_s -= 0.5
             if self.host_away_s <= 0:
                 self.host_away_s = 0
-                if self.is_online:
-                    self._births()
+                self.has_news = True
+        if self.has_news and self.is_online and self.link == "up":
+            self._births()
 
     def _births(self) -> None:
-        self.is_online = True
+        self.is_online, self.has_news = True, False
         self.forwarding.births(self.now_ns)
 
     def _send(self, rows: range) -> None:
@@ -294,7 +323,7 @@ FAULTS = st.lists(
 def run(plant: Plant, faults: list[tuple[str, int, int]]) -> None:
     for kind, steps, rows in faults:
         if kind == "host_half_open":
-            plant.link, plant.host_away_s = "up", min(steps / 2, Plant.HOST_AWAY_S)
+            plant.host_away_s = plant.host_away_s or Plant.HOST_AWAY_S
         else:
             plant.link = kind
         for _ in range(steps):
@@ -302,11 +331,11 @@ def run(plant: Plant, faults: list[tuple[str, int, int]]) -> None:
 
 
 @settings(max_examples=100, deadline=None)
-@given(FAULTS)
+@given(FAULTS, st.sampled_from((6.0, 90.0)))
 def test_nothing_leaves_the_journal_that_the_host_does_not_have_and_all_arrives(
-    faults: list[tuple[str, int, int]],
+    faults: list[tuple[str, int, int]], silence_s: float
 ) -> None:
-    plant = Plant()
+    plant = Plant(silence_s=silence_s)
     run(plant, faults)
     plant.link = "up"
     replayed_per_step = CONFIG.replay_per_s // 10
@@ -337,13 +366,22 @@ class _BarrierAheadOfHistory(Forwarding):
         return self._sent
 
 
-@pytest.mark.parametrize("broken", [_ForgetsRetention, _CountsLatePubacks, _BarrierAheadOfHistory])
+class _TakesSilenceForEvidence(Forwarding):
+    def confirmable(self, now_ns: int) -> int | None:
+        self._answered_ns = now_ns
+        return super().confirmable(now_ns)
+
+
+@pytest.mark.parametrize(
+    "broken", [_ForgetsRetention, _CountsLatePubacks, _BarrierAheadOfHistory, _TakesSilenceForEvidence]
+)
 def test_the_model_catches_broken_policies(broken: type[Forwarding]) -> None:
-    """A half-open host, a cut with a long history, a host half-open twice: broken policies let rows go too early."""
-    plant = Plant(forwarding=broken(CONFIG, 0, 0))
+    """A half-open host, a cut with a long history, a host half-open twice, and once before a long silence."""
+    plant = Plant(forwarding=broken(CONFIG, 0, 0), silence_s=45.0)
     faults = [
         ("up", 4, 5), ("host_half_open", 30, 5), ("up", 60, 3), ("down", 60, 60), ("up", 60, 1),
-        ("host_half_open", 30, 5), ("host_half_open", 30, 5), ("up", 80, 0),
+        ("host_half_open", 30, 5), ("host_half_open", 30, 5), ("up", 80, 1),
+        ("host_half_open", 20, 5), ("swallow", 80, 0), ("up", 80, 0),
     ]  # fmt: skip
     with pytest.raises(AssertionError, match="left the journal"):
         run(plant, faults)

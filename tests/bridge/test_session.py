@@ -526,6 +526,33 @@ def test_held_values_are_shown_once_with_their_newest_value() -> None:
     assert rig.step(ev.Released()) == []
 
 
+def test_history_leaves_out_what_was_sent_ahead_of_it() -> None:
+    rig = Rig().go(State.ONLINE)
+    held = [Sample(0, 100, 1.0), Sample(0, 102, 2.0), Sample(0, 102, 2.0)]
+    rig.step(ev.Held(held))
+    rig.step(ev.Released())
+    rig.step(ev.History(held))
+    assert [values(message) for _, message in rig.published()] == [[(0, 100, 1.0, True), (0, 102, 2.0, True)]]
+    rig.step(ev.HistoryDone())
+    rig.advance(5)
+    rig.rebirth()
+    rig.step(ev.History(held))
+    assert sum(len(values(message)) for _, message in rig.published()) == 3
+
+
+def test_a_device_that_comes_back_is_born_with_what_was_before_its_data() -> None:
+    rig = Rig().go(State.ONLINE)
+    rig.live(Sample(0, 90, 0.5))
+    rig.step(ev.HistoryDone())
+    rig.step(ev.SouthLost("plc1"))
+    rig.effects.clear()
+    rig.live(Sample(0, 100, 1.0), Sample(0, 101, 2.0))
+    assert rig.kinds()[:2] == ["DBIRTH cell.a", "DDATA cell.a"]
+    birth, data = (values(message) for _, message in rig.published()[:2])
+    assert birth[0] == (0, 90, 0.5, False)
+    assert data == [(0, 100, 1.0, False), (0, 101, 2.0, False)]
+
+
 def test_node_values_are_published_by_exception_and_shown_in_births() -> None:
     rig = Rig().go(State.WAITING)
     rig.step(ev.NodeValues({"bridge/backlog": 4}))
