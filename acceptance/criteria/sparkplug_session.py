@@ -62,6 +62,7 @@ class Grammar:
     _devices: set[str] = field(default_factory=set)
     _bd_seq: int | None = None
     _born_ns: int = 0
+    _heard_ns: int = 0  # when the last message before this one was accepted
     _bd_seqs_dead: set[int] = field(default_factory=set)  # seen in an NDEATH within the last 128 sessions
     _deaths: list[int] = field(default_factory=list)  # bdSeq of the NDEATHs of this session and since
     _must_renew: bool = False  # a session has ended since the last NBIRTH: the next one needs a new bdSeq
@@ -88,6 +89,11 @@ class Grammar:
         if kind in EDGE_KINDS:
             self.messages[kind] += 1
             self._check_overdue(message)
+        self._take(message, kind, payload)
+        if kind in EDGE_KINDS:
+            self._heard_ns = message.ns
+
+    def _take(self, message: Message, kind: str, payload: Payload | None) -> None:
         if payload is None:
             if kind in EDGE_KINDS:
                 self.breach("payload", message, message.error)
@@ -192,8 +198,8 @@ class Grammar:
 
     def _new_bd_seq(self, message: Message, number: int) -> None:
         before, self._bd_seq = self._bd_seq, number
-        if self._broker_fell(self._born_ns, message.ns):
-            self._must_renew = True
+        broker_fell = self._broker_fell(self._born_ns, message.ns)
+        self._must_renew |= broker_fell
         self._born_ns = message.ns
         if before is None:
             self.sessions += 1
@@ -203,14 +209,14 @@ class Grammar:
             return  # a rebirth on the same connection keeps it
         self.sessions += 1
         wills = [death for death in self._deaths if 0 < (death - before) % 256 <= 128]
-        if wills and before not in self._deaths and not self._absent:
+        if wills and before not in self._deaths and not self._absent and not broker_fell:
             text = f"the session of bdSeq {before} had a Will with bdSeq {wills[0]}"
             self.breach("bdseq", message, text)
         self._deaths.clear()
         if ahead == 0:
             if not self._was_absent_only():
                 self.breach("bdseq", message, f"bdSeq {number} used again after its session had ended")
-        elif ahead > 128:
+        elif ahead > 128 and not self._may_have_wrapped(message.ns):
             self.breach("bdseq", message, f"bdSeq {number} after {before}: it must rise with every CONNECT")
         elif number in self._bd_seqs_dead:
             self.breach("bdseq", message, f"bdSeq {number} of an earlier session used again")
@@ -225,6 +231,10 @@ class Grammar:
             and from_ns <= fault.start_ns < to_ns
             for fault in self.run.timeline
         )
+
+    def _may_have_wrapped(self, ns: int) -> bool:
+        """Whether so many connections may have failed in the silence that modulo 256 up and down look alike."""
+        return ns - self._heard_ns >= 128 * self.run.site.reconnect_min_s * S
 
     def _was_absent_only(self) -> bool:
         """Whether the end of the session is a guess, made because the observer was away."""
