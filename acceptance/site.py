@@ -59,7 +59,7 @@ class Topic:
         """(value, quality) that the enterprise must see for `raw` with OPC UA `status`."""
         quality = quality_of(status)
         if raw is None:
-            return None, quality
+            return None, BAD if quality == GOOD else quality  # nothing can be Good about no value
         if self.states is not None:
             return (self.states.get(raw, raw) if type(raw) is int else raw), quality
         if self.factor == 1.0 and self.offset == 0.0:
