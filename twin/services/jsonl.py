@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-_encode = msgspec.json.Encoder().encode
+_encode_lines = msgspec.json.Encoder().encode_lines
 
 
 class JsonLines:
@@ -31,7 +31,7 @@ class JsonLines:
         """Append every record of `records` in one system call."""
         if self._fd is None:
             return
-        block = memoryview(b"".join(_encode(record) + b"\n" for record in records))
+        block = memoryview(_encode_lines(records))
         while block:
             block = block[os.write(self._fd, block) :]
 
