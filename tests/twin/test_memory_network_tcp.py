@@ -307,6 +307,21 @@ async def test_a_stall_holds_bytes_and_they_go_on_by_retransmission() -> None:
 
 
 @in_virtual_time
+async def test_what_was_on_its_way_when_a_cut_began_stays_before_what_is_sent_later() -> None:
+    async with rig(latency_ms=300, jitter_ms=5) as made:
+        pair = await made.pair()
+        for number in range(40):  # five of them on their way, the next held back at once, twice over
+            pair.writer.write(bytes([number]))
+            if number in (9, 26):
+                await made.conduit.stall("up")
+            if number == 24:
+                await made.conduit.heal()
+            await asyncio.sleep(0.07)
+        await made.conduit.heal()
+        assert await pair.server_reader.readexactly(40) == bytes(range(40))
+
+
+@in_virtual_time
 async def test_tcp_loses_patience_after_924_seconds() -> None:
     async with rig() as made:
         pair = await made.pair()

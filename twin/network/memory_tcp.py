@@ -100,6 +100,8 @@ class Connection:
             flow.cut = max((way.cut for way in ways), default=Cut.NONE)
             if self.half_open or not self.path.plugged:
                 flow.cut = max(flow.cut, Cut.STALL)
+            if flow.cut:
+                flow.hold_back()
 
     def lose_an_end(self) -> None:
         """A host went silently; nobody is told."""
@@ -234,12 +236,9 @@ class Flow:
     # --- arriving (runs in the receiver's context)
 
     def _arrive(self) -> None:
-        if not self._on_the_way:
-            return  # stopped meanwhile
+        if not self._on_the_way or self._on_the_way[0][0] > self.loop.now_ns:
+            return  # stopped or held back meanwhile
         arrival_ns, items = self._on_the_way.popleft()
-        if self.cut:
-            self._hold(items)
-            return
         receiver = self.receiver
         if receiver.is_gone:
             if any(wire is not None for wire, _ in items):
@@ -287,6 +286,13 @@ class Flow:
             self.loop.call_at_ns(when_ns, self.sender.fail, error, context=self.sender.context)
 
     # --- loss and retransmission
+
+    def hold_back(self) -> None:
+        """A cut begins: what is on its way is held at once, so that it stays before what is sent from now on."""
+        items = [item for _, sent_together in self._on_the_way for item in sent_together]
+        self._on_the_way.clear()
+        if items:
+            self._hold(items)
 
     def _hold(self, items: list[Item]) -> None:
         self._held.extend(items)
