@@ -74,10 +74,8 @@ class Probe:
         address, port = await self._network.route(self._near.name, self._far.name, PORT)
         while True:
             try:
-                async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                    reader, writer = await asyncio.open_connection(address, port)
+                reader, writer = await self._dial(address, port)
             except (OSError, TimeoutError):
-                self.counts.sent += 1
                 self.counts.refused += 1
                 await asyncio.sleep(PERIOD_S)
                 continue
@@ -95,6 +93,18 @@ class Probe:
             finally:
                 answers.cancel()
                 writer.close()
+
+    async def _dial(self, address: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connect; each period spent waiting counts as one more try, as TCP repeats its SYN."""
+        dialling = asyncio.create_task(asyncio.open_connection(address, port), name="probe dials")
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                while not dialling.done():
+                    self.counts.sent += 1
+                    await asyncio.wait((dialling,), timeout=PERIOD_S)
+            return dialling.result()
+        finally:
+            dialling.cancel()
 
     async def _answers(self, reader: asyncio.StreamReader) -> int:
         count = 0
