@@ -65,7 +65,8 @@ class Topic:
         if self.factor == 1.0 and self.offset == 0.0:
             return raw, quality
         if isinstance(raw, (int, float)) and not isinstance(raw, bool):
-            return raw * self.factor + self.offset, quality
+            converted = raw * self.factor + self.offset
+            return (converted, quality) if math.isfinite(converted) else (None, BAD)
         return raw, quality
 
     def same(self, expected: Value, received: Value, quality: int) -> bool:

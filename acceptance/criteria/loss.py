@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from shakedown.acceptance.evidence import Evidence
-from shakedown.acceptance.join import Ints, TopicJoin
+from shakedown.acceptance.join import NEVER, Ints, TopicJoin
 from shakedown.acceptance.run import Outage, S
 from shakedown.acceptance.statistics import LIMIT, Decision, decide, outage_statement
 from shakedown.acceptance.verdict import CriterionResult, Outcome
@@ -112,7 +112,7 @@ def _within(evidence: Evidence, outage: Outage) -> dict[str, Any]:
         if lost:
             owners = evidence.attribution.owners[part.topic.name]
             totals.update(owners[index] for index in lost)
-        arrived = part.received_ns[inside & ~part.lost & (part.ns <= outage.end_ns)]
+        arrived = part.received_ns[inside & (part.received_ns != NEVER) & (part.ns <= outage.end_ns)]
         drained_ns = max(drained_ns, int(arrived.max(initial=0)))
     names = ("offered", "lost", "late", "bridge", "lab", "unattributed")
     drained_s = round((drained_ns - outage.end_ns) / S, 3)
