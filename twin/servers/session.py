@@ -130,10 +130,15 @@ class Session(InternalSession):
             raise ServiceError(ua.StatusCodes.BadNoSubscription)
         self._publish_requests.append(request)
         self._send_notices()
-        while self._publish_requests and self.late:
+        while self._publish_requests and self.late and self._is_connected:
             next(iter(self.late)).publish()
         if len(self._publish_requests) > len(self.subscriptions) + self.limits.publish_requests_per_session:
             self._fault(self._publish_requests.popleft(), ua.StatusCodes.BadTooManyPublishRequests)
+
+    @property
+    def _is_connected(self) -> bool:
+        """Whether an answer can be sent: requests may still be read from a connection that has been reset."""
+        return self.processor is not None and not self.processor.is_closing()
 
     def _acknowledge(self, ack: ua.SubscriptionAcknowledgement) -> ua.StatusCode:
         subscription = self.subscriptions.get(ack.SubscriptionId)
@@ -143,7 +148,7 @@ class Session(InternalSession):
 
     def take_publish_request(self) -> PublishRequestData | None:
         """The oldest publish request that can still be answered; those that timed out are told so."""
-        if self.processor is None or self.processor.is_closing():
+        if not self._is_connected:
             return None
         now = time.monotonic()
         while self._publish_requests:
@@ -183,7 +188,8 @@ class Session(InternalSession):
         self.processor.send_encoded(request.seqhdr.RequestId, body)
 
     def _fault(self, request: PublishRequestData, status: int) -> None:
-        if self.processor is not None and not self.processor.is_closing():
+        if self._is_connected:
+            assert self.processor is not None
             self.processor.send_fault(request.requesthdr, request.seqhdr, status)
 
     def notify(self, subscription_id: int, message: bytes) -> None:
