@@ -163,9 +163,7 @@ def _match(run: Run, joined: Joined, part: TopicJoin, rows: Ints, siblings: list
         if birth and part.first_birth_ns is None:
             part.first_birth_ns = received_ns
         candidates = at.get(ts_ms, ())
-        equal = [
-            i for i in candidates if quality[i] == seen_quality and topic.same(values[i], value, seen_quality)
-        ]
+        equal = [i for i in candidates if topic.answers(values[i], quality[i], value, seen_quality)]
         if equal:
             free = [i for i in equal if not by_data[i]]
             index = next((i for i in equal if arrived[i] == NEVER), free[0] if free else equal[-1])

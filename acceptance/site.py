@@ -59,15 +59,25 @@ class Topic:
         """(value, quality) that the enterprise must see for `raw` with OPC UA `status`."""
         quality = quality_of(status)
         if raw is None:
-            return None, BAD if quality == GOOD else quality  # nothing can be Good about no value
+            return None, quality
         if self.states is not None:
             return (self.states.get(raw, raw) if type(raw) is int else raw), quality
         if self.factor == 1.0 and self.offset == 0.0:
             return raw, quality
         if isinstance(raw, (int, float)) and not isinstance(raw, bool):
-            converted = raw * self.factor + self.offset
-            return (converted, quality) if math.isfinite(converted) else (None, BAD)
+            return raw * self.factor + self.offset, quality
         return raw, quality
+
+    def answers(self, expected: Value, quality: int, received: Value, seen_quality: int) -> bool:
+        """Whether value and quality received are what the source offered.
+
+        Of what the source calls Good although it has no usable number, null and Bad is the honest answer too.
+        """
+        if seen_quality == quality:
+            return self.same(expected, received, quality)
+        if (quality, seen_quality, received) != (GOOD, BAD, None):
+            return False
+        return expected is None or self._unusable(expected)
 
     def same(self, expected: Value, received: Value, quality: int) -> bool:
         """Whether `received` is `expected`, within the tolerance that its type allows.

@@ -1,6 +1,7 @@
 """A controller that shows nonsense (NaN, infinity, doubtful status): carried as what it is, and nobody crashes."""
 
 import io
+import json
 import math
 
 from rich.console import Console
@@ -37,10 +38,13 @@ def test_nonsense_is_carried_as_bad_and_the_bridge_is_not_blamed(tmp_path, monke
     monkeypatch.setattr(runner, "Lab", NonsenseLab)
     monkeypatch.setattr(NonsenseLab, "slipped", 0)
     setup = model.shortened(model.set_up(model.find("wan_outage_fast")), 60)
-    verdict = accept(Request(setup, tmp_path / "run"), Console(file=io.StringIO())).verdict
+    outcome = accept(Request(setup, tmp_path / "run"), Console(file=io.StringIO()))
+    verdict = outcome.verdict
     assert NonsenseLab.slipped > 100
     assert verdict.harness == []
     assert [c.name for c in verdict.criteria if c.verdict == "FAIL"] == []
     counts = verdict.counts
     assert {counts[name] for name in ("lost", "late", "wrong", "unexpected", "duplicated")} == {0}
-    assert verdict.malformed["values"] > 0
+    rows = [json.loads(line) for line in (outcome.folder / "host.jsonl").read_text().splitlines()]
+    refused = [row[6] for row in rows if row[0] == "H" and row[4] == "bridge/refused_values"]
+    assert max(refused) > 10  # counted, and told to the enterprise
