@@ -13,7 +13,7 @@ THRESHOLDS = (10_000, 20, 20)  # Python's own are (700, 10, 10)
 def rare_collections() -> Iterator[None]:
     """Look for reference cycles more rarely until the block is left.
 
-    An OPC UA server holds some 400,000 objects that never become garbage; walking them again and again was an eighth
+    An OPC UA server holds some 400,000 objects that never become garbage; walking them again and again was a seventh
     of a run's time. Cycles still go: some 10 MB more memory, whatever the length of the run.
     """
     before = gc.get_threshold()
