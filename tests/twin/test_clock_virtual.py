@@ -276,3 +276,19 @@ def test_a_real_socket_is_refused_with_a_remedy() -> None:
             os.close(writer)
 
     run(main())
+
+
+def test_a_timer_is_never_early_by_a_rounding() -> None:
+    async def main() -> list[float]:
+        loop = asyncio.get_running_loop()
+        early = []
+        for number in range(1, 3000):
+            when = loop.time() + number * 0.0110000037
+            fired = loop.create_future()
+            loop.call_at(when, fired.set_result, None)
+            await fired
+            if loop.time() < when:
+                early.append(when)
+        return early
+
+    assert run(main()) == []

@@ -93,6 +93,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> events.TimerHandle:
         when_ns = round(when * 1e9) + self._monotonic_offset_ns
+        if (when_ns - self._monotonic_offset_ns) / 1e9 < when:
+            when_ns += 1  # never early by a rounding: who looks at `time()` then would wait again, for ever
         return self.call_at_ns(when_ns, callback, *args, context=context)
 
     def call_at_ns(
