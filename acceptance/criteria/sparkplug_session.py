@@ -29,6 +29,8 @@ RULES: dict[str, tuple[str, str, str]] = {
     "nbirth_content": ("MUST", "NBIRTH has timestamp, seq, bdSeq and Node Control/Rebirth = false", "payloads-nbirth"),
     "seq": ("MUST", "seq rises by one from message to message, 255 to 0", "payloads-sequence-num"),
     "bdseq": ("MUST", "NBIRTH repeats the bdSeq of the Will, and every CONNECT has a new one", "topics-nbirth-bdseq"),
+    "ndeath": ("MUST", "every session that ends has an NDEATH, as a Will or said", "intentional-disconnect-ndeath"),
+    "birth_current": ("MUST", "a birth shows nothing older than what was sent live before it", "topics-dbirth-metrics"),
     "dbirth_first": ("MUST", "no data of a device before its DBIRTH", "payloads-dbirth"),
     "birth_metrics": ("MUST", "data only of metrics that a birth has named", "operational-behavior-data-publish"),
     "birth_types": ("MUST", "every metric of a birth has name and datatype", "payloads-name-birth-data-requirement"),
@@ -65,6 +67,9 @@ class Grammar:
     _heard_ns: int = 0  # when the last message before this one was accepted
     _bd_seqs_dead: set[int] = field(default_factory=set)  # seen in an NDEATH within the last 128 sessions
     _deaths: list[int] = field(default_factory=list)  # bdSeq of the NDEATHs of this session and since
+    _unsaid: dict[int, Message] = field(
+        default_factory=dict
+    )  # bdSeq of sessions without NDEATH, and what followed
     _must_renew: bool = False  # a session has ended since the last NBIRTH: the next one needs a new bdSeq
     _absent: bool = False  # the observer may have missed births
     _aliases: dict[int, tuple[str, str]] = field(default_factory=dict)
@@ -164,6 +169,7 @@ class Grammar:
         # Any other is a late Will of a session before this one, or that of a CONNECT which never came to a birth.
         self._bd_seqs_dead.add(number)
         self._deaths.append(number)
+        self._unsaid.pop(number, None)
 
     def _end_session(self) -> None:
         self._alive, self._must_renew, self._command_ns = False, True, None
@@ -212,6 +218,8 @@ class Grammar:
         if wills and before not in self._deaths and not self._absent and not broker_fell:
             text = f"the session of bdSeq {before} had a Will with bdSeq {wills[0]}"
             self.breach("bdseq", message, text)
+        if ahead and before not in self._deaths and not self._absent and not broker_fell:
+            self._unsaid[before] = message
         self._deaths.clear()
         if ahead == 0:
             if not self._was_absent_only():
@@ -231,6 +239,12 @@ class Grammar:
             and from_ns <= fault.start_ns < to_ns
             for fault in self.run.timeline
         )
+
+    def finish(self, end_ns: int) -> None:
+        """The recording ends: a Will that is due has been published by now."""
+        for number, message in self._unsaid.items():
+            if end_ns - message.ns > 1.5 * self.run.site.keep_alive_s * S:
+                self.breach("ndeath", message, f"no NDEATH of the session before it, bdSeq {number}")
 
     def _may_have_wrapped(self, ns: int) -> bool:
         """Whether so many connections may have failed in the silence that modulo 256 up and down look alike."""
@@ -275,7 +289,13 @@ class Grammar:
         for sample in message.samples:
             if sample.ts_ms is not None and sample.quality == GOOD and sample.value is not None:
                 key = (sample.device, sample.metric)
-                self._live_ts_ms[key] = max(sample.ts_ms, self._live_ts_ms.get(key, 0))
+                newest_ms = self._live_ts_ms.get(key, 0)
+                if sample.ts_ms < newest_ms:
+                    text = (
+                        f"{sample.metric} of {sample.ts_ms} ms, although {newest_ms} ms was sent live before"
+                    )
+                    self.breach("birth_current", message, text)
+                self._live_ts_ms[key] = max(sample.ts_ms, newest_ms)
 
     def _data(self, message: Message, payload: Payload) -> None:
         if message.unknown and not self._absent:
@@ -313,6 +333,7 @@ def judge(evidence: Evidence) -> CriterionResult:
                 grammar.absent()
             elif message.edge == run.site.edge:
                 grammar.see(message)
+        grammar.finish(run.end_ns)
         evidence.malformed.update(replay.malformed)
         grammar.strangers = replay.strangers
     return _result(evidence, grammar)

@@ -5,16 +5,18 @@ A mutant that no criterion catches shows a check that cannot fail.
 
 from __future__ import annotations
 
+import struct
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shakedown.bridge.app import Bridge, Parts
 from shakedown.bridge.core import events as ev
+from shakedown.bridge.core.datatypes import DOUBLE
 from shakedown.bridge.core.forwarding import Forwarding
 from shakedown.bridge.core.model import GOOD
 from shakedown.bridge.core.normalise import normalise
-from shakedown.bridge.core.session import Session
+from shakedown.bridge.core.session import Session, State
 from shakedown.bridge.journal import Journal
 
 # ---- what the south hands over is changed on its way to the journal
@@ -48,7 +50,41 @@ class DropsABurst(Bridge):
         await super()._on_readings([] if self.since == 2 and births > 1 else readings, south_position)
 
 
+class DropsWhatIsBad(Bridge):
+    async def _on_readings(self, readings, south_position):
+        await super()._on_readings([r for r in readings if r.status == 0], south_position)
+
+
+class HasTwoSubscriptions(Bridge):
+    """Takes every value twice."""
+
+    async def _on_readings(self, readings, south_position):
+        await super()._on_readings([r for r in readings for _ in range(2)], south_position)
+
+
+class AcknowledgesBeforeItsJournal(Bridge):
+    """Stores how far it has come before it stores what it has got: what is in between goes with a kill."""
+
+    waiting = ()
+
+    async def _on_readings(self, readings, south_position):
+        waiting, self.waiting = self.waiting, readings
+        await super()._on_readings(waiting, south_position)
+
+
 # ---- values, names, units, qualities, timestamps
+
+
+def late_by_a_millisecond(metric, reading):
+    sample = normalise(metric, reading)
+    return sample._replace(ts_ms=sample.ts_ms + 1)
+
+
+def cuts_to_32_bits(metric, reading):
+    sample = normalise(metric, reading)
+    if isinstance(sample.value, float):
+        return sample._replace(value=struct.unpack("f", struct.pack("f", sample.value))[0])
+    return sample
 
 
 def stamps_arrival(metric, reading):
@@ -139,7 +175,100 @@ class SkipsTheEndOfHistory(Forwarding):
                 self._ranges.append((after, upto - 200))
 
 
+class ReplaysForEver(Forwarding):
+    """Begins its history again when it has come to its end."""
+
+    def replayed(self, piece, upto, count):
+        super().replayed(piece, upto, count)
+        if not self._ranges and self.watermark < upto:
+            self._ranges.append((self.watermark, upto))
+
+
 # ---- the Sparkplug session
+
+
+class LosesAtTheWrap(Session):
+    """Sends only the first sample of what carries seq 255."""
+
+    def _publish_group(self, device, group, now_ns):
+        if self._seq == 255:
+            del group.entries[1:]
+        super()._publish_group(device, group, now_ns)
+
+
+class LosesWhileItReplays(Session):
+    def _live(self, event, now_ns):
+        if self._replaying:
+            event = ev.Live(event.samples[: len(event.samples) // 2])
+        return super()._live(event, now_ns)
+
+
+class BearsOneMetricLess(Session):
+    def _device_birth(self, device, now_ns):
+        snapshot = self.image.snapshot
+        self.image.snapshot = lambda name: snapshot(name)[:-1]
+        super()._device_birth(device, now_ns)
+        self.image.snapshot = snapshot
+
+
+class BearsWhatWasFirst(Session):
+    """Shows in every birth what the first one showed."""
+
+    def _device_birth(self, device, now_ns):
+        snapshot, first = self.image.snapshot, self.__dict__.setdefault("first", {})
+        self.image.snapshot = lambda name: first.setdefault(name, snapshot(name))
+        super()._device_birth(device, now_ns)
+        self.image.snapshot = snapshot
+
+
+class UsesStaleAliases(Session):
+    """Gives new aliases in every second birth, and goes on with the old ones in its data."""
+
+    def _device_birth(self, device, now_ns):
+        snapshot = self.image.snapshot
+        if self.counters["births"] % 2:
+            self.image.snapshot = lambda name: _with_aliases_swapped(snapshot(name))
+        super()._device_birth(device, now_ns)
+        self.image.snapshot = snapshot
+
+
+def _with_aliases_swapped(values):
+    doubles = [n for n, (metric, _) in enumerate(values) if metric.datatype == DOUBLE][:2]
+    if len(doubles) == 2:
+        (one, first), (two, second) = (values[n] for n in doubles)
+        values[doubles[0]] = (replace(one, metric_id=two.metric_id), first)
+        values[doubles[1]] = (replace(two, metric_id=one.metric_id), second)
+    return values
+
+
+class LeavesWithoutADeath(Session):
+    """Disconnects politely, which takes its Will away, and says no NDEATH."""
+
+    def _leave(self, following, now_ns):
+        state = super()._leave(following, now_ns)
+        self._effects[:] = [e for e in self._effects if not isinstance(e, ev.Publish)]
+        return state
+
+
+class RenewsItsWillTooLate(Session):
+    def _send_connect(self, event, now_ns):
+        self.bd_seq = (event.bd_seq - 1) % 256
+        will = self._death(now_ns)
+        self.bd_seq = event.bd_seq
+        self._effects.append(ev.Connect(will))
+        return State.CONNECTING
+
+
+class RetainsItsData(Session):
+    def _publish(self, message_type, device, data):
+        super()._publish(message_type, device, data)
+        if message_type == "DDATA":
+            self._effects[-1] = replace(self._effects[-1], retain=True)
+
+
+class IgnoresThatTheHostIsOffline(Session):
+    def _host_gone(self, now_ns):
+        return self.state
 
 
 class ForgetsIsHistorical(Session):
@@ -264,5 +393,25 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("data_before_births", ("session",), Parts(session=SendsDataBeforeItsBirths)),
     Mutant("repeats_a_sequence_number", ("session",), Parts(session=RepeatsASequenceNumber)),
     Mutant("reuses_bd_seq", ("session",), Parts(journal=ReusesBdSeq)),
+    Mutant("drops_what_is_bad", ("loss", "integrity"), bridge=DropsWhatIsBad, drill="dropouts.yaml"),
+    Mutant("has_two_subscriptions", ("integrity",), bridge=HasTwoSubscriptions),
+    Mutant("acknowledges_before_its_journal", ("loss",), bridge=AcknowledgesBeforeItsJournal),
+    Mutant("late_by_a_millisecond", ("integrity",), Parts(normalise=late_by_a_millisecond)),
+    Mutant("cuts_to_32_bits", ("integrity",), Parts(normalise=cuts_to_32_bits)),
+    Mutant("replays_for_ever", ("integrity",), Parts(forwarding=ReplaysForEver)),
+    Mutant("loses_at_the_wrap", ("loss",), Parts(session=LosesAtTheWrap), drill="calm.yaml"),
+    Mutant("loses_while_it_replays", ("loss",), Parts(session=LosesWhileItReplays)),
+    Mutant("bears_one_metric_less", ("session",), Parts(session=BearsOneMetricLess)),
+    Mutant("bears_what_was_first", ("session",), Parts(session=BearsWhatWasFirst)),
+    Mutant("uses_stale_aliases", ("integrity",), Parts(session=UsesStaleAliases)),
+    Mutant("leaves_without_a_death", ("session",), Parts(session=LeavesWithoutADeath)),
+    Mutant("renews_its_will_too_late", ("session",), Parts(session=RenewsItsWillTooLate)),
+    Mutant("retains_its_data", ("session",), Parts(session=RetainsItsData)),
+    Mutant(
+        "ignores_that_the_host_is_offline",
+        ("loss",),
+        Parts(session=IgnoresThatTheHostIsOffline),
+        drill="host_away.yaml",
+    ),
     Mutant("lags", ("freshness",), Parts(session=Lags), drill="calm.yaml"),
 )
