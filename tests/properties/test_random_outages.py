@@ -1,0 +1,45 @@
+"""The healthy bridge in random scenarios (tests/properties/outages.py): nothing lost, and nobody else blamed."""
+
+import importlib.util
+import io
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from rich.console import Console
+
+from shakedown.scenarios import model
+from shakedown.scenarios.runner import Request, accept
+
+
+def _outages():
+    spec = importlib.util.spec_from_file_location("outages", Path(__file__).with_name("outages.py"))
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+OUTAGES = _outages()
+FEW = range(6)
+MORE = [pytest.param(seed, marks=pytest.mark.slow) for seed in range(6, 60)]
+
+
+@pytest.mark.parametrize("seed", [*FEW, *MORE])
+def test_the_healthy_bridge_is_healthy_and_nobody_else_is_blamed(tmp_path, seed):
+    file = tmp_path / "scenario.yaml"
+    file.write_text(yaml.safe_dump(OUTAGES.scenario(seed)))
+    request = Request(model.set_up(file), tmp_path / "run", seed=seed, strict=True)
+    verdict = accept(request, Console(file=io.StringIO())).verdict
+    assert verdict.harness == []
+    assert [(c.name, c.statement) for c in verdict.criteria if c.verdict == "FAIL"] == []
+    counts = {name: verdict.counts[name] for name in ("lost", "late", "wrong", "unexpected", "duplicated")}
+    assert counts == dict.fromkeys(counts, 0)
+    assert verdict.counts["eligible"] > 1000
+    loss = next(criterion for criterion in verdict.criteria if criterion.name == "loss")
+    assert loss.details["pending"] == 0
+
+
+def test_a_seed_is_a_scenario():
+    assert OUTAGES.scenario(7) == OUTAGES.scenario(7) != OUTAGES.scenario(8)
