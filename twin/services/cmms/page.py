@@ -9,6 +9,7 @@ import msgspec
 from jinja2 import Environment, PackageLoader, select_autoescape
 
 _WIDTH, _HEIGHT = 240, 40
+_POINTS_MAX = 480  # of one curve: more cannot be seen
 
 _environment = Environment(
     loader=PackageLoader("shakedown.twin.services.cmms"),
@@ -53,6 +54,7 @@ def _points(samples: list[list[Any]]) -> str:
     drawn = [(ts_ms, float(value)) for ts_ms, value, _ in samples if isinstance(value, (int, float))]
     if len(drawn) < 2:
         return ""
+    drawn = drawn[:: -(-len(drawn) // _POINTS_MAX)]
     first, last = drawn[0][0], max(ts_ms for ts_ms, _ in drawn)
     low, high = min(value for _, value in drawn), max(value for _, value in drawn)
     across, up = _WIDTH / max(last - first, 1), (_HEIGHT - 4) / ((high - low) or 1.0)
