@@ -110,7 +110,7 @@ def test_another_signal_changes_nothing_that_is_there_already(tmp_path: Path) ->
     document["signals"]["air_receiver"]["added"] = added
     before = _ledger(tmp_path / "before", 7, 300).splitlines()[1:-1]
     after = _ledger(tmp_path / "after", 7, 300, signals=document["signals"]).splitlines()[1:-1]
-    assert before == [line for line in after if json.loads(line)[:1] + json.loads(line)[2:3] != ["S", 68]]
+    assert before == [line for line in after if json.loads(line)[:1] + json.loads(line)[2:3] != ["S", 69]]
     assert len(after) > len(before)
 
 
