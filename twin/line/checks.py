@@ -189,6 +189,7 @@ def _signals(plant: Plant) -> Iterator[Problem]:
         **dict.fromkeys(plant.machines, MACHINE_REGISTERS),
     }
     tags: dict[str, str] = {}
+    taken = set(drivers(plant))
     for owner in plant.signals:
         if owner not in registers:
             remedy = did_you_mean(owner, list(registers))
@@ -201,6 +202,12 @@ def _signals(plant: Plant) -> Iterator[Problem]:
                 (*place, "tag"),
                 spec.tag,
                 f"duplicate tag, it is also that of {first} - rename one (case does not tell)",
+            )
+        if spec.show is None and f"{owner}.{name}" in taken:
+            yield (
+                place,
+                name,
+                f"{owner}.{name} is also a driver - gains could not tell them apart, rename the signal",
             )
         known = registers.get(owner)
         if spec.show is not None and known is not None and spec.show not in known:
