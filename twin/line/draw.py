@@ -9,7 +9,7 @@ from shakedown.twin.line.plant import ConveyorSpec, MachineSpec, Plant, Reservoi
 
 BOX_W, BOX_H, BELT_W = 200, 104, 130
 MARGIN, LINE_H, HEAD_H = 24, 17, 52
-RESERVOIR_H, DROP = 58, 66
+RESERVOIR_W, RESERVOIR_H, DROP = 190, 58, 66
 S_PER_H = 3_600
 
 STYLE = (
@@ -53,8 +53,8 @@ def _machine(plant: Plant, name: str, spec: MachineSpec, left: float) -> Iterato
     yield f'<rect class="machine{counts}" x="{left}" y="{HEAD_H}" width="{BOX_W}" height="{BOX_H}" rx="6"/>'
     told = [
         f"{rate:,.0f} an hour{batch}",
-        f"{len(spec.stoppages)} small stops, {len(spec.failures)} failure modes",
-        f"{len(plant.signals.get(name, {}))} signals",
+        f"small stops: {len(spec.stoppages)}, failure modes: {len(spec.failures)}",
+        f"signals: {len(plant.signals.get(name, {}))}",
     ]
     if name in plant.assets:
         asset = plant.assets[name]
@@ -81,7 +81,7 @@ def _reservoir(
             f'<path class="pipe" d="M{centre:g} {top}C{centre:g} {top - DROP / 2:g} {end:g} {top - DROP / 2:g} '
             f'{end:g} {HEAD_H + BOX_H}"/>'
         )
-    yield f'<rect class="reservoir" x="{centre - 80:g}" y="{top}" width="160" height="{RESERVOIR_H}" rx="18"/>'
+    yield f'<rect class="reservoir" x="{centre - RESERVOIR_W / 2:g}" y="{top}" width="{RESERVOIR_W}" height="{RESERVOIR_H}" rx="18"/>'
     yield _text(centre, top + 23, name, "name", "middle")
     refilled = f"{spec.capacity:g}, refilled from {spec.low:.0%} to {spec.high:.0%}"
     yield _text(centre, top + 42, refilled, "small", "middle")
