@@ -18,8 +18,9 @@ from shakedown.twin.clock import now_ns
 from shakedown.twin.services.cmms import api
 from shakedown.twin.services.cmms.failures import FailureSwitch
 from shakedown.twin.services.cmms.openapi import Operation
-from shakedown.twin.services.cmms.server import CONNECTIONS_MAX, Cmms
+from shakedown.twin.services.cmms.server import Cmms
 from shakedown.twin.services.cmms.store import Store
+from shakedown.twin.services.http_server import CONNECTIONS_MAX
 from tests.twin.http_lab import Answer, ask, new_order, parse, with_cmms
 
 

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
-
-import uvicorn
 
 from shakedown.twin.services.cmms.api import CmmsApi
 from shakedown.twin.services.cmms.failures import FailureSwitch
 from shakedown.twin.services.cmms.store import Store
 from shakedown.twin.services.cmms.webhooks import Webhooks
-from shakedown.twin.services.errors import ServiceError
-
-CONNECTIONS_MAX = 64  # and requests under way; one more is answered 503
-HEADER_BYTES_MAX = 16 << 10
-STOP_TIMEOUT_S = 1  # how long requests under way may take when the CMMS stops
+from shakedown.twin.services.http_server import HttpServer
 
 
 class Cmms:
@@ -30,14 +23,14 @@ class Cmms:
         self.port = port
         self.database = database
         self.failures = FailureSwitch()
-        self._running: tuple[_Server, Webhooks, Store] | None = None
+        self._running: tuple[HttpServer, Webhooks, Store] | None = None
 
     async def start(self) -> None:
         """Listen, and go on with the webhooks that wait."""
         store = Store(self.database)
         webhooks = Webhooks(store)
         api = CmmsApi(store, self.failures, webhooks.wake)
-        server = _Server(api, self.address, self.port)
+        server = HttpServer(api.app, "the CMMS", self.address, self.port)
         try:
             self.port = await server.start()
         except BaseException:
@@ -56,40 +49,3 @@ class Cmms:
         await webhooks.stop()
         await server.stop()
         store.close()
-
-
-class _Server:
-    """uvicorn without its loop that wakes ten times a second: an idle service costs no virtual time."""
-
-    def __init__(self, api: CmmsApi, address: str, port: int) -> None:
-        self._config = uvicorn.Config(
-            api.app,
-            host=address,
-            port=port,
-            loop="none",
-            http="h11",
-            ws="none",
-            lifespan="off",
-            access_log=False,
-            log_config=None,
-            date_header=False,
-            limit_concurrency=CONNECTIONS_MAX,
-            h11_max_incomplete_event_size=HEADER_BYTES_MAX,
-            timeout_graceful_shutdown=STOP_TIMEOUT_S,
-        )
-        self._server = uvicorn.Server(self._config)
-
-    async def start(self) -> int:
-        self._config.load()
-        self._server.lifespan = self._config.lifespan_class(self._config)
-        await self._server.on_tick(0)  # the headers of every answer
-        try:
-            await self._server.startup()
-        except SystemExit:  # uvicorn's way to say that it cannot listen
-            where = f"{self._config.host}:{self._config.port}"
-            raise ServiceError(f"the CMMS cannot listen on {where}; name a free port of this host") from None
-        return int(self._server.servers[0].sockets[0].getsockname()[1])
-
-    async def stop(self) -> None:
-        await self._server.shutdown()
-        await asyncio.sleep(0)  # the transports of the last connections close
