@@ -49,7 +49,7 @@ def reason_breach(evidence: Evidence, entry: Annunciation, order: WorkOrder) -> 
     rule, reason = entry.rule, order.raw.get("reason")
     if not isinstance(reason, dict):
         return "there is none"
-    if order.raised_ms * MS != entry.ns // MS * MS:
+    if abs(order.raised_ms * MS - entry.ns) > S:
         return f"raised at {order.raised_ms} ms instead of {entry.ns // MS} ms"
     if reason.get("metric") not in (rule.metric, rule.topic.metric):
         return f"metric {reason.get('metric')!r} instead of {rule.metric!r}"
