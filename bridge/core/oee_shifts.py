@@ -42,7 +42,10 @@ class Shifts:
 
     def tick(self, now_ns: int) -> list[Report]:
         """The reports that are due."""
-        if now_ns < self.due_ns or not self._has_data:
+        if now_ns < self.due_ns:
+            return []
+        if not self._has_data:
+            self.due_ns = now_ns + REPORT_NS
             return []
         reports = self._restate(now_ns)
         calendar = self._config.calendar
