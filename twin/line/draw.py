@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from html import escape
 
 from shakedown.twin.line.plant import ConveyorSpec, MachineSpec, Plant, ReservoirSpec
@@ -73,7 +73,7 @@ def _belt(name: str, spec: ConveyorSpec, left: float, middle: float) -> Iterator
 
 
 def _reservoir(
-    name: str, spec: ReservoirSpec, centre: float, top: float, lefts: dict[str, float]
+    name: str, spec: ReservoirSpec, centre: float, top: float, lefts: Mapping[str, float]
 ) -> Iterator[str]:
     for user in spec.users:
         end = lefts[user] + BOX_W / 2
