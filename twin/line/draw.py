@@ -81,7 +81,8 @@ def _reservoir(
             f'<path class="pipe" d="M{centre:g} {top}C{centre:g} {top - DROP / 2:g} {end:g} {top - DROP / 2:g} '
             f'{end:g} {HEAD_H + BOX_H}"/>'
         )
-    yield f'<rect class="reservoir" x="{centre - RESERVOIR_W / 2:g}" y="{top}" width="{RESERVOIR_W}" height="{RESERVOIR_H}" rx="18"/>'
+    left = centre - RESERVOIR_W / 2
+    yield f'<rect class="reservoir" x="{left:g}" y="{top}" width="{RESERVOIR_W}" height="{RESERVOIR_H}" rx="18"/>'
     yield _text(centre, top + 23, name, "name", "middle")
     refilled = f"{spec.capacity:g}, refilled from {spec.low:.0%} to {spec.high:.0%}"
     yield _text(centre, top + 42, refilled, "small", "middle")
