@@ -46,8 +46,7 @@ class ShiftTruth:
         apt_ns, produced, good = self.buckets_ns["apt"], self.exact["produced"], self.exact["good"]
         a, e, q = ratio(apt_ns, self.pbt_ns), ratio(self.standard_ns, apt_ns), ratio(good, produced)
         oee = None if a is None or e is None or q is None else a * e * q
-        inspected = produced - self.rework
-        fpy = ratio(self.first_pass, inspected)
+        fpy = ratio(self.first_pass, produced)
         return {"availability": a, "effectiveness": e, "quality": q, "oee": oee, "fpy": fpy}
 
 

@@ -81,6 +81,9 @@ def context_breach(evidence: Evidence, entry: Annunciation, order: WorkOrder) ->
     names = {_full(entry.rule, signal.get("metric")) for signal in context}
     if entry.rule.metric not in names:
         return f"the alarm's own metric {entry.rule.metric} is missing"
+    state = f"{entry.rule.device}/state"
+    if state not in names and any(topic.name == state for topic in run.topics):
+        return f"the state of the machine, {state}, is missing"
     from_ns = entry.ns - int(run.shift.work_orders.context_s * S)
     for signal in context:
         what = _signal_breach(evidence, _full(entry.rule, signal.get("metric")), signal, from_ns, entry)

@@ -63,6 +63,8 @@ class Physical:
             raise ValueError("physical event")
         if kind == "part":
             good, product = bool(data["good"]), str(data["product"])
+            if data.get("disposition") == "rework":
+                return  # goes through once more: a part is counted when it is finished
             self.part_ns.append(ns)
             self.part_machine.append(self.machines.number(machine))
             self.part_product.append(self.products.number(product))

@@ -40,7 +40,7 @@ class WorkOrder:
     physical_asset: str
     raised_ms: int
     created_ms: int
-    ended_ms: int | None  # completed, closed or cancelled
+    ended_ms: int | None  # closed or cancelled
     raw: dict[str, Any]
 
 
@@ -67,7 +67,7 @@ def read_people(path: Path, problems: list[Problem]) -> People:
     return people
 
 
-_ENDED = frozenset({"completed", "closed", "cancelled"})
+_ENDED = frozenset({"closed", "cancelled"})
 
 
 def read_cmms(path: Path, problems: list[Problem]) -> list[WorkOrder]:

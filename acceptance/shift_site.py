@@ -52,6 +52,7 @@ class OeeLine:
     name: str
     state: Topic
     produced: Topic
+    by_order: bool = False  # idle inside an order is then ADET
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def read_shift_site(site: dict[str, Any], topics: tuple[Topic, ...]) -> ShiftSit
     units = _units(site)
     alarms = tuple(_alarm(name, body, by_name, units) for name, body in (site.get("alarms") or {}).items())
     lines = tuple(
-        OeeLine(str(name), by_name[body["state"]], by_name[body["produced"]])
+        OeeLine(str(name), by_name[body["state"]], by_name[body["produced"]], bool(body.get("order")))
         for name, body in (site.get("oee") or {}).items()
     )
     cmms = site.get("cmms")

@@ -64,7 +64,7 @@ def judge(evidence: Evidence) -> CriterionResult:
             if report is None and int(run.deadlines_ns(np.array([truth.to_ns]))[0]) > run.end_ns:
                 pending += 1
                 continue
-            judged.append(Judged(line, truth, report, _breaches(line.name, truth, report, scan_ms)))
+            judged.append(Judged(line, truth, report, _breaches(line, truth, report, scan_ms)))
     return _result(evidence, judged, pending)
 
 
@@ -122,10 +122,10 @@ def _number(value: Any) -> float | None:
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
-def _breaches(line: str, truth: ShiftTruth, report: dict[str, Any] | None, scan_ms: int) -> list[Breach]:
+def _breaches(line: OeeLine, truth: ShiftTruth, report: dict[str, Any] | None, scan_ms: int) -> list[Breach]:
     """Every figure of the report that is missing or too far from the truth."""
     if report is None:
-        return [Breach(line, truth.name, "report", None, "a closed report")]
+        return [Breach(line.name, truth.name, "report", None, "a closed report")]
     found = []
 
     def hold(figure: str, true: float | None, tolerance: float) -> None:
@@ -133,19 +133,25 @@ def _breaches(line: str, truth: ShiftTruth, report: dict[str, Any] | None, scan_
         if reported is None and true is None:
             return
         if reported is None or true is None or not abs(reported - true) <= tolerance + 1e-9:
-            found.append(Breach(line, truth.name, figure, report.get(figure), true))
+            found.append(Breach(line.name, truth.name, figure, report.get(figure), true))
 
     hold("from_ms", truth.from_ns / MS, scan_ms)
     hold("to_ms", truth.to_ns / MS, scan_ms)
     pbt_s = truth.pbt_ns / S
     hold("pbt_s", pbt_s, BUCKET_SHARE * pbt_s)
-    for bucket in BUCKETS:
-        hold(f"{bucket}_s", truth.buckets_ns[bucket] / S, BUCKET_SHARE * pbt_s)
+    times = {f"{bucket}_s": truth.buckets_ns[bucket] / S for bucket in BUCKETS}
+    if line.by_order:  # when an order is at the machine is not in the ledger: their sum is held
+        report = dict(
+            report, waiting_s=(_number(report.get("adet_s")) or 0.0) + (_number(report.get("adot_s")) or 0.0)
+        )
+        times["waiting_s"] = times.pop("adet_s") + times.pop("adot_s")
+    for name, true_s in times.items():
+        hold(name, true_s, BUCKET_SHARE * pbt_s)
     for count in COUNTS:
         least, most = truth.counts[count]
         reported = _number(report.get(count))
         if reported is None or not least <= reported <= most:
-            found.append(Breach(line, truth.name, count, report.get(count), truth.exact[count]))
+            found.append(Breach(line.name, truth.name, count, report.get(count), truth.exact[count]))
     kpis = truth.kpis()
     for factor in FACTORS:
         hold(factor, kpis[factor], FACTOR_PP)

@@ -110,6 +110,10 @@ def _paired(
         for extra in own[1:]:
             what = f"occurrence {entry.occurrence} has {own[0].id} already"
             breaches.append(Breach("duplicate", entry.tag, extra.id, what))
+        earlier = [order for order in by_alarm.get((entry.rule.device, entry.tag), []) if order not in own]
+        if own and _is_covered(entry, earlier):
+            what = f"occurrence {entry.occurrence}, while an earlier order of the alarm was not closed"
+            breaches.append(Breach("duplicate", entry.tag, own[0].id, what))
         if own:
             raw_s = (own[0].created_ms * MS - entry.ns) / S
             pairs.append(Pair(entry, own[0], raw_s, _elapsed_s(run, entry.ns, own[0].created_ms * MS)))
@@ -131,7 +135,7 @@ def _paired(
 def _is_covered(entry: Annunciation, orders: list[WorkOrder]) -> bool:
     """Whether an order of the same alarm was open when it spoke again: the same trouble needs no second one."""
     return any(
-        order.raised_ms * MS <= entry.ns and (order.ended_ms is None or order.ended_ms * MS > entry.ns)
+        order.raised_ms * MS < entry.ns and (order.ended_ms is None or order.ended_ms * MS > entry.ns)
         for order in orders
     )
 

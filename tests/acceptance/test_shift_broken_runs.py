@@ -343,6 +343,11 @@ def orders_twice(day: Day) -> None:
     day.orders.append(dict(day.orders[5], id="WO-again", created_ms=day.orders[5]["created_ms"] + 9_000))
 
 
+def orders_again_while_one_is_open(day: Day) -> None:
+    """The first order is completed and never closed; a second one is raised at the next call all the same."""
+    day.orders[15]["history"][1][1] = "completed"
+
+
 def loses_after_a_timeout(day: Day) -> None:
     del day.orders[6]
 
@@ -417,6 +422,7 @@ def never_orders(day: Day) -> None:
 
 CMMS_MUTANTS: list[tuple[Callable[[Day], None], str]] = [
     (orders_twice, "duplicate"),
+    (orders_again_while_one_is_open, "duplicate"),
     (loses_after_a_timeout, "missing"),
     (names_the_wrong_equipment, "asset"),
     (keeps_the_asset_of_before_the_swap, "asset"),
@@ -483,10 +489,19 @@ def test_an_order_that_took_four_minutes_after_the_healing_is_late(day: Day, tmp
 
 def test_one_open_order_serves_an_alarm_that_speaks_again(day: Day, tmp_path: Path) -> None:
     first, second = (next(o for o in day.orders if o["occurrence"] == number) for number in (1, 2))
-    first["history"] = first["history"][:1]
-    first["state"] = "open"
+    first["history"][1][0] = second["raised_ms"] + 1_000  # closed just after the alarm had spoken again
     day.orders.remove(second)
     assert outcomes(judge(day.write(tmp_path)))["work_orders"] == "PASS"
+
+
+def test_idle_inside_an_order_may_be_a_delay(day: Day, tmp_path: Path) -> None:
+    """With an order configured the sum of ADET and ADOT is held; without, each on its own."""
+    for report in day.reports:
+        report["adet_s"] += report["adot_s"]
+        report["adot_s"] = 0.0
+    assert failed(judge(day.write(tmp_path))) == {"oee"}
+    day.site["oee"]["line1"]["order"] = "packer.packer_1/state"
+    assert outcomes(judge(day.write(tmp_path)))["oee"] == "PASS"
 
 
 def test_a_swap_in_the_events_alone_is_known(day: Day, tmp_path: Path) -> None:
