@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import aiomqtt
 import httpx2
+import uvicorn
+from starlette.applications import Starlette
 
 from shakedown.bridge.app import Bridge, Parts
 from shakedown.bridge.config import load_site
@@ -18,6 +21,7 @@ from shakedown.bridge.core import payload
 from shakedown.bridge.core.datatypes import STRING
 from shakedown.twin.clock import run
 from shakedown.twin.network.memory import MemoryNetwork
+from shakedown.twin.network.model import Host
 from shakedown.twin.servers.opcua import OpcUaServer
 from shakedown.twin.services.broker import EmbeddedBroker
 from shakedown.twin.services.cmms.failures import Failure
@@ -223,3 +227,20 @@ def with_plant(folder: Path, case: Callable[[Plant], Awaitable[None]], site: str
                 await plant.end()
 
     run(main())
+
+
+@contextlib.asynccontextmanager
+async def serving(app: Starlette, host: Host, address: str, port: int) -> AsyncIterator[None]:
+    """Serve an app of a test on a host of the network in memory."""
+    config = uvicorn.Config(
+        app, host=address, port=port, loop="none", http="h11", ws="none", lifespan="off", log_config=None
+    )
+    config.load()
+    server = uvicorn.Server(config)
+    server.lifespan = config.lifespan_class(config)
+    await server.on_tick(0)
+    await host.spawn(server.startup(), name="startup")
+    try:
+        yield
+    finally:
+        await server.shutdown()
