@@ -127,13 +127,14 @@ def _breaches(line: OeeLine, truth: ShiftTruth, report: dict[str, Any] | None, s
     if report is None:
         return [Breach(line.name, truth.name, "report", None, "a closed report")]
     found = []
+    figures = dict(report)
 
     def hold(figure: str, true: float | None, tolerance: float) -> None:
-        reported = _number(report.get(figure))
+        reported = _number(figures.get(figure))
         if reported is None and true is None:
             return
         if reported is None or true is None or not abs(reported - true) <= tolerance + 1e-9:
-            found.append(Breach(line.name, truth.name, figure, report.get(figure), true))
+            found.append(Breach(line.name, truth.name, figure, figures.get(figure), true))
 
     hold("from_ms", truth.from_ns / MS, scan_ms)
     hold("to_ms", truth.to_ns / MS, scan_ms)
@@ -141,9 +142,7 @@ def _breaches(line: OeeLine, truth: ShiftTruth, report: dict[str, Any] | None, s
     hold("pbt_s", pbt_s, BUCKET_SHARE * pbt_s)
     times = {f"{bucket}_s": truth.buckets_ns[bucket] / S for bucket in BUCKETS}
     if line.by_order:  # when an order is at the machine is not in the ledger: their sum is held
-        report = dict(
-            report, waiting_s=(_number(report.get("adet_s")) or 0.0) + (_number(report.get("adot_s")) or 0.0)
-        )
+        figures["waiting_s"] = sum(_number(report.get(name)) or 0.0 for name in ("adet_s", "adot_s"))
         times["waiting_s"] = times.pop("adet_s") + times.pop("adot_s")
     for name, true_s in times.items():
         hold(name, true_s, BUCKET_SHARE * pbt_s)
