@@ -63,7 +63,6 @@ def test_judge_a_shift(benchmark: Any, tmp_path: Path) -> None:
     if not benchmark.disabled:
         offered = verdict.counts["offered"]
         benchmark.extra_info["us_per_sample"] = round(benchmark.stats["min"] / offered * 1e6, 2)
-        benchmark.extra_info["rss_max_MB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
 def test_decode_data(benchmark: Any, lab: Any) -> None:
