@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -69,7 +69,7 @@ class CallConfig(Strict):
 
     method: Literal["GET", "POST", "PUT", "PATCH"] = "GET"
     path: str
-    body: dict | list | None = None
+    body: dict[str, Any] | list[Any] | None = None
     id: str = Field("", description="dotted path to the order's id in the answer, for instance items.0.id")
     state: str = ""
     asset: str = ""

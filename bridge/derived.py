@@ -105,10 +105,9 @@ class Derived:
     def _index(self) -> list[tuple[Callable[[Sample], Any], ...]]:
         """Who wants to see the samples of a metric, by metric_id: what nobody wants costs one look."""
         takers: list[list[Callable[[Sample], Any]]] = [[] for _ in self._model.metrics]
-        engines = (self.alarms, self.context, *(shifts.line for shifts in self.shifts.values()))
-        takes = (self.alarms.take, self.context.take, *(shifts.take for shifts in self.shifts.values()))
-        for engine, take in zip(engines, takes, strict=True):
-            for metric_id in engine.metric_ids:
+        engines = [(self.alarms.metric_ids, self.alarms.take), (self.context.metric_ids, self.context.take)]
+        for metric_ids, take in [*engines, *((s.line.metric_ids, s.take) for s in self.shifts.values())]:
+            for metric_id in metric_ids:
                 takers[metric_id].append(take)
         return [tuple(found) for found in takers]
 
@@ -257,7 +256,7 @@ class Derived:
     def _orders(self, outcome: Outcome) -> None:
         changed, news = self.orders.drain()
         for (device, alarm), saved in changed.items():
-            outcome.outbox[f"{ORDER_KEY}{device}/{alarm}"] = saved and msgspec.msgpack.encode(saved)
+            outcome.outbox[f"{ORDER_KEY}{device}/{alarm}"] = msgspec.msgpack.encode(saved) if saved else None
         for order, ns in news:
             metric_id = self.plan.ids[order.device, f"work_order/{order.alarm}"]
             outcome.samples.append(Sample(metric_id, ns // 1_000_000, f"{order.id} {order.state}".strip()))

@@ -210,7 +210,8 @@ class Line:
         self._edge_ns = max([0, *self.products.times[-1:], *self.orders.times[-1:]])
 
     def _series(self) -> Iterator[Series[Any]]:
-        yield from (self.states, self.products, self.orders, *self.counters.values())
+        yield from (self.states, self.products, self.orders)
+        yield from self.counters.values()
 
 
 def _bucket(state: str | None, order: str | None) -> str:
