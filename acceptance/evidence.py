@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cached_property
 
+from shakedown.acceptance.alarm_view import AlarmView, alarm_view
 from shakedown.acceptance.attribution import Attribution
 from shakedown.acceptance.join import Joined
 from shakedown.acceptance.run import Run
@@ -18,3 +20,8 @@ class Evidence:
     joined: Joined
     attribution: Attribution
     malformed: Counter[str] = field(default_factory=Counter)
+
+    @cached_property
+    def alarms(self) -> AlarmView:
+        """The annunciations of the run and of its baseline, labelled; made when first asked for."""
+        return alarm_view(self.run, self.joined)

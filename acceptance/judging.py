@@ -54,7 +54,7 @@ def _conclude(run: Run, verdict: Verdict) -> None:
     joined = join(run)
     attribution = attribute(run, joined)
     evidence = Evidence(run, joined, attribution)
-    verdict.criteria = [_judged(criterion, evidence) for criterion in CRITERIA]
+    verdict.criteria = [_judged(criterion, evidence) for criterion in CRITERIA if criterion.applies(run)]
     if run.wire is not None:
         run.problems += run.wire.problems
     if attribution.lab:

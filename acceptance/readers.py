@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from shakedown.acceptance.files import RERUN, LogFile, Problem
+from shakedown.acceptance.physical import Physical
 from shakedown.acceptance.sparkplug import Value
 
 
@@ -24,6 +25,8 @@ class Ledger:
     signal: array[int] = field(default_factory=lambda: array("i"))
     status: array[int] = field(default_factory=lambda: array("Q"))
     values: list[Value] = field(default_factory=list)
+    header: dict[str, Any] = field(default_factory=dict)
+    physical: Physical = field(default_factory=Physical)
 
 
 def read_ledger(path: Path, problems: list[Problem]) -> Ledger | None:
@@ -36,6 +39,7 @@ def read_ledger(path: Path, problems: list[Problem]) -> Ledger | None:
         problems.append(Problem(what, "ledger.jsonl, line 1", RERUN))
         return None
     signals = len(ledger.signals)
+    physical = ledger.physical
     ns, signal, status, values = ledger.ns, ledger.signal, ledger.status, ledger.values
     for record in records:
         try:
@@ -47,7 +51,9 @@ def read_ledger(path: Path, problems: list[Problem]) -> Ledger | None:
                 signal.append(index)
                 status.append(code)
                 values.append(value)
-            elif record[0] not in ("P", "N"):
+            elif record[0] == "P":
+                physical.add(record)
+            elif record[0] != "N":
                 raise ValueError("kind")
         except (ValueError, TypeError, KeyError, IndexError, OverflowError):
             log.malformed_record(record)
@@ -68,7 +74,7 @@ def _ledger_of(header: Any) -> Ledger | None:
         return None
     if not all(isinstance(signal, dict) and isinstance(signal.get("node_id"), str) for signal in signals):
         return None
-    return Ledger(signals, start_ns)
+    return Ledger(signals, start_ns, header=header)
 
 
 def _even(*columns: Any) -> None:

@@ -20,6 +20,8 @@ from shakedown.acceptance.readers import (
     read_ledger,
     read_timeline,
 )
+from shakedown.acceptance.shift_logs import People, WorkOrder, read_cmms, read_people
+from shakedown.acceptance.shift_site import ShiftSite, read_shift_site
 from shakedown.acceptance.site import Site, Topic, read_site
 
 S = 1_000_000_000
@@ -69,6 +71,9 @@ class Run:
     problems: list[Problem] = field(default_factory=list)
     outages: list[Outage] = field(default_factory=list)
     server: dict[str, Any] = field(default_factory=dict)
+    shift: ShiftSite = field(default_factory=ShiftSite)
+    people: People = field(default_factory=People)
+    work_orders: list[WorkOrder] = field(default_factory=list)
 
     @property
     def topics(self) -> tuple[Topic, ...]:
@@ -162,11 +167,26 @@ def load_run(folder: Path, *, strict: bool = False) -> Run:
         problems.append(Problem("neither broker.jsonl nor observer.jsonl is there", "observer.jsonl", RERUN))
     run = Run(folder, strict, manifest, site, ledger, host, wire, timeline, problems)
     run.outages = _outages(run)
+    _read_shift(run, parsed)
     if (folder / "server.json").is_file():
         counters = (read_json(folder / "server.json", problems) or {}).get("server")
         run.server = counters if isinstance(counters, dict) else {}
         _check_server(run)
     return run
+
+
+def _read_shift(run: Run, parsed: dict[str, Any]) -> None:
+    """What `site.yaml` says of alarms, OEE and work orders, and the logs that only such a run has."""
+    try:
+        run.shift = read_shift_site(parsed, run.topics)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        text = f"alarms, oee or cmms of site.yaml cannot be understood: {type(error).__name__}: {error}"
+        run.problems.append(Problem(text, "site.yaml", "validate it with `shakedown bridge check site.yaml`"))
+        return
+    if run.shift.alarms or run.shift.lines:
+        run.people = read_people(run.folder / "people.jsonl", run.problems)
+    if run.shift.work_orders is not None:
+        run.work_orders = read_cmms(run.folder / "cmms.jsonl", run.problems)
 
 
 def _outages(run: Run) -> list[Outage]:

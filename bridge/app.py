@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from shakedown.bridge import recall
-from shakedown.bridge.config import Site, compile_site
+from shakedown.bridge.admin import Admin
+from shakedown.bridge.compile_shift import Plan
+from shakedown.bridge.config import Site, compile_all
+from shakedown.bridge.config_shift import CmmsConfig
+from shakedown.bridge.core.alarms import Alarms, CommandRefused
 from shakedown.bridge.core.forwarding import Forwarding
-from shakedown.bridge.core.model import Metric, Reading, Sample
+from shakedown.bridge.core.model import Metric, Reading, Sample, Value
 from shakedown.bridge.core.normalise import is_refused, normalise
+from shakedown.bridge.core.oee_shifts import Shifts
 from shakedown.bridge.core.session import Session
+from shakedown.bridge.core.workorders import WorkOrders
+from shakedown.bridge.derived import STORE_S, TARGET, Derived
 from shakedown.bridge.journal import Journal
 from shakedown.bridge.journal_file import JournalError
+from shakedown.bridge.north.cmms import Adapter, adapter_of
 from shakedown.bridge.north.enterprise import GOODBYE_S, EnterpriseTarget
+from shakedown.bridge.outbox import Outbox
 from shakedown.bridge.south.opcua import OpcUaSouth
 
 DECLARE_S = 10.0
@@ -28,6 +39,12 @@ SOUTH_END_S, NORTH_END_S = 3.0, GOODBYE_S + 1.0
 """How long the parts may take to say goodbye before they are cancelled again."""
 
 END_TRIES = 3
+
+WAKE_S = 30.0
+"""Longest sleep of the timers."""
+
+RETRY_S = 1.0
+"""Pause after what could not be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +57,10 @@ class Parts:
     forwarding: type[Forwarding] = Forwarding
     south: type[OpcUaSouth] = OpcUaSouth
     north: type[EnterpriseTarget] = EnterpriseTarget
+    alarms: type[Alarms] = Alarms
+    shifts: type[Shifts] = Shifts
+    orders: type[WorkOrders] = WorkOrders
+    cmms: Callable[[CmmsConfig, tuple[str, int] | None], Adapter] = adapter_of
 
 
 class Bridge:
@@ -57,18 +78,28 @@ class Bridge:
         log: logging.Logger | None = None,
         parts: Parts | None = None,
     ) -> None:
-        self.model = compile_site(site)
+        self.model, plan = compile_all(site)
         self._site = site
         self._journal_path = Path(journal_path)
         self._connect_to = connect_to
         self._log = log or logging.getLogger("shakedown.bridge")
         self._parts = parts or Parts()
         self._normalise = self._parts.normalise
+        self.derived = self._derived_of(plan)
+        self._outbox: Outbox | None = None
+        self._due = asyncio.Event()
+        self._commands: set[asyncio.Task[None]] = set()
         self._journal: Journal | None = None
         self._targets: tuple[EnterpriseTarget, ...] = ()
         self._souths: tuple[OpcUaSouth, ...] = ()
         self._counted: Counter[str] = Counter()
         self._is_cut = False
+
+    def _derived_of(self, plan: Plan) -> Derived | None:
+        if plan.is_empty:
+            return None
+        parts = self._parts
+        return Derived(plan, self.model, alarms=parts.alarms, shifts=parts.shifts, orders=parts.orders)
 
     @property
     def counters(self) -> dict[str, int]:
@@ -76,6 +107,8 @@ class Bridge:
         counters = dict(self._counted)
         if self._journal is not None:
             counters |= {"journal.last_row": self._journal.last_row, "journal.dropped": self._journal.dropped}
+        if self._outbox is not None:
+            counters |= {f"work_orders.{name}": n for name, n in self._outbox.counters.items()}
         for kind, parts in (("south", self._souths), ("north", self._targets)):
             for part in parts:
                 counters |= {f"{kind}.{part.name}.{name}": n for name, n in part.counters.items()}
@@ -86,7 +119,7 @@ class Bridge:
         site, parts, model = self._site, self._parts, self.model
         journal = await parts.journal.open(
             self._journal_path,
-            targets=list(site.north),
+            targets=[*site.north, *([TARGET] if self.derived is not None else [])],
             rows_max=site.journal.rows_max,
             metrics=model.metrics,
         )
@@ -96,11 +129,16 @@ class Bridge:
                 parts.north(
                     name, config, model, journal,
                     connect_to=self._connect_to, session=parts.session, forwarding=parts.forwarding, log=self._log,
+                    on_command=self._on_command,
                 )
                 for name, config in site.north.items()
             )  # fmt: skip
             for target in self._targets:
                 target.recall(await recall.recall(journal, model, target.name))
+            if self.derived is not None:
+                await self.derived.recall(journal)
+                for name in site.south:
+                    self.derived.reach(name, is_up=False)
             self._souths = tuple(
                 parts.south(
                     name, config, model.of_south(name), journal,
@@ -129,6 +167,7 @@ class Bridge:
         norths = [loop.create_task(target.run(), name=f"north {target.name}") for target in self._targets]
         souths = [loop.create_task(south.run(), name=f"south {south.name}") for south in self._souths]
         souths.append(loop.create_task(self._declare(), name="declare"))
+        souths += [loop.create_task(work, name=name) for name, work in self._derived_work()]
         done: set[asyncio.Task[None]] = set()
         try:
             done, _ = await asyncio.wait([*norths, *souths], return_when=asyncio.FIRST_COMPLETED)
@@ -138,24 +177,110 @@ class Bridge:
         for task in done:
             task.result()
 
+    def _derived_work(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
+        """What runs beside the south: timers, storing, the outbox, the HTTP for people."""
+        derived, site = self.derived, self._site
+        if derived is None:
+            return []
+        work = [("timers", self._run_timers(derived)), ("store", self._store(derived))]
+        if site.cmms is not None:
+            host, port = site.cmms.host_port
+            adapter = self._parts.cmms(site.cmms, (self._connect_to or {}).get(f"{host}:{port}"))
+            self._outbox = Outbox(derived, adapter, self._flush, self._log)
+            work.append(("outbox", self._outbox.run()))
+        if site.admin is not None:
+            admin = Admin(derived, self._flush, site.admin.host, site.admin.port)
+            work.append(("admin", admin.run()))
+        return work
+
     # ---- from the south
 
     async def _on_readings(self, readings: Sequence[Reading], south_position: Mapping[str, bytes]) -> None:
         """Normalise, journal, then hand on. Raises JournalError: then nothing was taken, and the south tries again."""
         if self._is_cut:
             raise asyncio.CancelledError
-        assert self._journal is not None
         metrics, normalise = self.model.metrics, self._normalise
         samples = [normalise(metrics[reading[0]], reading) for reading in readings]
+        await self._take(samples, south_position)
+        self._count(readings, samples)
+
+    async def _take(self, samples: list[Sample], south_position: Mapping[str, bytes]) -> None:
+        """Journal samples together with all that follows from them, then hand both on. Raises JournalError."""
+        assert self._journal is not None
+        derived, outcome = self.derived, None
+        everything = samples
         try:
-            rows = await self._journal.append(samples, south_position)
+            if derived is None:
+                rows = await self._journal.append(samples, south_position)
+            else:
+                derived.take(samples)
+                outcome = derived.outcome(time.time_ns())
+                if not samples and not south_position and not outcome:
+                    return
+                everything = samples + outcome.samples
+                positions = {**south_position, **outcome.positions}
+                outbox = {"outbox": outcome.outbox} if outcome.outbox else {}
+                rows = await self._journal.append(everything, positions, **outbox)
+                self._due.set()
         except JournalError:
+            if derived is not None and outcome is not None:
+                derived.undo(outcome)
             self._counted["journal_failures"] += 1
             self._declare_now(is_failing=True)
             raise
-        self._count(readings, samples)
         for target in self._targets:
-            target.deliver(rows, samples)
+            target.deliver(rows, everything)
+
+    async def _flush(self) -> None:
+        """Journal and hand on what the engines have decided without a new sample. Raises JournalError."""
+        await self._take([], {})
+
+    async def _run_timers(self, derived: Derived) -> None:
+        """Wake the engines when a delay, a shelf life or a shift is over; a full disk is answered with another try."""
+        while not self._is_cut:
+            due_ns = derived.due_ns
+            wait_s = WAKE_S if due_ns is None else min(WAKE_S, max(0.0, (due_ns - time.time_ns()) / 1e9))
+            self._due.clear()
+            if wait_s > 0:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(wait_s):
+                        await self._due.wait()
+                continue
+            derived.tick(time.time_ns())
+            try:
+                await self._flush()
+            except JournalError:
+                await asyncio.sleep(RETRY_S)
+
+    async def _store(self, derived: Derived) -> None:
+        assert self._journal is not None
+        while True:
+            await asyncio.sleep(STORE_S)
+            try:
+                await derived.store(self._journal, time.time_ns())
+                await self._flush()
+            except JournalError as error:
+                self._log.error("%s", error)
+
+    def _on_command(self, metric_id: int, value: Value) -> None:
+        """A DCMD: obeyed, then written down as soon as it can be."""
+        assert self.derived is not None
+        try:
+            self.derived.command(metric_id, value, time.time_ns())
+        except CommandRefused as error:
+            self._counted["commands_refused"] += 1
+            self._log.warning("command refused: %s", error)
+            return
+        self._counted["commands"] += 1
+        task = asyncio.get_running_loop().create_task(self._flush_command(), name="command")
+        self._commands.add(task)
+        task.add_done_callback(self._commands.discard)
+
+    async def _flush_command(self) -> None:
+        try:
+            await self._flush()
+        except JournalError as error:  # it is kept, and goes with the next that can be written
+            self._log.error("%s", error)
 
     def _count(self, readings: Sequence[Reading], samples: Sequence[Sample]) -> None:
         self._counted["readings"] += len(readings)
@@ -165,11 +290,16 @@ class Bridge:
 
     def _on_south_lost(self, name: str) -> None:
         self._log.warning("south %s: lost", name)
+        if self.derived is not None:
+            self.derived.reach(name, is_up=False)
         for target in self._targets:
             target.south(name, up=False)
 
     def _on_south_alive(self, name: str) -> None:
         self._log.info("south %s: alive", name)
+        if self.derived is not None:
+            self.derived.reach(name, is_up=True)
+            self._due.set()
         for target in self._targets:
             target.south(name, up=True)
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, field_validator
+from pydantic import Field, PrivateAttr, field_validator
 
+from shakedown.bridge.compile_shift import Plan, compile_shift
+from shakedown.bridge.config_base import Name
+from shakedown.bridge.config_base import Strict as _Strict
+from shakedown.bridge.config_shift import AdminConfig, AlarmConfig, CmmsConfig, EquipmentConfig, OeeConfig
 from shakedown.bridge.core import datatypes, naming
 from shakedown.bridge.core.model import Metric, Model, Value
 from shakedown.bridge.core.units import UCUM, UnitError, conversion
@@ -27,19 +31,6 @@ NODE_METRICS: tuple[tuple[str, int], ...] = (
     ("bridge/journal_failing", datatypes.BOOLEAN),
 )
 """What the edge node says of itself (device ""); their aliases follow those of the configured metrics."""
-
-
-def _name(text: str) -> str:
-    if fault := naming.fault_of(text):
-        raise ValueError(fault)
-    return text
-
-
-Name = Annotated[str, AfterValidator(_name)]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=True)
 
 
 class SecurityConfig(_Strict):
@@ -164,9 +155,15 @@ class Site(_Strict):
     north: dict[Name, NorthConfig] = Field(min_length=1, max_length=1)
     journal: JournalConfig = JournalConfig()
     cells: dict[Name, dict[Name, AssetConfig]] = Field(min_length=1)
-    classes: dict[Name, float] = {
-        "alarm": 2.0, "state": 2.0, "heartbeat": 1.0, "process": 5.0, "count": 5.0, "slow": 30.0,
-    }  # fmt: skip
+    classes: dict[Name, float] = Field(
+        {"alarm": 2.0, "state": 2.0, "heartbeat": 1.0, "process": 5.0, "count": 5.0, "slow": 30.0}
+    )
+
+    alarms: dict[Name, AlarmConfig] = Field({})
+    oee: dict[Name, OeeConfig] = Field({})
+    cmms: CmmsConfig | None = None
+    equipment: dict[str, EquipmentConfig] = Field({})
+    admin: AdminConfig | None = None
 
     _marks: Marks = PrivateAttr(default_factory=lambda: Marks("site.yaml"))
 
@@ -190,6 +187,11 @@ def check_site(site: Site, marks: Marks) -> None:
 
 def compile_site(site: Site) -> Model:
     """Compile names, aliases, factors and offsets; raises ConfigError with every problem."""
+    return compile_all(site)[0]
+
+
+def compile_all(site: Site) -> tuple[Model, Plan]:
+    """Like `compile_site`, and what is derived from the metrics: alarms, OEE, work orders."""
     compiler = _Compiler(site)
     devices: list[str] = []
     metrics: list[Metric] = []
@@ -201,10 +203,12 @@ def compile_site(site: Site) -> Model:
                 path = ("cells", cell, asset, "metrics", name)
                 metrics.append(compiler.metric(len(metrics), device, name, entry, path))
     compiler.check_souths()
+    derived, plan = compile_shift(site, metrics, compiler.report)
     if compiler.problems:
         raise ConfigError(compiler.problems)
+    metrics += derived
     metrics += [Metric(len(metrics) + i, "", name, kind) for i, (name, kind) in enumerate(NODE_METRICS)]
-    return Model(site.group_id, site.line, tuple(metrics), tuple(devices))
+    return Model(site.group_id, site.line, tuple(metrics), tuple(devices)), plan
 
 
 class _Compiler:
@@ -219,13 +223,13 @@ class _Compiler:
         datatype = datatypes.NUMBER[entry.type]
         self._check_source(entry, path)
         if entry.class_ not in self.site.classes:
-            self._report((*path, "class"), entry.class_, did_you_mean(entry.class_, list(self.site.classes)))
+            self.report((*path, "class"), entry.class_, did_you_mean(entry.class_, list(self.site.classes)))
         if entry.states is not None and entry.type not in ("String", "Text"):
-            self._report((*path, "type"), entry.type, "states are texts: write type: String", "has states")
+            self.report((*path, "type"), entry.type, "states are texts: write type: String", "has states")
         factor, offset = self._conversion(entry, path)
         if (factor, offset) != (1.0, 0.0) and entry.type not in ("Float", "Double"):
             text = "a converted value is no whole number: write type: Double"
-            self._report((*path, "type"), entry.type, text, "is converted")
+            self.report((*path, "type"), entry.type, text, "is converted")
         properties: dict[str, Value] = {}
         if entry.unit:
             properties["engUnit"] = entry.unit
@@ -240,39 +244,39 @@ class _Compiler:
         site = self.site
         for name, north in site.north.items():
             if north.secure and north.tls is None:
-                self._report(("north", name, "broker"), north.broker, "add tls: {ca: FILE}", "has no tls")
+                self.report(("north", name, "broker"), north.broker, "add tls: {ca: FILE}", "has no tls")
             if north.reconnect_s.max < north.reconnect_s.min:
                 path = ("north", name, "reconnect_s", "max")
-                self._report(path, north.reconnect_s.max, "raise it", "is less than min")
+                self.report(path, north.reconnect_s.max, "raise it", "is less than min")
 
     def _check_source(self, entry: MetricConfig, path: Path_) -> None:
         if entry.south not in self.site.south:
             remedy = did_you_mean(entry.south, list(self.site.south))
-            self._report((*path, "south"), entry.south, remedy, "is no server under south:")
+            self.report((*path, "south"), entry.south, remedy, "is no server under south:")
         first = self._nodes.setdefault((entry.south, entry.node), path)
         if first is not path:
             what = f"is mapped to {'.'.join(map(str, first[1:]))} already"
-            self._report((*path, "node"), entry.node, "a node feeds one metric: remove one of them", what)
+            self.report((*path, "node"), entry.node, "a node feeds one metric: remove one of them", what)
 
     def _conversion(self, entry: MetricConfig, path: Path_) -> tuple[float, float]:
         for key, code in (("from", entry.from_unit), ("unit", entry.unit)):
             if code and code not in UCUM:
-                self._report(
+                self.report(
                     (*path, key), code, did_you_mean(code, sorted(UCUM)), "is no UNECE unit known here"
                 )
                 return 1.0, 0.0
         if not entry.from_unit:
             return 1.0, 0.0
         if not entry.unit:
-            self._report(
+            self.report(
                 (*path, "from"), entry.from_unit, "add unit:, the canonical one", "has no unit beside it"
             )
             return 1.0, 0.0
         try:
             return conversion(entry.from_unit, entry.unit)
         except UnitError as error:
-            self._report((*path, "unit"), entry.unit, "choose a unit of the same dimension", str(error))
+            self.report((*path, "unit"), entry.unit, "choose a unit of the same dimension", str(error))
             return 1.0, 0.0
 
-    def _report(self, path: Path_, value: Any, remedy: str, what: str = "is unknown") -> None:
+    def report(self, path: Path_, value: Any, remedy: str, what: str = "is unknown") -> None:
         self.problems.append(self.site._marks.problem(path, f"{what} ({value!r}) - {remedy}"))

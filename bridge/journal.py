@@ -51,6 +51,7 @@ class Journal:
         self._cursors: dict[str, int] = {}
         self._bd_seqs: dict[str, int] = {}  # the number each target takes next
         self._positions: dict[str, bytes] = {}
+        self._outbox: dict[str, bytes] = {}
         self._keys: dict[int, int] = {}  # metric_id in this configuration -> key in the file
         self._metric_ids: dict[int, int] = {}  # the other way round
         self._names: dict[int, str] = {}
@@ -91,16 +92,20 @@ class Journal:
         return journal
 
     async def append(
-        self, samples: Sequence[Sample], south_position: Mapping[str, bytes] | None = None
+        self,
+        samples: Sequence[Sample],
+        south_position: Mapping[str, bytes] | None = None,
+        outbox: Mapping[str, bytes | None] | None = None,
     ) -> range:
         """Write samples and return their rows; they are on disk when it returns, or it raises and none is.
 
         `south_position` maps keys of a south edge's choice to bytes; `position(key)` gives them back after a
-        restart. It is stored in the same transaction as the samples. Raises JournalError when the disk is full
+        restart. `outbox` holds what is still to be done elsewhere; None removes what is done. Both are stored
+        in the same transaction as the samples. Raises JournalError when the disk is full
         or fails, ValueError for a value without encoding (integer outside -2^63..2^64-1, lone surrogate).
         """
         packed = self._pack(samples)
-        return await self._commit(lambda: self._append(packed, south_position))
+        return await self._commit(lambda: self._append(packed, south_position, outbox or {}))
 
     async def read(self, target: str, after_row: int, limit: int) -> list[tuple[int, Sample]]:
         """Return at most `limit` rows after `after_row`, oldest first; [] at the end. Skips freed rows."""
@@ -116,6 +121,11 @@ class Journal:
     def position(self, key: str) -> bytes | None:
         """Return what a south edge last stored under `key`, or None."""
         return self._positions.get(key)
+
+    @property
+    def outbox(self) -> Mapping[str, bytes]:
+        """What is still to be done, by key."""
+        return self._outbox
 
     async def confirm(self, target: str, row: int) -> None:
         """Move the cursor of a target forward to `row` (never back); rows that no target needs are freed."""
@@ -183,7 +193,7 @@ class Journal:
 
     def _transact(self, works: list[Callable[[], object]]) -> list[object]:
         before = (self.last_row, self.dropped, self._floor, dict(self._cursors), dict(self._bd_seqs))
-        positions = dict(self._positions)
+        positions, outbox = dict(self._positions), dict(self._outbox)
         execute = self._connection.execute
         try:
             execute("BEGIN")
@@ -196,14 +206,19 @@ class Journal:
             execute("COMMIT")
         except BaseException:
             self.last_row, self.dropped, self._floor, self._cursors, self._bd_seqs = before
-            self._positions = positions
+            self._positions, self._outbox = positions, outbox
             journal_file.roll_back(self._connection)
             raise
         return results
 
     # -- what happens inside a transaction -----------------------------------------------------------------
 
-    def _append(self, packed: list[_Packed], south_position: Mapping[str, bytes] | None) -> range:
+    def _append(
+        self,
+        packed: list[_Packed],
+        south_position: Mapping[str, bytes] | None,
+        outbox: Mapping[str, bytes | None],
+    ) -> range:
         first = self.last_row + 1
         for count, blob in packed:
             self._connection.execute("INSERT INTO batch VALUES (?, ?, ?)", (self.last_row + 1, count, blob))
@@ -213,6 +228,13 @@ class Journal:
                 "INSERT OR REPLACE INTO position VALUES (?, ?)", south_position.items()
             )
             self._positions.update(south_position)
+        for key, body in outbox.items():
+            if body is None:
+                self._connection.execute("DELETE FROM outbox WHERE key = ?", (key,))
+                self._outbox.pop(key, None)
+            else:
+                self._connection.execute("INSERT OR REPLACE INTO outbox VALUES (?, ?)", (key, body))
+                self._outbox[key] = body
         overflow = self.last_row - self._floor + 1 - self.rows_max
         if overflow > 0:
             self.dropped += overflow
@@ -308,6 +330,8 @@ class Journal:
             if name in targets:  # one that is no longer configured keeps its bdSeq, and holds nothing back
                 self._cursors[name], self._bd_seqs[name] = cursor, bd_seq
         self._positions = dict(execute("SELECT key, value FROM position"))
+        execute(journal_file.OUTBOX)
+        self._outbox = dict(execute("SELECT key, body FROM outbox ORDER BY key"))
         self._load_names(metrics)
         execute("COMMIT")
 

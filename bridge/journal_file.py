@@ -24,6 +24,9 @@ CREATE TABLE batch (first INTEGER PRIMARY KEY, count INTEGER NOT NULL, samples B
 COMMIT;
 """
 
+OUTBOX = "CREATE TABLE IF NOT EXISTS outbox (key TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID"
+"""Came later, and a version that does not know it is not disturbed by it."""
+
 
 class JournalError(Exception):
     """The journal cannot be used: `what` is wrong, `where`, and the `remedy`."""

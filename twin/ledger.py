@@ -59,11 +59,13 @@ class Ledger:
         except OSError as error:
             raise LedgerError(_explain(self.path, error)) from error
 
-    def header(self, plant: str, seed: int, signals: Sequence[_Signal]) -> None:
-        """Write the first line: what was simulated and which signals the indices stand for."""
+    def header(
+        self, plant: str, seed: int, signals: Sequence[_Signal], more: Mapping[str, Any] | None = None
+    ) -> None:
+        """Write the first line: what was simulated, which signals the indices stand for, and what `more` there is."""
         described = [{name: getattr(signal, name) for name in SIGNAL_FIELDS} for signal in signals]
         line = {"kind": "header", "format": FORMAT, "plant": plant, "seed": seed, "start_ns": self.start_ns}
-        self._append({**line, "signals": described})
+        self._append({**line, "signals": described, **(more or {})})
         self.flush()
 
     def samples(self, source_ts_ns: int, changes: Iterable[Change]) -> None:

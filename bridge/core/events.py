@@ -173,10 +173,18 @@ class Born:
 
 
 @dataclass(frozen=True, slots=True)
+class Command:
+    """A DCMD asks for a value of a metric that takes commands."""
+
+    metric_id: int
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
     """Something for the log."""
 
     text: str
 
 
-Effect = TakeBdSeq | Publish | Connect | Subscribe | Disconnect | Abort | Schedule | Born | Note
+Effect = TakeBdSeq | Publish | Connect | Subscribe | Disconnect | Abort | Schedule | Born | Command | Note

@@ -89,7 +89,7 @@ class Image:
         return stale
 
     def _judge_device(self, device: str) -> None:
-        values = [self._values[metric.metric_id] for metric in self._of_device[device]]
+        values = [self._values[metric.metric_id] for metric in self._of_device[device] if metric.south]
         if all(v is not None and v.status >> 16 == BAD_NO_COMMUNICATION >> 16 for v in values):
             self._silent.add(device)
         else:

@@ -25,6 +25,7 @@ class Metric:
     offset: float = 0.0
     states: dict[int, str] | None = None  # vendor state number to canonical state
     properties: dict[str, Value] = field(default_factory=dict)  # birth properties: engUnit, engLow, engHigh
+    is_command: bool = False  # what a DCMD may write
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,9 @@ BIRTHS_MIN_S = 1.0
 
 STATE_BYTES_MAX = 1024
 
+COMMANDS_MAX = 100
+"""Metrics of one DCMD that are obeyed."""
+
 
 @dataclass(frozen=True, slots=True)
 class SessionConfig:
@@ -50,7 +53,7 @@ class Session:
         self._encoder = payload.Encoder(model.metrics)
         self._model = model
         self._ncmd = naming.topic(model.group_id, "NCMD", model.edge_node_id)
-        self._dcmds = {naming.topic(model.group_id, "DCMD", model.edge_node_id, d) for d in model.devices}
+        self._dcmds = {naming.topic(model.group_id, "DCMD", model.edge_node_id, d): d for d in model.devices}
         self._state_topic = naming.state_topic(config.primary_host) if config.primary_host else ""
         self._seq = 0
         self._attempts = 0
@@ -141,7 +144,9 @@ class Session:
             return self._host_state(event.payload, now_ns)
         if event.topic == self._ncmd:
             return self._command(event.payload, now_ns)
-        self.counters["commands_ignored" if event.topic in self._dcmds else "messages_unknown"] += 1
+        if event.topic in self._dcmds:
+            return self._device_command(self._dcmds[event.topic], event.payload)
+        self.counters["messages_unknown"] += 1
         return self.state
 
     def _host_state(self, data: bytes, now_ns: int) -> State:
@@ -181,6 +186,22 @@ class Session:
             return self.state
         self.counters["rebirths_requested"] += 1
         return self._births(now_ns) if self.state is State.ONLINE else self.state
+
+    def _device_command(self, device: str, data: bytes) -> State:
+        """Values for metrics of the device that take commands, by alias or by name; the rest is ignored."""
+        try:
+            found = payload.commands(data)
+        except payload.MalformedPayload:
+            self.counters["commands_malformed"] += 1
+            return self.state
+        known = {m.name: m.metric_id for m in self._model.of_device(device) if m.is_command}
+        for command in found[:COMMANDS_MAX]:
+            metric_id = known.get(command.name) if command.name is not None else command.alias
+            if metric_id is not None and metric_id in known.values():
+                self._effects.append(ev.Command(metric_id, command.value))
+            else:
+                self.counters["commands_ignored"] += 1
+        return self.state
 
     # ---- births
 

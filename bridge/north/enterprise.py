@@ -8,7 +8,7 @@ import logging
 import ssl
 import time
 from collections import deque
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Protocol
 
 from shakedown.bridge.config import NorthConfig, TlsConfig
@@ -58,6 +58,7 @@ class EnterpriseTarget:
         session: type[Session] = Session,
         forwarding: type[Forwarding] = Forwarding,
         log: logging.Logger | None = None,
+        on_command: Callable[[int, Value], None] | None = None,
     ) -> None:
         host, port = config.host_port
         self.name = name
@@ -69,6 +70,7 @@ class EnterpriseTarget:
         self._client_id = f"{model.group_id}/{model.edge_node_id}"
         self._barrier_topic = naming.barrier_topic(model.group_id, model.edge_node_id)
         self._log = log or logging.getLogger("shakedown.bridge")
+        self._on_command = on_command
         reconnect = config.reconnect_s
         self.session = session(model, SessionConfig(config.primary_host, reconnect.min, reconnect.max))
         policy = ForwardingConfig.of(
@@ -303,6 +305,9 @@ class EnterpriseTarget:
                     self._connection.abort()
                 self._connection = None
                 self.forwarding.closed()
+            case ev.Command(metric_id, value):
+                if self._on_command is not None:
+                    self._on_command(metric_id, value)
             case ev.Note(text):
                 self._log.warning("north %s: %s", self.name, text)
 

@@ -14,6 +14,7 @@ from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.join import join
 from shakedown.acceptance.run import load_run
 from shakedown.acceptance.verdict import EXIT_CODES, combine
+from tests.acceptance import shift_day
 
 OUTCOMES = {"PASS", "FAIL", "INCONCLUSIVE"}
 
@@ -25,21 +26,37 @@ def _evidence(folder: Path) -> Evidence:
 
 
 @pytest.fixture(scope="session")
-def healthy(lab, tmp_path_factory) -> Evidence:
-    return _evidence(lab.healthy(3_900).write(tmp_path_factory.mktemp("healthy")))
+def healthy_runs(lab, tmp_path_factory) -> list[Evidence]:
+    """A run of the way of the data, and one of a shift."""
+    plain = lab.healthy(3_900).write(tmp_path_factory.mktemp("healthy"))
+    shift = shift_day.healthy().write(tmp_path_factory.mktemp("healthy_shift"))
+    return [_evidence(plain), _evidence(shift)]
 
 
 @pytest.fixture(scope="session")
-def silent(lab, tmp_path_factory) -> Evidence:
-    """A bridge that sends nothing at all."""
+def silent_runs(lab, tmp_path_factory) -> list[Evidence]:
+    """Bridges that send nothing at all."""
     plan = lab.healthy(800)
     plan.messages.clear()
-    return _evidence(plan.write(tmp_path_factory.mktemp("silent")))
+    day = shift_day.healthy()
+    folder = day.silenced().write(tmp_path_factory.mktemp("silent_shift"))
+    return [_evidence(plan.write(tmp_path_factory.mktemp("silent"))), _evidence(folder)]
 
 
 @pytest.fixture(params=CRITERIA, ids=lambda criterion: criterion.name)
 def criterion(request) -> Criterion:
     return request.param
+
+
+@pytest.fixture
+def healthy(criterion: Criterion, healthy_runs: list[Evidence]) -> Evidence:
+    """The first of the healthy runs that this criterion is about."""
+    return next(evidence for evidence in healthy_runs if criterion.applies(evidence.run))
+
+
+@pytest.fixture
+def silent(criterion: Criterion, silent_runs: list[Evidence]) -> Evidence:
+    return next(evidence for evidence in silent_runs if criterion.applies(evidence.run))
 
 
 def test_names_are_unique() -> None:
@@ -70,19 +87,27 @@ def test_never_passes_a_bridge_that_sends_nothing(criterion: Criterion, silent: 
     assert result.verdict == "FAIL" or result.needs
 
 
-def test_a_silent_bridge_fails(silent: Evidence) -> None:
-    assert combine(criterion.judge(silent).verdict for criterion in CRITERIA) == "FAIL"
+def test_a_silent_bridge_fails(silent_runs: list[Evidence]) -> None:
+    for evidence in silent_runs:
+        judged = [criterion for criterion in CRITERIA if criterion.applies(evidence.run)]
+        assert combine(criterion.judge(evidence).verdict for criterion in judged) == "FAIL"
+
+
+def test_runs_without_alarms_oee_and_cmms_are_not_judged_on_them(healthy_runs: list[Evidence]) -> None:
+    of_each = [{row.name for row in CRITERIA if row.applies(evidence.run)} for evidence in healthy_runs]
+    plain = {"freshness", "loss", "integrity", "session"}
+    assert of_each == [plain, plain | {"oee", "nuisance", "false_alarms", "acknowledgement", "work_orders"}]
 
 
 def test_a_crash_is_a_harness_fault_that_names_the_criterion(
-    criterion: Criterion, lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    criterion: Criterion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def crash(evidence: Evidence) -> None:
         raise ZeroDivisionError("by the criterion itself")
 
     table = tuple(row._replace(judge=crash) if row.name == criterion.name else row for row in CRITERIA)
     monkeypatch.setattr(judging, "CRITERIA", table)
-    verdict = judge(lab.healthy(700).write(tmp_path))
+    verdict = judge(shift_day.healthy().write(tmp_path))
     assert (verdict.verdict, verdict.exit_code) == ("HARNESS_FAULT", 4)
     assert verdict.criterion(criterion.name).verdict == "HARNESS_FAULT"
     assert "ZeroDivisionError: by the criterion itself" in verdict.harness[0].what

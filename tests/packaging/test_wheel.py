@@ -15,7 +15,17 @@ SHIPPED = ("acceptance/", "bridge/", "reports/", "scenarios/", "twin/")
 def test_the_wheel_holds_exactly_the_versioned_files_of_the_packages(tmp_path):
     listed = subprocess.run(["git", "ls-files", "-z", *SHIPPED], cwd=ROOT, capture_output=True, check=True)
     versioned = {f"shakedown/{name}" for name in listed.stdout.decode().split("\0") if name}
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(tmp_path), str(ROOT)]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--wheel-dir",
+        str(tmp_path),
+        str(ROOT),
+    ]
     subprocess.run(command, check=True)
     (wheel,) = tmp_path.glob("*.whl")
     held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}

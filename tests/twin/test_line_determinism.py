@@ -110,7 +110,7 @@ def test_another_signal_changes_nothing_that_is_there_already(tmp_path: Path) ->
     document["signals"]["air_receiver"]["added"] = added
     before = _ledger(tmp_path / "before", 7, 300).splitlines()[1:-1]
     after = _ledger(tmp_path / "after", 7, 300, signals=document["signals"]).splitlines()[1:-1]
-    assert before == [line for line in after if json.loads(line)[:1] + json.loads(line)[2:3] != ["S", 68]]
+    assert before == [line for line in after if json.loads(line)[:1] + json.loads(line)[2:3] != ["S", 69]]
     assert len(after) > len(before)
 
 
@@ -128,3 +128,17 @@ def test_streams_are_told_apart_by_name_and_seed() -> None:
 def test_a_stream_never_changes_between_versions() -> None:
     """Guards replays: these numbers may only change together with the ledger's format."""
     assert stream(0, "filler/cycle").integers(0, 1_000_000, 4).tolist() == [320083, 283743, 744862, 667818]
+
+
+def test_a_shift_with_every_upset_awake_is_the_same_again(tmp_path: Path) -> None:
+    document, _ = read(BOTTLING)
+    awake = {name: {**upset, "per_hour": 12} for name, upset in document["upsets"].items()}
+    old = {"kind": "roll_over", "signals": ["packer.total"], "bits": 32, "left": 300}
+    changes = {"upsets": {**awake, "packer_rolls_over": old}, "crew": False, "scan_ms": 2_000}
+    first, again = (_ledger(tmp_path / name, 11, 3_600, **changes) for name in ("first", "again"))
+    assert first == again
+    rows = [json.loads(line) for line in first.splitlines()[1:]]
+    disturbed = {row[4]["upset"] for row in rows if row[2] == "upset"}
+    failed = {row[4]["mode"] for row in rows if row[2] == "fault"}
+    assert disturbed == {upset["kind"] for upset in [*awake.values(), old]} - {"jam", "bearing_wear"}
+    assert {"cap_jam", "turret_bearing", "main_trip"} <= failed

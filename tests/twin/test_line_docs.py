@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import get_args
 
 from shakedown.bridge.yamlfile import load, parse, validate
 from shakedown.twin.line import Plant, checks
 from shakedown.twin.line.describe import signal_table
 from shakedown.twin.line.states import State
-from shakedown.twin.line.upsets import STATUS
+from shakedown.twin.line.upsets import UPSETS
+from shakedown.twin.line.upsets.drop_out import STATUS
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "plant.md"
@@ -45,7 +47,8 @@ def test_every_register_driver_state_and_status_is_explained() -> None:
         *checks.RESERVOIR_DRIVERS,
         *checks.PLANT_DRIVERS,
     }
-    for name in [*sorted(registers), *sorted(drivers), *STATUS]:
+    kinds = [get_args(upset.model_fields["kind"].annotation)[0] for upset in UPSETS]
+    for name in [*sorted(registers), *sorted(drivers), *STATUS, *kinds]:
         assert f"`{name}`" in text, name
     for state in State:
         assert re.search(rf"\| {int(state)} \| {state.name.title()} ", text), state

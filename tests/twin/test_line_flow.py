@@ -16,7 +16,7 @@ from shakedown.twin.ledger import Ledger
 from shakedown.twin.line import Line, Plant
 from shakedown.twin.line.states import State
 
-REASONS = {State.EXECUTE: {0}, State.IDLE: {4}, State.SUSPENDED: {1, 2}, State.SETUP: {3}}
+REASONS = {State.EXECUTE: {0}, State.IDLE: {4, 5, 6}, State.SUSPENDED: {1, 2}, State.SETUP: {3}}
 
 seconds = st.integers(min_value=1, max_value=3_000).map(lambda ms: ms / 1_000)
 
@@ -34,16 +34,27 @@ def machines(draw: st.DrawFn) -> dict[str, Any]:
     cycle = draw(durations(st.sampled_from([0.2, 0.37, 1.0, 2.0])))
     rare = durations(st.sampled_from([2.0, 10.0, 40.0]))
     stoppages = [
-        {
-            "cause": "jam",
-            "code": 100 + number,
-            "kind": kind,
-            "between": draw(rare),
-            "lasts": draw(durations()),
+        {"cause": "jam", "code": 100 + number, "between": draw(rare), "lasts": draw(durations())}
+        for number in range(draw(st.integers(0, 2)))
+    ]
+    failures = {
+        f"mode_{number}": {
+            "cause": "broken",
+            "code": 200 + number,
+            "mtbf": draw(rare),
+            "mttr": draw(durations()),
+            "develops": draw(st.none() | durations()),
         }
-        for number, kind in enumerate(
-            draw(st.lists(st.sampled_from(["breakdown", "small_stop"]), max_size=2))
-        )
+        for number in range(draw(st.integers(0, 2)))
+    }
+    slow = [
+        {
+            "cause": "worn",
+            "factor": draw(st.sampled_from([1.0, 1.7, 5.0])),
+            "between": draw(rare),
+            "lasts": draw(rare),
+        }
+        for _ in range(draw(st.integers(0, 1)))
     ]
     return {
         "cycle": cycle,
@@ -53,7 +64,11 @@ def machines(draw: st.DrawFn) -> dict[str, Any]:
         "starved_after_s": draw(st.sampled_from([0.0, 0.5, 3.0])),
         "blocked_after_s": draw(st.sampled_from([0.0, 0.5, 3.0])),
         "changeover": draw(st.none() | durations()),
+        "rework_share": draw(st.sampled_from([0.0, 0.5, 1.0])),
         "stoppages": stoppages,
+        "failures": failures,
+        "speed_losses": slow,
+        "energy": draw(st.none() | st.just({"run_kw": 3.5, "idle_kw": 0.25, "per_part_kj": 1.5})),
     }
 
 
@@ -123,8 +138,8 @@ def test_no_bottle_appears_or_vanishes_at_any_time(plant: Plant, seed: int) -> N
     out = sum(data.get("bottles", 1) for machine, data in parts if machine == last and data["good"])
     assert out == line.bottles_out
     for machine in plant.machines:
-        ids = [data["id"] for name, data in parts if name == machine]
-        assert len(set(ids)) == len(ids), "a part has been worked on twice"
+        finished = [data["id"] for name, data in parts if name == machine and data["disposition"] != "rework"]
+        assert len(set(finished)) == len(finished), "a part has been finished twice"
 
 
 @settings(max_examples=60, deadline=None)
@@ -157,7 +172,7 @@ def test_what_is_shown_agrees_with_what_happened(plant: Plant, seed: int) -> Non
                 state[machine] = data["to"], data["reason"]
                 assert data["reason"] in REASONS.get(data["to"], range(100, 65_536))
                 assert (machine in open_stops) == (data["to"] != State.EXECUTE)
-            elif kind == "part":
+            elif kind == "part" and data["disposition"] != "rework":
                 counted[machine].update({"total": 1, "good" if data["good"] else "reject": 1})
             elif kind == "stop" and data["phase"] == "start":
                 assert machine not in open_stops, "a stop within a stop"
@@ -194,15 +209,9 @@ def _edges(rows: list[Any], machine: str) -> list[tuple[int, int, int]]:
 
 
 def test_a_breakdown_starves_downstream_and_blocks_upstream() -> None:
-    stuck = {
-        "cause": "stuck",
-        "code": 100,
-        "kind": "breakdown",
-        "between": {"mean_s": 10},
-        "lasts": {"mean_s": 30},
-    }
+    stuck = {"cause": "stuck", "code": 100, "mtbf": {"mean_s": 10}, "mttr": {"mean_s": 30}}
     healthy = {"cycle": {"mean_s": 1}}
-    machines = {"first": healthy, "middle": {**healthy, "stoppages": [stuck]}, "last": healthy}
+    machines = {"first": healthy, "middle": {**healthy, "failures": {"stuck": stuck}}, "last": healthy}
     plant = _plant(machines=machines, conveyors={"c1": {"capacity": 3}, "c2": {"capacity": 3}})
     _, rows = run(plant, 0, 50)
     # The middle machine gets its first bottle at 1 s and breaks after 10 s of work, with the 10th inside. The first one
@@ -263,7 +272,6 @@ def test_work_that_is_interrupted_goes_on_where_it_stopped() -> None:
     jam = {
         "cause": "jam",
         "code": 100,
-        "kind": "small_stop",
         "between": {"mean_s": 2.5},
         "lasts": {"mean_s": 10},
     }

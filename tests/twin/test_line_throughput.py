@@ -64,9 +64,11 @@ def _machine(mean_s: float, mtbf_s: float | None = None, mttr_s: float = 0.0) ->
     def exponential(mean_s: float) -> dict[str, Any]:
         return {"distribution": "exponential", "mean_s": mean_s}
 
-    failure = {"cause": "failure", "code": 100, "kind": "breakdown"}
-    stoppages = [{**failure, "between": exponential(mtbf_s), "lasts": exponential(mttr_s)}] if mtbf_s else []
-    return {"cycle": exponential(mean_s), "stoppages": stoppages}
+    failures = {}
+    if mtbf_s:
+        failure = {"cause": "failure", "code": 100}
+        failures["failure"] = {**failure, "mtbf": exponential(mtbf_s), "mttr": exponential(mttr_s)}
+    return {"cycle": exponential(mean_s), "failures": failures}
 
 
 def _measured(

@@ -26,6 +26,8 @@ MACHINE_REGISTERS = {
     "good": UNSIGNED,
     "reject": UNSIGNED,
     "total": UNSIGNED,
+    "reworked": UNSIGNED,
+    "step": UNSIGNED,
     "starved": ("Boolean",),
     "blocked": ("Boolean",),
 }
@@ -33,7 +35,10 @@ CONVEYOR_REGISTERS = {"heartbeat": UNSIGNED, "running": ("Boolean",), "parts": U
 RESERVOIR_REGISTERS = {"heartbeat": UNSIGNED, "refilling": ("Boolean",)}
 """What a controller shows without a sensor, and the types that can carry it."""
 
-MACHINE_DRIVERS = ("run", "speed", "flow", "load", "queue", "fault", "setup")
+COUNTERS = ("infeed", "good", "reject", "total", "reworked")
+"""Registers that only count up."""
+
+MACHINE_DRIVERS = ("run", "speed", "flow", "load", "queue", "fault", "setup", "mains")
 CONVEYOR_DRIVERS = ("belt", "fill")
 RESERVOIR_DRIVERS = ("level", "refill")
 PLANT_DRIVERS = ("ambient",)
@@ -41,12 +46,17 @@ PLANT_DRIVERS = ("ambient",)
 
 def problems(plant: Plant) -> list[Problem]:
     """Every contradiction in a plant file, in the order of the file."""
+    from shakedown.twin.line.checks_production import check_production
+    from shakedown.twin.line.checks_upsets import check_upsets
+
     return [
         *_flow(plant),
         *_reservoirs(plant),
         *_signals(plant),
         *_gains(plant),
         *_dropouts(plant),
+        *check_production(plant),
+        *check_upsets(plant),
     ]
 
 
@@ -82,10 +92,26 @@ def drivers(plant: Plant) -> list[str]:
     """Names of everything physical that a response may follow, in the order in which a scan lists their values."""
     return [
         *PLANT_DRIVERS,
-        *(f"{name}.{driver}" for name in plant.machines for driver in MACHINE_DRIVERS),
+        *(f"{name}.{driver}" for name in plant.machines for driver in machine_drivers(plant, name)),
         *(f"{name}.{driver}" for name in plant.conveyors for driver in CONVEYOR_DRIVERS),
         *(f"{name}.{driver}" for name in plant.reservoirs for driver in RESERVOIR_DRIVERS),
     ]
+
+
+def machine_drivers(plant: Plant, machine: str) -> list[str]:
+    """What a machine drives: the same of each, its failure modes, and the set-points of its recipes."""
+    return [*MACHINE_DRIVERS, *plant.machines[machine].failures, *parameters(plant, machine)]
+
+
+def parameters(plant: Plant, machine: str) -> list[str]:
+    """Names of all parameters that any product's recipe sets at a machine."""
+    named = (
+        name
+        for recipes in plant.recipes.values()
+        if machine in recipes
+        for name in recipes[machine].parameters
+    )
+    return list(dict.fromkeys(named))
 
 
 def responses(plant: Plant) -> dict[str, SignalSpec]:
@@ -163,6 +189,7 @@ def _signals(plant: Plant) -> Iterator[Problem]:
         **dict.fromkeys(plant.machines, MACHINE_REGISTERS),
     }
     tags: dict[str, str] = {}
+    taken = set(drivers(plant))
     for owner in plant.signals:
         if owner not in registers:
             remedy = did_you_mean(owner, list(registers))
@@ -175,6 +202,12 @@ def _signals(plant: Plant) -> Iterator[Problem]:
                 (*place, "tag"),
                 spec.tag,
                 f"duplicate tag, it is also that of {first} - rename one (case does not tell)",
+            )
+        if spec.show is None and f"{owner}.{name}" in taken:
+            yield (
+                place,
+                name,
+                f"{owner}.{name} is also a driver - gains could not tell them apart, rename the signal",
             )
         known = registers.get(owner)
         if spec.show is not None and known is not None and spec.show not in known:
@@ -227,7 +260,7 @@ def _circular(measured: dict[str, SignalSpec]) -> list[str]:
 
 
 def _dropouts(plant: Plant) -> Iterator[Problem]:
-    known = [f"{owner}.{name}" for owner, name, _ in plant.each_signal()]
+    known = list(plant.each_signal_named())
     for index, dropout in enumerate(plant.dropouts):
         for position, name in enumerate(dropout.signals):
             if name not in known:

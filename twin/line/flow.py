@@ -1,24 +1,28 @@
-"""What flows between machines: parts, the conveyors that carry them, and the two ends of the line."""
+"""What flows between machines: parts, and the conveyors that carry them."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import simpy
 
-from shakedown.twin.line.plant import ConveyorSpec, Order
+from shakedown.twin.line.plant import ConveyorSpec
 from shakedown.twin.line.ramp import Ramp
 from shakedown.twin.line.randomness import MS_PER_S
 from shakedown.twin.line.states import StopReason
 
 
 class Part(NamedTuple):
-    """A bottle, or a case of bottles, or a pallet of cases: `contents` are the ids of what was packed into it."""
+    """A bottle, or a case of bottles, or a pallet of cases: `contents` are the ids of what was packed into it.
+
+    `id` is unique among what one machine makes, `serial` on the whole line; `lot` is that of its order.
+    """
 
     id: int
     product: str
+    lot: str
+    serial: str
     bottles: int = 1
     contents: tuple[int, ...] = ()
 
@@ -113,57 +117,3 @@ class Conveyor:
         if self._taker is not None:
             self._taker.succeed()
             self._taker = None
-
-
-class Orders:
-    """The source of the first machine: empty bottles without end, as the orders say, until the last is worked off."""
-
-    lack = StopReason.NO_ORDER
-
-    def __init__(self, orders: Sequence[Order], repeat: bool, env: simpy.Environment) -> None:
-        self._orders = orders
-        self._repeat = repeat
-        self._env = env
-        self._at = 0
-        self._left = orders[0].quantity
-        self.bottles = 0
-
-    def ready(self) -> bool:
-        """Whether there is an order to work on."""
-        if self._left == 0 and (self._repeat or self._at + 1 < len(self._orders)):
-            self._at = (self._at + 1) % len(self._orders)
-            self._left = self._orders[self._at].quantity
-        return self._left > 0
-
-    def wait_ready(self) -> simpy.Event:
-        """An event that never comes: when the orders are worked off, there is nothing more to wait for."""
-        return self._env.event()
-
-    def take(self) -> Part:
-        """The next empty bottle."""
-        self._left -= 1
-        self.bottles += 1
-        return Part(self.bottles, self._orders[self._at].product)
-
-    def fill(self) -> float:
-        """Empty bottles are always at hand."""
-        return 1.0
-
-
-class Warehouse:
-    """The sink of the last machine: takes everything."""
-
-    def __init__(self) -> None:
-        self.bottles = 0
-
-    def has_room(self) -> bool:
-        """There is always room."""
-        return True
-
-    def wait_room(self) -> simpy.Event:
-        """Nobody waits for room in the warehouse."""
-        raise AssertionError("the warehouse always has room")
-
-    def put(self, part: Part) -> None:
-        """Store a part."""
-        self.bottles += part.bottles

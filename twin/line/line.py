@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -11,18 +11,26 @@ import simpy
 
 from shakedown.twin.ledger import NS_PER_MS, Change, Ledger
 from shakedown.twin.line import checks
-from shakedown.twin.line.flow import Conveyor, Orders, Sink, Source, Warehouse
-from shakedown.twin.line.machine import Machine, Process
+from shakedown.twin.line.calendar import Calendar
+from shakedown.twin.line.disturbances import Disturbances
+from shakedown.twin.line.faults import Fault, Faults
+from shakedown.twin.line.flow import Conveyor, Sink, Source
+from shakedown.twin.line.header import described
+from shakedown.twin.line.machine import Machine
+from shakedown.twin.line.master_data import Asset
+from shakedown.twin.line.materials import Materials
+from shakedown.twin.line.orders import Orders, Warehouse
 from shakedown.twin.line.physics import Floats, Physics
 from shakedown.twin.line.plant import Ambient, Plant
 from shakedown.twin.line.randomness import MS_PER_S
 from shakedown.twin.line.registers import Value, reader
 from shakedown.twin.line.reservoir import Reservoir
 from shakedown.twin.line.sensors import Sensors
+from shakedown.twin.line.shop import Process, Shop
 from shakedown.twin.line.signals import signals_of
 from shakedown.twin.line.states import State
-from shakedown.twin.line.upsets import drop_out
 
+Offer = tuple[Value, int]
 OnScan = Callable[[int, list[Change]], None]
 AFTER_EVERYTHING = 2
 """SimPy priority of a scan: it sees all that happens in its millisecond."""
@@ -69,30 +77,55 @@ class Line:
         in_machines = sum(machine.bottles_in_hand for machine in self.machines.values())
         return in_machines + sum(conveyor.bottles for conveyor in self.conveyors.values())
 
+    @property
+    def energy_kj(self) -> float:
+        """What all machines have drawn from the mains so far."""
+        return sum(machine.energy_kj for machine in self.machines.values())
+
+    @property
+    def open_faults(self) -> Mapping[str, Fault]:
+        """Failures that have begun and are not repaired, by id."""
+        return self._faults.open
+
+    def repair(self, fault_id: str) -> None:
+        """Repair a fault now, also from outside of the model. Raises UnknownFaultError if it is not open."""
+        self._faults.repair(fault_id)
+
+    def trigger(self, upset_id: str) -> None:
+        """Set off an upset of the plant file now, also from outside of the model. Raises UnknownUpsetError."""
+        self._disturbances.trigger(upset_id)
+
     def start(self) -> None:
         """Write the ledger's header and set machines and sampler going; the first scan is at time 0."""
-        self._ledger.header(self._plant.plant, self._seed, self.signals)
+        start_ns = self._ledger.start_ns
+        self._ledger.header(self._plant.plant, self._seed, self.signals, described(self._plant, start_ns))
         at_rest = self._physics.settle(self._drivers(0))
+        self._env.process(self._calendar.run())
         for machine in self.machines.values():
             self._env.process(machine.run())
-        indices = {
-            f"{owner}.{name}": index for index, (owner, name, _) in enumerate(self._plant.each_signal())
-        }
-        for dropout in self._plant.dropouts:
-            self._env.process(drop_out(dropout, indices, self._statuses, self._env, self._record))
+        self._disturbances.start()
+        for owner, asset in self._plant.assets.items():
+            self._env.process(self._swap(owner, asset))
         self._env.process(self._sample(at_rest))
 
     def _build_flow(self) -> None:
         plant, env = self._plant, self._env
-        self._orders = Orders(plant.orders, plant.repeat_orders, env)
-        self._warehouse = Warehouse()
+        self._calendar = Calendar(plant.calendar, env, self._record)
+        self._faults = Faults(env, plant.crew, self._record)
+        self._orders = Orders(plant, env, self._record)
+        self._warehouse = Warehouse(self._orders)
+        materials = Materials(plant, self._record)
+        shop = Shop(
+            plant, env, self._seed, self._record, self._calendar, self._faults, materials, self._orders
+        )
         self.conveyors = {name: Conveyor(spec, env) for name, spec in plant.conveyors.items()}
         sources: list[Source] = [self._orders, *self.conveyors.values()]
         sinks: list[Sink] = [*self.conveyors.values(), self._warehouse]
         self.machines = {
-            name: Machine(name, spec, plant.products, source, sink, env, self._seed, self._record)
-            for (name, spec), source, sink in zip(plant.machines.items(), sources, sinks, strict=True)
+            name: Machine(name, source, sink, shop)
+            for name, source, sink in zip(plant.machines, sources, sinks, strict=True)
         }
+        self._disturbances = Disturbances(plant, self.machines, env, self._seed, self._record)
         self._sides = list(pairwise(self.machines.values()))  # of each conveyor
 
     def _build_signals(self) -> None:
@@ -108,14 +141,21 @@ class Line:
                 self._sensor_places.append(index)
             else:
                 self._registers.append((index, reader(spec, owners[owner])))
-        self._statuses = [0] * len(self.signals)
-        self._offered: list[tuple[Value, int] | None] = [None] * len(self.signals)
+        self._good = [0] * len(self.signals)
+        self._offered: list[Offer | None] = [None] * len(self.signals)
 
     def _record(self, kind: str, machine: str, data: dict[str, Any]) -> None:
         self._ledger.event(self._now_ns(), kind, machine, data)
 
     def _now_ns(self) -> int:
         return self._ledger.start_ns + int(self._env.now) * NS_PER_MS
+
+    def _swap(self, owner: str, asset: Asset) -> Process:
+        """Put one physical asset after the other in its place."""
+        for assignment in asset.assignments[1:]:
+            yield self._env.timeout(round(assignment.from_s * MS_PER_S) - self._env.now)
+            data = {"equipment": asset.equipment, "physical_asset": assignment.physical_asset}
+            self._record("swap", owner, data)
 
     def _sample(self, quantities: Floats) -> Process:
         """Scan on a fixed grid from time 0 on, where the plant is at rest: one process for all signals."""
@@ -146,13 +186,17 @@ class Line:
         return drivers
 
     def _offer(self, readings: list[Value]) -> None:
-        """Write down and hand over what differs from the last offer; a signal that is Bad has no value."""
+        """Write down and hand over what differs from the last offer; a signal that is Bad has no value.
+
+        Also at time 0 nothing is offered of a signal that is silent.
+        """
         changes: list[Change] = []
         offered = self._offered
-        for index, offer in enumerate(zip(readings, self._statuses, strict=True)):
-            if offer[1]:
-                offer = (None, offer[1])
-            if offer != offered[index]:
+        offers: list[Offer | None] = list(zip(readings, self._good, strict=True))
+        for index, distorted in self._disturbances.distort(readings):
+            offers[index] = distorted
+        for index, offer in enumerate(offers):
+            if offer is not None and offer != offered[index]:
                 offered[index] = offer
                 changes.append((index, *offer))
         source_ts_ns = self._now_ns()

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from shakedown.twin.line.plant import Duration
+from shakedown.twin.line.quantities import Duration
 
 MS_PER_S = 1_000
 

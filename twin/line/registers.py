@@ -19,6 +19,8 @@ _READERS: dict[str, Callable[[Any], Value]] = {
     "good": lambda machine: machine.good,
     "reject": lambda machine: machine.reject,
     "total": lambda machine: machine.total,
+    "reworked": lambda machine: machine.reworked,
+    "step": lambda machine: machine.step,
     "starved": lambda machine: machine.stop_reason == StopReason.STARVED,
     "blocked": lambda machine: machine.stop_reason == StopReason.BLOCKED,
     "running": lambda conveyor: conveyor.running,

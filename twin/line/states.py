@@ -2,7 +2,7 @@
 
 | number | state | here |
 |---|---|---|
-| 4 | Idle | no order to work on (first machine only, and every machine before its first part) |
+| 4 | Idle | no order to work on (first machine only, and every machine before its first part), a break, no shift |
 | 5 | Suspended | waits for something outside of it: starved or blocked for longer than its patience |
 | 6 | Execute | produces, or waits for less than that |
 | 9 | Aborted | breakdown: does not run again before it is repaired |
@@ -36,6 +36,8 @@ class StopReason(IntEnum):
     BLOCKED = 2
     CHANGEOVER = 3
     NO_ORDER = 4
+    BREAK = 5
+    OFF_SHIFT = 6
 
 
 CAUSE_CODE_MIN = 100

@@ -167,9 +167,11 @@ class MemoryNetwork(Network[MemoryConduit]):
 
     # --- names
 
-    def _resolve(self, name: str | None) -> tuple[Host, bool]:
+    def _resolve(self, name: str | bytes | None) -> tuple[Host, bool]:
         """The host of a name or address as the running task sees it, and whether it was called loopback."""
         here = _here(f"look up {name!r}")
+        if isinstance(name, bytes):  # as anyio asks, after IDNA
+            name = name.decode("ascii")
         if name in _LOOPBACK or name in _ANY:
             return here, True
         host = self.hosts.get(name) or next(
@@ -181,7 +183,7 @@ class MemoryNetwork(Network[MemoryConduit]):
             )
         return host, False
 
-    async def getaddrinfo(self, host: str | None, port: int | str | None) -> list[tuple[Any, ...]]:
+    async def getaddrinfo(self, host: str | bytes | None, port: int | str | None) -> list[tuple[Any, ...]]:
         found, loopback = self._resolve(host)
         address = "127.0.0.1" if loopback else self.address_of(found)
         return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, int(port or 0)))]

@@ -132,3 +132,10 @@ def rebirth_command(ts_ms: int) -> bytes:
     payload = _Payload(timestamp=ts_ms)
     payload.metrics.add(name="Node Control/Rebirth", timestamp=ts_ms, datatype=11, boolean_value=True)
     return bytes(payload.SerializeToString())
+
+
+def text_command(metric: str, text: str, ts_ms: int) -> bytes:
+    """A DCMD payload that writes `text` to a String metric; it has no seq (tck-id-payloads-dcmd-*)."""
+    payload = _Payload(timestamp=ts_ms)
+    payload.metrics.add(name=metric, timestamp=ts_ms, datatype=12, string_value=text)
+    return bytes(payload.SerializeToString())

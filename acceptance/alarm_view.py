@@ -1,0 +1,133 @@
+"""What the alarm criteria share: both policies' annunciations over the judged window, and what became of each fault."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from shakedown.acceptance.alarm_labels import Labelled, first_told, label
+from shakedown.acceptance.annunciations import Annunciation, Transition, annunciations, transitions
+from shakedown.acceptance.baseline import naive
+from shakedown.acceptance.join import Joined
+from shakedown.acceptance.physical import S, TrueFault
+from shakedown.acceptance.run import Run
+from shakedown.acceptance.shift_site import AlarmRule
+
+RESPONSE_SHARE = 0.25  # a fault must be told within this share of the time that people have for it
+POLLS = 2
+
+
+@dataclass(frozen=True)
+class Detection:
+    """One fault and when each policy told it, in seconds from its onset; None if never."""
+
+    fault: TrueFault
+    delay_s: float | None
+    baseline_s: float | None
+    bound_s: float  # min(response / 4, baseline + on-delay + two polls)
+    why_missed: str = ""
+
+    @property
+    def missed(self) -> bool:
+        return self.delay_s is None
+
+    @property
+    def in_time(self) -> bool:
+        """Whether it was told within its bound."""
+        return self.delay_s is not None and self.delay_s <= self.bound_s + 1e-9
+
+
+@dataclass
+class AlarmView:
+    """Annunciations and faults of the window [from_ns, to_ns)."""
+
+    from_ns: int
+    to_ns: int
+    moves: dict[str, list[Transition]]
+    policy: Labelled
+    baseline: Labelled
+    all_entries: list[Annunciation]  # of the policy, before and after the window too
+    detections: list[Detection]
+    pending: int  # faults that there was no time left to tell
+
+    @property
+    def published(self) -> bool:
+        """Whether any alarm state ever arrived."""
+        return any(self.moves.values())
+
+
+def alarm_view(run: Run, joined: Joined) -> AlarmView:
+    """Label what was annunciated and what the naive baseline would have, against the faults of the ledger."""
+    moves = transitions(run)
+    from_ns, to_ns = run.window_start_ns(None), run.window_end_ns
+    faults = sorted(
+        run.ledger.physical.faults(run.ledger.end_ns), key=lambda fault: (fault.onset_ns, fault.id)
+    )
+    rules = run.shift.alarms
+    slack_ns = {rule.name: int((rule.on_delay_s + POLLS * poll_s(run, rule)) * S) for rule in rules}
+    policy = label(annunciations(run, moves), faults, slack_ns, run.end_ns)
+    baseline = label(naive(rules, joined.topics), faults, slack_ns, run.end_ns)
+    view = AlarmView(
+        from_ns,
+        to_ns,
+        moves,
+        policy.within(from_ns, to_ns),
+        baseline.within(from_ns, to_ns),
+        policy.entries,
+        [],
+        0,
+    )
+    for fault in faults:
+        if not (fault.alarms and from_ns <= fault.onset_ns < to_ns):
+            continue
+        detection = _detection(run, fault, moves, policy.of_fault[fault.id], baseline.of_fault[fault.id])
+        if detection.missed and fault.onset_ns + fault.response_s * S > to_ns and fault.end_ns > to_ns:
+            view.pending += 1
+        else:
+            view.detections.append(detection)
+    return view
+
+
+def poll_s(run: Run, rule: AlarmRule) -> float:
+    """How far apart two looks at the metric of an alarm are."""
+    scan_ms = float(run.ledger.signals[rule.topic.signal].get("scan_ms") or 1000)
+    return max(scan_ms, rule.topic.sampling_interval_ms) / 1000
+
+
+def _detection(
+    run: Run,
+    fault: TrueFault,
+    moves: dict[str, list[Transition]],
+    told: list[Annunciation],
+    baseline: list[Annunciation],
+) -> Detection:
+    first, naive_first = first_told(told, fault), first_told(baseline, fault)
+    baseline_s = None if naive_first is None else (naive_first.ns - fault.onset_ns) / S
+    bound_s = RESPONSE_SHARE * fault.response_s
+    rules = [rule for rule in run.shift.alarms if rule.name in fault.alarms]
+    if baseline_s is not None and rules:
+        slack_s = max(rule.on_delay_s + POLLS * poll_s(run, rule) for rule in rules)
+        bound_s = min(bound_s, baseline_s + slack_s)
+    delay_s = None if first is None else (first.told_ns - fault.onset_ns) / S
+    why = _why(fault, rules, moves, told) if first is None else ""
+    return Detection(fault, delay_s, baseline_s, bound_s, why)
+
+
+def _why(
+    fault: TrueFault, rules: list[AlarmRule], moves: dict[str, list[Transition]], told: list[Annunciation]
+) -> str:
+    """Why nobody was told of a fault, in words."""
+    if not rules:
+        return f"none of its alarms ({', '.join(sorted(fault.alarms))}) is in site.yaml"
+    if told:
+        return f"{told[0].tag} was hidden before anybody had acknowledged it"
+    standing = {rule.name: _state_at(moves[rule.name], fault.onset_ns) for rule in rules}
+    for name, state in standing.items():
+        if state in ("shelved", "suppressed", "out_of_service"):
+            return f"{name} was {state} when it began"
+        if state != "normal":
+            return f"{name} stood already ({state}) and did not speak again: it masked the fault"
+    return f"{', '.join(standing)} never spoke"
+
+
+def _state_at(moves: list[Transition], ns: int) -> str:
+    return next((move.state for move in reversed(moves) if move.ns <= ns), "normal")

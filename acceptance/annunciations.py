@@ -1,0 +1,152 @@
+"""Annunciations: the moments at which an alarm calls for somebody, as the enterprise heard them.
+
+An alarm is published as the String `alarm/<name>`, one sample a transition, and `alarm/<name>/occurrence` counts its
+annunciations (docs/shift.md). It annunciates when it enters `unacked` from any other state, or with a new occurrence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from shakedown.acceptance.run import Run, merged
+from shakedown.acceptance.shift_site import AlarmRule
+from shakedown.acceptance.sparkplug import GOOD
+
+S, MS = 1_000_000_000, 1_000_000
+
+UNACKED = "unacked"
+ACKED = frozenset({"acked", "latched_acked"})
+RETURNED_UNACKED = frozenset({"rtn_unacked", "latched_unacked"})
+RETURNED = RETURNED_UNACKED | {"latched_acked", "normal"}
+HIDDEN = frozenset({"shelved", "suppressed", "out_of_service"})
+
+
+@dataclass(slots=True)
+class Annunciation:
+    """One call of one alarm. Times in ns; None where it never came to that. `label` and `fault` are the judge's."""
+
+    rule: AlarmRule
+    ns: int
+    told_ns: (
+        int  # when people could hear it: its own time if it arrived live within the SLO, else its arrival
+    )
+    occurrence: int | None = None
+    acked_ns: int | None = None
+    cleared_ns: int | None = None
+    hidden_ns: int | None = None  # shelved, suppressed or out of service before anybody acknowledged it
+    label: str = ""
+    fault: str | None = None
+
+    @property
+    def tag(self) -> str:
+        """Name of the alarm."""
+        return self.rule.name
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One sample of `alarm/<name>`."""
+
+    ns: int
+    received_ns: int
+    state: str
+    occurrence: int | None
+
+
+def transitions(run: Run) -> dict[str, list[Transition]]:
+    """The transitions of each alarm of `site.yaml`, by source time, as the enterprise has them."""
+    states, occurrences = _rows(run)
+    found: dict[str, list[Transition]] = {}
+    for rule in run.shift.alarms:
+        ordinals = dict(occurrences.get(rule.name, ()))
+        rows = sorted(states.get(rule.name, ()), key=lambda row: row[0])  # stable: equal times by arrival
+        found[rule.name] = [
+            Transition(ts_ms * MS, received_ns, value, ordinals.get(ts_ms))
+            for ts_ms, (received_ns, value) in rows
+        ]
+    return found
+
+
+def _rows(
+    run: Run,
+) -> tuple[dict[str, list[tuple[int, tuple[int, str]]]], dict[str, list[tuple[int, int]]]]:
+    host = run.host
+    states: dict[str, list[tuple[int, tuple[int, str]]]] = {}
+    occurrences: dict[str, list[tuple[int, int]]] = {}
+    wanted: dict[int, tuple[str, bool]] = {}
+    by_topic = {(rule.device, f"alarm/{rule.name}"): rule.name for rule in run.shift.alarms}
+    for index, (edge, device, metric) in enumerate(host.edges):
+        base = metric.removesuffix("/occurrence")
+        if edge == run.site.edge and (device, base) in by_topic:
+            wanted[index] = by_topic[device, base], base != metric
+    if not wanted:
+        return states, occurrences
+    keys = np.frombuffer(host.key, dtype=np.int32)
+    for row in np.flatnonzero(np.isin(keys, list(wanted))).tolist():
+        name, is_occurrence = wanted[host.key[row]]
+        value, ts_ms = host.values[row], host.ts_ms[row]
+        if host.quality[row] != GOOD:
+            continue
+        if is_occurrence and type(value) is int:
+            occurrences.setdefault(name, []).append((ts_ms, value))
+        elif not is_occurrence and isinstance(value, str):
+            states.setdefault(name, []).append((ts_ms, (host.received_ns[row], value)))
+    return states, occurrences
+
+
+def annunciations(run: Run, moves: dict[str, list[Transition]]) -> list[Annunciation]:
+    """All annunciations of the run in order of time, with what became of each."""
+    cuts = CutTime(run)
+    slo_ns = int(run.shift.alarm_slo_s * S)
+    found: list[Annunciation] = []
+    for rule in run.shift.alarms:
+        current: Annunciation | None = None
+        state, ordinal = "normal", None
+        for move in moves[rule.name]:
+            is_new = move.state == UNACKED and (
+                move.occurrence != ordinal if move.occurrence is not None else state != UNACKED
+            )
+            if is_new:
+                delay_ns = cuts.without(move.ns, move.received_ns)
+                told_ns = move.ns + max(0, delay_ns - slo_ns)
+                current = Annunciation(rule, move.ns, told_ns, move.occurrence)
+                found.append(current)
+            elif current is not None:
+                _follow(current, state, move)
+            state = move.state
+            ordinal = move.occurrence if move.occurrence is not None else ordinal
+    return sorted(found, key=lambda entry: (entry.ns, entry.tag))
+
+
+def _follow(current: Annunciation, before: str, move: Transition) -> None:
+    """What a transition says of the annunciation before it."""
+    if current.acked_ns is None and current.hidden_ns is None and is_ack(before, move.state):
+        current.acked_ns = move.ns
+    if current.cleared_ns is None and move.state in RETURNED:
+        current.cleared_ns = move.ns
+    if current.hidden_ns is None and current.acked_ns is None and move.state in HIDDEN:
+        current.hidden_ns = move.ns
+
+
+def is_ack(before: str, state: str) -> bool:
+    """Whether a transition is an acknowledgement (ISA-18.2: B to C, D to A, E to F, and a latched alarm reset)."""
+    return (before == UNACKED and state in ACKED) or (
+        before in RETURNED_UNACKED and state in {"normal", "acked", "latched_acked"}
+    )
+
+
+class CutTime:
+    """The injected cuts of a run: how much of a span lies outside of them."""
+
+    def __init__(self, run: Run) -> None:
+        self._starts, self._ends = merged([(cut.start_ns, cut.end_ns) for cut in run.cuts])
+
+    def without(self, from_ns: int, to_ns: int) -> int:
+        """Nanoseconds of [from_ns, to_ns) outside of cuts."""
+        inside = sum(
+            max(0, min(end, to_ns) - max(start, from_ns))
+            for start, end in zip(self._starts, self._ends, strict=True)
+        )
+        return to_ns - from_ns - inside

@@ -1,0 +1,283 @@
+"""OEE accuracy: what is reported of a shift is what happened in it, factor by factor.
+
+OEE alone hides state errors: run time and effectiveness cancel (standards 3). So availability, effectiveness and
+quality, each time bucket and each count are held on their own, beside the OEE and the edges of the shift.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from shakedown.acceptance.evidence import Evidence
+from shakedown.acceptance.oee_oracle import BUCKETS, COUNTS, S, ShiftTruth, ratio, shifts
+from shakedown.acceptance.oee_variance import explain
+from shakedown.acceptance.run import Run
+from shakedown.acceptance.shift_site import OeeLine
+from shakedown.acceptance.sparkplug import GOOD
+from shakedown.acceptance.verdict import CriterionResult, Outcome
+
+NAME, TITLE = "oee", "OEE accuracy"
+THRESHOLD = "OEE within 1 % of what happened; A, E, Q within 1 pp; each time within 1 % of PBT; counts exact"
+OEE_RELATIVE, FACTOR_PP, BUCKET_SHARE = 0.01, 0.01, 0.01
+FACTORS = ("availability", "effectiveness", "quality")
+MS = 1_000_000
+
+
+class Breach(NamedTuple):
+    """One figure of a report that is not what happened."""
+
+    line: str
+    shift: str
+    figure: str
+    reported: Any
+    true: Any
+
+
+class Judged(NamedTuple):
+    """One shift, its report, and what of it is wrong; `report` is None where none came."""
+
+    line: OeeLine
+    truth: ShiftTruth
+    report: dict[str, Any] | None
+    breaches: list[Breach]
+
+
+def applies(run: Run) -> bool:
+    """Only a site that reports OEE is judged on it."""
+    return bool(run.shift.lines)
+
+
+def judge(evidence: Evidence) -> CriterionResult:
+    """Hold the last closed report of each shift that ended against the ledger."""
+    run = evidence.run
+    judged, pending = [], 0
+    for line in run.shift.lines:
+        machine = counting_machine(run, line)
+        scan_ms = int(run.ledger.signals[line.produced.signal].get("scan_ms") or 1000)
+        born_ns = first_birth_ns(evidence, line)
+        reports = _reports(run, line.name)
+        for truth in shifts(run.ledger, machine, scan_ms, born_ns):
+            report = _report_of(reports, truth)
+            if report is None and int(run.deadlines_ns(np.array([truth.to_ns]))[0]) > run.end_ns:
+                pending += 1
+                continue
+            judged.append(Judged(line, truth, report, _breaches(line, truth, report, scan_ms)))
+    return _result(evidence, judged, pending)
+
+
+def counting_machine(run: Run, line: OeeLine) -> str:
+    """The machine that counts for the line: the ledger's word, else the one whose state `site.yaml` names."""
+    named = run.ledger.header.get("bottleneck")
+    return str(named or run.ledger.signals[line.state.signal].get("machine"))
+
+
+def first_birth_ns(evidence: Evidence, line: OeeLine) -> int:
+    """When the enterprise first heard of the line's counter; 0 if never."""
+    births = [part.first_birth_ns for part in evidence.joined.topics if part.topic == line.produced]
+    return births[0] or 0 if births else 0
+
+
+def _reports(run: Run, line: str) -> list[dict[str, Any]]:
+    """Closed and restated reports of a line, in order of arrival; what is no report is left out."""
+    found = []
+    wanted = {
+        index
+        for index, (edge, device, metric) in enumerate(run.host.edges)
+        if edge == run.site.edge and device == "" and metric == f"oee/{line}/report"
+    }
+    if not wanted:
+        return []
+    for row, key in enumerate(run.host.key):
+        if key in wanted and run.host.quality[row] == GOOD:
+            report = _parsed(run.host.values[row])
+            if report is not None and report.get("status") in ("closed", "restated"):
+                found.append(report)
+    return found
+
+
+def _parsed(value: Any) -> dict[str, Any] | None:
+    try:
+        report = json.loads(value)
+    except (TypeError, ValueError, RecursionError):
+        return None
+    return report if isinstance(report, dict) else None
+
+
+def _report_of(reports: list[dict[str, Any]], truth: ShiftTruth) -> dict[str, Any] | None:
+    """The last report that speaks of this shift: of its name, and of a time that lies mostly in it."""
+    for report in reversed(reports):
+        begin, end = _number(report.get("from_ms")), _number(report.get("to_ms"))
+        if begin is None or end is None or report.get("shift") != truth.name:
+            continue
+        overlap = min(end * MS, truth.to_ns) - max(begin * MS, truth.from_ns)
+        if overlap > 0.5 * (truth.to_ns - truth.from_ns):
+            return report
+    return None
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def _breaches(line: OeeLine, truth: ShiftTruth, report: dict[str, Any] | None, scan_ms: int) -> list[Breach]:
+    """Every figure of the report that is missing or too far from the truth."""
+    if report is None:
+        return [Breach(line.name, truth.name, "report", None, "a closed report")]
+    found = []
+    figures = dict(report)
+
+    def hold(figure: str, true: float | None, tolerance: float) -> None:
+        reported = _number(figures.get(figure))
+        if reported is None and true is None:
+            return
+        if reported is None or true is None or not abs(reported - true) <= tolerance + 1e-9:
+            found.append(Breach(line.name, truth.name, figure, figures.get(figure), true))
+
+    hold("from_ms", truth.from_ns / MS, scan_ms)
+    hold("to_ms", truth.to_ns / MS, scan_ms)
+    pbt_s = truth.pbt_ns / S
+    hold("pbt_s", pbt_s, BUCKET_SHARE * pbt_s)
+    times = {f"{bucket}_s": truth.buckets_ns[bucket] / S for bucket in BUCKETS}
+    if line.by_order:  # when an order is at the machine is not in the ledger: their sum is held
+        figures["waiting_s"] = sum(_number(report.get(name)) or 0.0 for name in ("adet_s", "adot_s"))
+        times["waiting_s"] = times.pop("adet_s") + times.pop("adot_s")
+    for name, true_s in times.items():
+        hold(name, true_s, BUCKET_SHARE * pbt_s)
+    for count in COUNTS:
+        least, most = truth.counts[count]
+        reported = _number(report.get(count))
+        if reported is None or not least <= reported <= most:
+            found.append(Breach(line.name, truth.name, count, report.get(count), truth.exact[count]))
+    kpis = truth.kpis()
+    for factor in FACTORS:
+        hold(factor, kpis[factor], FACTOR_PP)
+    hold("oee", kpis["oee"], OEE_RELATIVE * (kpis["oee"] or 0.0))
+    return found
+
+
+def _result(evidence: Evidence, judged: list[Judged], pending: int) -> CriterionResult:
+    breaches = [breach for entry in judged for breach in entry.breaches]
+    verdict: Outcome = "FAIL" if breaches else "PASS" if judged else "INCONCLUSIVE"
+    wrong = sum(1 for entry in judged if entry.breaches)
+    return CriterionResult(
+        name=NAME,
+        title=TITLE,
+        verdict=verdict,
+        threshold=THRESHOLD,
+        measured=_measured(judged),
+        statement=_statement(judged, wrong),
+        needs=None if judged else "a shift that ends, and a minute more",
+        details={
+            "shifts": [_row(evidence, entry) for entry in judged],
+            "shifts_still_to_be_reported": pending,
+            "breaches": [breach._asdict() for breach in breaches],
+        },
+    )
+
+
+def _measured(judged: list[Judged]) -> str:
+    worst = 0.0
+    for entry in judged:
+        true, reported = entry.truth.kpis()["oee"], _number((entry.report or {}).get("oee"))
+        if true and reported is not None:
+            worst = max(worst, abs(reported / true - 1))
+    figures = sum(len(entry.breaches) for entry in judged)
+    return f"{len(judged)} shifts, OEE off by {worst:.2%} at most, {figures} figures wrong"
+
+
+def _statement(judged: list[Judged], wrong: int) -> str:
+    if not judged:
+        return "No shift ended in this run, so no report of one can be held against what happened."
+    if not wrong:
+        return (
+            f"Each figure of the {len(judged)} shift reports is what the line did, counted from its parts and stops:"
+            " OEE, its three factors, every time and every count."
+        )
+    entry = next(entry for entry in judged if entry.breaches)
+    first = entry.breaches[0]
+    if entry.report is None:
+        return f"Shift {entry.truth.name!r} of {entry.line.name} ended, and no closed report of it ever came."
+    names = ", ".join(dict.fromkeys(breach.figure for breach in entry.breaches))
+    text = f"{wrong} of {len(judged)} shift reports are wrong. Shift {entry.truth.name!r} of {entry.line.name}: {names}"
+    text += f"; {first.figure} is reported as {_show(first.reported)} and was {_show(first.true)}"
+    hint = _looks_like(entry.truth, entry.report)
+    return f"{text}; it looks like {hint}." if hint else f"{text}."
+
+
+def _show(value: Any) -> str:
+    number = _number(value)
+    return repr(value) if number is None else f"{number:,.10g}"
+
+
+def _looks_like(truth: ShiftTruth, report: dict[str, Any]) -> str:
+    """The mistake that fits, in words; empty when none does."""
+    pbt_s = truth.pbt_ns / S
+    off = {
+        bucket: ((_number(report.get(f"{bucket}_s")) or 0.0) * S - truth.buckets_ns[bucket])
+        / max(1, truth.pbt_ns)
+        for bucket in BUCKETS
+    }
+    shift_s = ((_number(report.get("from_ms")) or 0.0) * MS - truth.from_ns) / S
+    if abs(shift_s) > 1.0:
+        return f"a shift edge that is off by {shift_s:+.0f} s"
+    up, down = max(off, key=lambda name: off[name]), min(off, key=lambda name: off[name])
+    if off[up] > BUCKET_SHARE and abs(off[up] + off[down]) < BUCKET_SHARE:
+        aust, adot = _number(report.get("aust_s")) or 0.0, _number(report.get("adot_s")) or 0.0
+        true_aust, true_adot = truth.buckets_ns["aust"] / S, truth.buckets_ns["adot"] / S
+        if max(abs(aust - true_adot), abs(adot - true_aust)) < BUCKET_SHARE * pbt_s:
+            return "changeover and idle exchanged"
+        return f"{off[up]:.1%} of the planned time counted as {BUCKETS[up]} that was {BUCKETS[down]}"
+    if off["apt"] > BUCKET_SHARE / 2:
+        return f"{100 * off['apt']:.1f} pp more run time than there was"
+    produced = _number(report.get("produced")) or 0.0
+    least, most = truth.counts["produced"]
+    if produced < least:
+        return f"{1 - produced / least:.1%} of the parts not counted"
+    if produced > most:
+        return f"{produced / max(1, most) - 1:.1%} more parts than there were"
+    return ""
+
+
+def _row(evidence: Evidence, entry: Judged) -> dict[str, Any]:
+    """Truth, report, what explains their difference, and the clipboard audit of one shift."""
+    truth = entry.truth
+    times = {f"{bucket}_s": ns / S for bucket, ns in truth.buckets_ns.items()}
+    row: dict[str, Any] = {
+        "line": entry.line.name,
+        "shift": truth.name,
+        "from_ms": truth.from_ns // MS,
+        "to_ms": truth.to_ns // MS,
+        "truth": {"pbt_s": truth.pbt_ns / S, **times, **truth.exact, **truth.kpis(), "stops": truth.stops},
+        "reported": None,
+        "audit": _audit(evidence.run, truth),
+    }
+    if entry.report is not None:
+        names = ("pbt_s", *times, *COUNTS, *FACTORS, "oee", "fpy", "status")
+        row["reported"] = {name: entry.report.get(name) for name in names}
+        row["variance"] = explain(evidence, entry.line, truth, entry.report)
+    return row
+
+
+def _audit(run: Run, truth: ShiftTruth) -> dict[str, Any] | None:
+    """The person with the clipboard: what they counted, the OEE of it, and how far they themselves were off."""
+    clipboard = next((audit for audit in run.people.audits if audit.get("shift") == truth.name), None)
+    if clipboard is None:
+        return None
+    produced, good = _number(clipboard.get("produced")) or 0.0, _number(clipboard.get("good")) or 0.0
+    run_s = _number(clipboard.get("run_s")) or 0.0
+    mean_s = ratio(truth.standard_ns / S, truth.exact["produced"]) or 0.0
+    oee = ratio(mean_s * good, truth.pbt_ns / S)
+    true = truth.kpis()["oee"]
+    return {
+        "produced": produced,
+        "good": good,
+        "run_s": run_s,
+        "oee": oee,
+        "oee_off": None if oee is None or not true else oee / true - 1,
+        "produced_off": produced - truth.exact["produced"],
+        "good_off": good - truth.exact["good"],
+        "run_off_s": run_s - truth.buckets_ns["apt"] / S,
+    }

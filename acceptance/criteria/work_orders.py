@@ -1,0 +1,211 @@
+"""Alert to work order: each alarm that needs one has exactly one, in time, on the right machine, with what is needed.
+
+In time is less than three minutes from the annunciation to the CMMS's own record of the order, for every one of them.
+While the way to the CMMS is cut, or it is down itself, the clock restarts at the healing; both counts are reported.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, NamedTuple
+
+from shakedown.acceptance.annunciations import Annunciation
+from shakedown.acceptance.evidence import Evidence
+from shakedown.acceptance.order_content import asset_breach, context_breach, reason_breach
+from shakedown.acceptance.run import Run
+from shakedown.acceptance.shift_logs import WorkOrder
+from shakedown.acceptance.verdict import CriterionResult, Outcome
+
+NAME, TITLE = "work_orders", "Alert to work order"
+THRESHOLD = "every order < 3 min after the alarm (restarted at healing); exactly one each; right asset, reason, context"
+LIMIT_S, CHECKLIST_S = 180.0, 300.0
+S, MS = 1_000_000_000, 1_000_000
+LISTED_MAX = 20
+
+KINDS = {
+    "missing": "an alarm that needs a work order has none",
+    "duplicate": "a second work order for the same alarm",
+    "invented": "a work order that no alarm called for",
+    "late": "a work order later than three minutes",
+    "asset": "the wrong equipment or physical asset",
+    "reason": "a reason that is not what happened",
+    "context": "signals that are not those of the last minutes",
+}
+
+
+class Breach(NamedTuple):
+    """One thing wrong with one order, or with one that is not there."""
+
+    kind: str
+    alarm: str
+    order: str | None
+    what: str
+
+
+class Pair(NamedTuple):
+    """An annunciation and its order; times in seconds, without and with the restart at a healing."""
+
+    entry: Annunciation
+    order: WorkOrder
+    raw_s: float
+    elapsed_s: float
+
+
+def applies(run: Run) -> bool:
+    """Only a site with a CMMS is judged on it, and with alarms, or there is nothing to order."""
+    return run.shift.work_orders is not None and bool(run.shift.alarms)
+
+
+def judge(evidence: Evidence) -> CriterionResult:
+    """Pair annunciations with orders, and hold each order against the ledger."""
+    run = evidence.run
+    calling = [entry for entry in evidence.alarms.policy.entries if entry.rule.work_order]
+    pairs, breaches, pending = _paired(run, evidence, calling)
+    for pair in pairs:
+        breaches += _content(evidence, pair)
+        if pair.elapsed_s >= LIMIT_S:
+            what = f"{pair.elapsed_s:.0f} s after the alarm"
+            breaches.append(Breach("late", pair.entry.tag, pair.order.id, what))
+    counts = Counter(breach.kind for breach in breaches)
+    silent = not evidence.alarms.published
+    verdict: Outcome = "FAIL" if breaches or silent else "PASS" if pairs else "INCONCLUSIVE"
+    return CriterionResult(
+        name=NAME,
+        title=TITLE,
+        verdict=verdict,
+        threshold=THRESHOLD,
+        measured=_measured(pairs, breaches),
+        statement=_statement(pairs, breaches, counts, silent),
+        needs=None
+        if verdict != "INCONCLUSIVE"
+        else "an alarm that needs a work order, and three minutes more",
+        details={
+            "alarms_that_need_one": len(calling),
+            "orders": len(run.work_orders),
+            "paired": len(pairs),
+            "still_to_come": pending,
+            "breaches": {kind: counts[kind] for kind in KINDS},
+            "examples": [breach._asdict() for breach in breaches][:LISTED_MAX],
+            "times": _times([pair.elapsed_s for pair in pairs]),
+            "times_without_restart": _times([pair.raw_s for pair in pairs]),
+            "slowest": [_row(pair) for pair in sorted(pairs, key=lambda pair: -pair.elapsed_s)[:5]],
+        },
+    )
+
+
+def _paired(
+    run: Run, evidence: Evidence, calling: list[Annunciation]
+) -> tuple[list[Pair], list[Breach], int]:
+    """Pairs; orders too many, too few or without a reason; and how many there was still time for."""
+    by_key: dict[tuple[str, str, int | None], list[WorkOrder]] = {}
+    by_alarm: dict[tuple[str, str], list[WorkOrder]] = {}
+    for order in run.work_orders:
+        by_key.setdefault((order.device, order.alarm, order.occurrence), []).append(order)
+        by_alarm.setdefault((order.device, order.alarm), []).append(order)
+    pairs: list[Pair] = []
+    breaches: list[Breach] = []
+    pending = 0
+    for entry in calling:
+        own = by_key.get((entry.rule.device, entry.tag, entry.occurrence), [])
+        for extra in own[1:]:
+            what = f"occurrence {entry.occurrence} has {own[0].id} already"
+            breaches.append(Breach("duplicate", entry.tag, extra.id, what))
+        earlier = [order for order in by_alarm.get((entry.rule.device, entry.tag), []) if order not in own]
+        if own and _is_covered(entry, earlier):
+            what = f"occurrence {entry.occurrence}, while an earlier order of the alarm was not closed"
+            breaches.append(Breach("duplicate", entry.tag, own[0].id, what))
+        if own:
+            raw_s = (own[0].created_ms * MS - entry.ns) / S
+            pairs.append(Pair(entry, own[0], raw_s, _elapsed_s(run, entry.ns, own[0].created_ms * MS)))
+        elif not _is_covered(entry, by_alarm.get((entry.rule.device, entry.tag), [])):
+            if _elapsed_s(run, entry.ns, run.end_ns) < LIMIT_S:
+                pending += 1
+            else:
+                what = f"annunciated at {entry.ns // MS} ms, occurrence {entry.occurrence}"
+                breaches.append(Breach("missing", entry.tag, None, what))
+    called = {(entry.rule.device, entry.tag, entry.occurrence) for entry in evidence.alarms.all_entries}
+    ordering = {(rule.device, rule.name) for rule in run.shift.alarms if rule.work_order}
+    for key, orders in by_key.items():
+        if key not in called or key[:2] not in ordering:
+            what = f"for {key[0]}/{key[1]}, occurrence {key[2]}"
+            breaches += [Breach("invented", key[1], order.id, what) for order in orders]
+    return pairs, breaches, pending
+
+
+def _is_covered(entry: Annunciation, orders: list[WorkOrder]) -> bool:
+    """Whether an order of the same alarm was open when it spoke again: the same trouble needs no second one."""
+    return any(
+        order.raised_ms * MS < entry.ns and (order.ended_ms is None or order.ended_ms * MS > entry.ns)
+        for order in orders
+    )
+
+
+def _elapsed_s(run: Run, from_ns: int, to_ns: int) -> float:
+    """Seconds from `from_ns` to `to_ns` by a clock that restarts when a cut of the way, or the CMMS, heals."""
+    for fault in run.timeline:
+        if fault.is_phase or not (("wan" in fault.affects and fault.cut) or "cmms" in fault.affects):
+            continue
+        if fault.start_ns < to_ns and from_ns < fault.end_ns:
+            from_ns = max(from_ns, min(fault.end_ns, to_ns))
+    return (to_ns - from_ns) / S
+
+
+def _content(evidence: Evidence, pair: Pair) -> list[Breach]:
+    found = {
+        "asset": asset_breach(evidence.run, pair.entry, pair.order),
+        "reason": reason_breach(evidence, pair.entry, pair.order),
+        "context": context_breach(evidence, pair.entry, pair.order),
+    }
+    return [Breach(kind, pair.entry.tag, pair.order.id, what) for kind, what in found.items() if what]
+
+
+def _times(seconds: list[float]) -> dict[str, Any]:
+    """The distribution, and how many kept either limit."""
+    ordered = sorted(seconds)
+    if not ordered:
+        return {"orders": 0}
+    rank = {
+        name: ordered[max(0, -(-len(ordered) * share // 100) - 1)]
+        for name, share in (("p50_s", 50), ("p95_s", 95))
+    }
+    return {
+        "orders": len(ordered),
+        "min_s": ordered[0],
+        **rank,
+        "max_s": ordered[-1],
+        "mean_s": sum(ordered) / len(ordered),
+        "below_3_min": sum(value < LIMIT_S for value in ordered),
+        "below_5_min": sum(value < CHECKLIST_S for value in ordered),
+    }
+
+
+def _row(pair: Pair) -> dict[str, Any]:
+    return {
+        "alarm": pair.entry.tag,
+        "order": pair.order.id,
+        "occurrence": pair.order.occurrence,
+        "elapsed_s": pair.elapsed_s,
+        "without_restart_s": pair.raw_s,
+    }
+
+
+def _measured(pairs: list[Pair], breaches: list[Breach]) -> str:
+    worst = max((pair.elapsed_s for pair in pairs), default=0.0)
+    return f"{len(pairs)} orders, slowest {worst:.1f} s, {len(breaches)} wrong"
+
+
+def _statement(pairs: list[Pair], breaches: list[Breach], counts: Counter[str], silent: bool) -> str:
+    if breaches:
+        first = breaches[0]
+        text = "; ".join(f"{counts[kind]} times {what}" for kind, what in KINDS.items() if counts[kind])
+        named = f"{first.order}, {first.alarm}" if first.order else first.alarm
+        return f"{text[0].upper()}{text[1:]}. First: {named}: {first.what}."
+    if silent:
+        return "No state of any alarm ever reached the enterprise, so none could be turned into a work order."
+    if not pairs:
+        return "No alarm that needs a work order spoke in this run."
+    worst = max(pair.elapsed_s for pair in pairs)
+    return (
+        f"Each of {len(pairs)} alarms that need one has exactly one work order, {worst:.0f} s later at worst, on the"
+        " machine that it is about, with its reason and its signals."
+    )

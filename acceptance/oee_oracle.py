@@ -1,0 +1,137 @@
+"""The judge's own OEE of each shift, from what physically happened: an integer sweep over edges, states and parts.
+
+Time is integer nanoseconds until the very end. A shift lasts from its `start` to its `end` event; what of it is break
+is planned downtime, the rest is the planned busy time (PBT). The state of the machine that counts for the line splits
+it: run is APT, changeover AUST, fault ADET, idle ADOT (standards 3: ISO 22400-2, OPC 40001-1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from shakedown.acceptance.physical import Physical
+from shakedown.acceptance.readers import Ledger
+
+S = 1_000_000_000
+BUCKETS = {"apt": "run", "aust": "changeover", "adet": "fault", "adot": "idle"}
+"""Time element of ISO 22400 to canonical state; together they are the planned busy time."""
+COUNTS = ("produced", "good", "reject")
+
+
+@dataclass
+class ShiftTruth:
+    """One shift of one line as it was. Times in ns; a count is (least, most): what an edge may push to either side."""
+
+    name: str
+    from_ns: int
+    to_ns: int
+    buckets_ns: dict[str, int] = field(default_factory=dict)
+    counts: dict[str, tuple[int, int]] = field(default_factory=dict)
+    standard_ns: int = 0  # sum of PRI_j * PQ_j
+    exact: dict[str, int] = field(default_factory=dict)  # counts by the physical moment
+    rework: int = 0
+    first_pass: int = 0
+    stops: int = 0
+
+    @property
+    def pbt_ns(self) -> int:
+        """Planned busy time."""
+        return sum(self.buckets_ns.values())
+
+    def kpis(self) -> dict[str, float | None]:
+        """availability, effectiveness, quality, oee, fpy; None where the denominator is zero, E is never clipped."""
+        apt_ns, produced, good = self.buckets_ns["apt"], self.exact["produced"], self.exact["good"]
+        a, e, q = ratio(apt_ns, self.pbt_ns), ratio(self.standard_ns, apt_ns), ratio(good, produced)
+        oee = None if a is None or e is None or q is None else a * e * q
+        fpy = ratio(self.first_pass, produced)
+        return {"availability": a, "effectiveness": e, "quality": q, "oee": oee, "fpy": fpy}
+
+
+def ratio(numerator: float, denominator: float) -> float | None:
+    """A quotient, None of nothing."""
+    return numerator / denominator if denominator else None
+
+
+def shifts(ledger: Ledger, machine: str, scan_ms: int, unseen_until_ns: int = 0) -> list[ShiftTruth]:
+    """Every shift that ended, for the line that `machine` counts for.
+
+    A controller shows a part at its next scan (`scan_ms`), and parts of before `unseen_until_ns` nobody could count:
+    both widen the interval in which an exact count must lie, by what lies at the edge and no more.
+    """
+    physical = ledger.physical
+    found = []
+    for name, from_ns, to_ns in ended_shifts(physical):
+        truth = ShiftTruth(name, from_ns, to_ns)
+        _sweep(truth, physical, machine)
+        _count(truth, ledger, machine, scan_ms, unseen_until_ns)
+        found.append(truth)
+    return found
+
+
+def ended_shifts(physical: Physical) -> list[tuple[str, int, int]]:
+    """(name, from_ns, to_ns) of each shift whose end is in the ledger."""
+    begun: dict[str, int] = {}
+    found = []
+    for event in physical.of("shift"):
+        name = str(event.data.get("name"))
+        if event.data.get("phase") == "start":
+            begun[name] = event.ns
+        elif name in begun:
+            found.append((name, begun.pop(name), event.ns))
+    return found
+
+
+def _sweep(truth: ShiftTruth, physical: Physical, machine: str) -> None:
+    """Walk over all edges in order, and give the time between two of them to the state that the machine was in."""
+    state, changes = physical.states_of(machine)
+    edges: list[tuple[int, int, str, str]] = [(ns, 2, "state", to) for ns, to in changes]
+    for event in physical.of("break"):
+        edges.append((event.ns, 1, "break", str(event.data.get("phase"))))
+    edges += [(truth.from_ns, 0, "shift", "start"), (truth.to_ns, 3, "shift", "end")]
+    spent = dict.fromkeys(BUCKETS.values(), 0)
+    inside = on_break = False
+    last_ns = truth.from_ns
+    for ns, _, kind, what in sorted(edges):
+        if inside and not on_break:
+            spent[state] += ns - last_ns
+        last_ns = ns
+        if kind == "state":
+            truth.stops += inside and what == "fault" and state != "fault"
+            state = what
+        elif kind == "break":
+            on_break = what == "start"
+        else:
+            inside = what == "start"
+    truth.buckets_ns = {bucket: spent[of] for bucket, of in BUCKETS.items()}
+
+
+def _count(truth: ShiftTruth, ledger: Ledger, machine: str, scan_ms: int, unseen_until_ns: int) -> None:
+    physical = ledger.physical
+    number = physical.machines.get(machine, -1)
+    mine = np.frombuffer(physical.part_machine, dtype=np.int32) == number
+    ns = np.frombuffer(physical.part_ns, dtype=np.int64)[mine]
+    good = np.frombuffer(physical.part_good, dtype=np.int8)[mine].astype(bool)
+    rework = np.frombuffer(physical.part_rework, dtype=np.int8)[mine].astype(bool)
+    product = np.frombuffer(physical.part_product, dtype=np.int32)[mine]
+    scan_ns = max(1, scan_ms * 1_000_000)
+    shown = ledger.start_ns - (ledger.start_ns - ns) // scan_ns * scan_ns  # its next scan
+    inside = (ns >= truth.from_ns) & (ns < truth.to_ns)
+    surely = (ns > truth.from_ns) & (shown < truth.to_ns) & (shown > unseen_until_ns)
+    perhaps = (shown >= truth.from_ns) & (ns <= truth.to_ns)
+    for name, which in zip(COUNTS, (np.ones_like(good), good, ~good), strict=True):
+        truth.counts[name] = (int(np.count_nonzero(surely & which)), int(np.count_nonzero(perhaps & which)))
+        truth.exact[name] = int(np.count_nonzero(inside & which))
+    truth.rework = int(np.count_nonzero(inside & rework))
+    truth.first_pass = int(np.count_nonzero(inside & good & ~rework))
+    names = list(physical.products)
+    for index, parts in enumerate(np.bincount(product[inside], minlength=len(names)).tolist()):
+        if parts:
+            truth.standard_ns += parts * ideal_ns(ledger.header, names[index], machine)
+
+
+def ideal_ns(header: dict[str, Any], product: str, machine: str) -> int:
+    """Planned run time per item (PRI) of a product on a machine, in ns. Raises KeyError without one."""
+    return round(float(header["ideal_s"][product][machine]) * S)

@@ -1,0 +1,105 @@
+"""Readers of what people did (`people.jsonl`) and of what the CMMS holds at the end (`cmms.jsonl`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from shakedown.acceptance.files import RERUN, LogFile, Problem
+
+ROWS_MAX = 1_000_000
+
+
+class Ack(NamedTuple):
+    """A person acknowledged one annunciation."""
+
+    ns: int
+    device: str
+    alarm: str
+    occurrence: int | None
+
+
+@dataclass
+class People:
+    """Acknowledgements and clipboard audits; repairs are known from the ledger."""
+
+    acks: list[Ack] = field(default_factory=list)
+    audits: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class WorkOrder:
+    """One work order as the CMMS has it; `raw` is the whole of it."""
+
+    id: str
+    device: str
+    alarm: str
+    occurrence: int | None
+    equipment: str
+    physical_asset: str
+    raised_ms: int
+    created_ms: int
+    ended_ms: int | None  # closed or cancelled
+    raw: dict[str, Any]
+
+
+def read_people(path: Path, problems: list[Problem]) -> People:
+    """`people.jsonl`; nobody, if there is no such file."""
+    people = People()
+    if not path.is_file():
+        return people
+    log = LogFile(path)
+    for record in log.records():
+        try:
+            tag, ns, kind, data = record
+            if tag != "K" or len(people.acks) + len(people.audits) >= ROWS_MAX:
+                raise ValueError("tag, or more rows than ROWS_MAX")
+            if kind == "ack":
+                occurrence = data.get("occurrence")
+                number = None if occurrence is None else int(occurrence)
+                people.acks.append(Ack(int(ns), str(data["device"]), str(data["alarm"]), number))
+            elif kind == "audit":
+                people.audits.append(dict(data))
+        except (ValueError, TypeError, KeyError, AttributeError):
+            log.malformed_record(record)
+    problems += log.problems
+    return people
+
+
+_ENDED = frozenset({"closed", "cancelled"})
+
+
+def read_cmms(path: Path, problems: list[Problem]) -> list[WorkOrder]:
+    """The work orders of `cmms.jsonl`, by creation."""
+    log = LogFile(path)
+    orders: list[WorkOrder] = []
+    for record in log.records():
+        try:
+            if len(orders) >= ROWS_MAX:
+                raise ValueError("more rows than ROWS_MAX")
+            orders.append(_order(record))
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError):
+            log.malformed_record(record)
+    if log.complete and log.totals.get("work_orders") != len(orders):
+        what = f"cmms.jsonl says {log.totals.get('work_orders')} work orders and holds {len(orders)}"
+        problems.append(Problem(what, "cmms.jsonl, last line", RERUN))
+    problems += log.problems
+    return sorted(orders, key=lambda order: (order.created_ms, order.id))
+
+
+def _order(record: dict[str, Any]) -> WorkOrder:
+    occurrence = record.get("occurrence")
+    ended = [int(ms) for ms, state, *_ in record.get("history") or () if state in _ENDED]
+    return WorkOrder(
+        id=str(record["id"]),
+        device=str(record["device"]),
+        alarm=str(record["alarm"]),
+        occurrence=None if occurrence is None else int(occurrence),
+        equipment=str(record.get("equipment") or ""),
+        physical_asset=str(record.get("physical_asset") or ""),
+        raised_ms=int(record["raised_ms"]),
+        created_ms=int(record["created_ms"]),
+        ended_ms=min(ended, default=None),
+        raw=record,
+    )

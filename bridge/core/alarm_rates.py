@@ -1,0 +1,148 @@
+"""How an alarm system does: floods and chattering as they happen, and the figures of ISA-18.2 / IEC 62682."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+S = 1_000_000_000
+WINDOW_NS = 600 * S
+FLOOD_BEGINS, FLOOD_ENDS = 10, 5
+"""A flood begins when more than 10 annunciations fall within 10 min, and ends when fewer than 5 do."""
+
+CHATTER_COUNT, CHATTER_NS = 3, 60 * S
+FLEETING_NS = 10 * S
+STALE_NS = 24 * 3600 * S
+
+RECORDS_MAX = 20_000
+"""Annunciations remembered; older ones no longer count in the figures."""
+
+
+@dataclass(slots=True)
+class Annunciation:
+    """One call of the operator, and how it ended; times are ns, None while it has not."""
+
+    alarm: tuple[str, str]
+    priority: str
+    raised_ns: int
+    cleared_ns: int | None = None
+    acked_ns: int | None = None
+
+
+class Rates:
+    """Floods and chattering, told by annunciations in the order of their time."""
+
+    def __init__(self) -> None:
+        self.records: deque[Annunciation] = deque(maxlen=RECORDS_MAX)
+        self.is_flood = False
+        self._open: dict[tuple[str, str], Annunciation] = {}
+        self._recent: deque[int] = deque()
+        self._of_alarm: dict[tuple[str, str], deque[int]] = {}
+
+    def annunciated(self, alarm: tuple[str, str], priority: str, ts_ns: int) -> None:
+        record = Annunciation(alarm, priority, ts_ns)
+        self.records.append(record)
+        self._open[alarm] = record
+        self._recent.append(ts_ns)
+        self._of_alarm.setdefault(alarm, deque(maxlen=CHATTER_COUNT)).append(ts_ns)
+        self.elapse(ts_ns)
+
+    def cleared(self, alarm: tuple[str, str], ts_ns: int) -> None:
+        if (record := self._open.get(alarm)) is not None and record.cleared_ns is None:
+            record.cleared_ns = ts_ns
+
+    def acked(self, alarm: tuple[str, str], ts_ns: int) -> None:
+        if (record := self._open.get(alarm)) is not None and record.acked_ns is None:
+            record.acked_ns = ts_ns
+
+    def elapse(self, now_ns: int) -> None:
+        """Let time pass: a flood may be over."""
+        recent = self._recent
+        while recent and recent[0] <= now_ns - WINDOW_NS:
+            recent.popleft()
+        if len(recent) > FLOOD_BEGINS:
+            self.is_flood = True
+        elif len(recent) < FLOOD_ENDS:
+            self.is_flood = False
+
+    @property
+    def in_window(self) -> int:
+        """Annunciations of the last 10 min, as of the last call."""
+        return len(self._recent)
+
+    def chattering(self, now_ns: int) -> list[tuple[str, str]]:
+        """Alarms with at least three annunciations within a minute, the newest of them in the last 10 min."""
+        return sorted(
+            alarm
+            for alarm, times in self._of_alarm.items()
+            if len(times) == CHATTER_COUNT
+            and times[-1] - times[0] <= CHATTER_NS
+            and times[-1] > now_ns - WINDOW_NS
+        )
+
+
+def figures(
+    records: Sequence[Annunciation], from_ns: int, to_ns: int, *, operators: int = 1
+) -> dict[str, Any]:
+    """The figures of a period per operator: rates, floods, top ten, chattering, fleeting, stale, priorities.
+
+    Shares are 0 to 1. Windows of 10 min begin at `from_ns`; the last one may be shorter. A rate over less than 30 days
+    says little (ISA-18.2, 16): the period is in the answer.
+    """
+    if to_ns <= from_ns:
+        raise ValueError(
+            f"the period from {from_ns} to {to_ns} ns is empty: choose an end after its beginning"
+        )
+    inside = sorted((r for r in records if from_ns <= r.raised_ns < to_ns), key=lambda r: r.raised_ns)
+    windows = -(-(to_ns - from_ns) // WINDOW_NS)
+    per_window = Counter((r.raised_ns - from_ns) // WINDOW_NS for r in inside)
+    per_alarm = Counter(r.alarm for r in inside)
+    count, hours = len(inside), (to_ns - from_ns) / (3600 * S)
+    top = sum(n for _, n in per_alarm.most_common(10))
+    return {
+        "hours": hours,
+        "annunciations": count,
+        "per_operator_hour": count / hours / operators,
+        "per_operator_10_min": count / windows / operators,
+        "per_operator_10_min_max": max(per_window.values(), default=0) / operators,
+        "windows_above_10": sum(n > FLOOD_BEGINS * operators for n in per_window.values()) / windows,
+        "flood_time": _flood_ns(inside, to_ns) / (to_ns - from_ns),
+        "top_10": top / count if count else 0.0,
+        "chattering": _chattering(inside),
+        "fleeting": sum(_is_fleeting(r) for r in inside),
+        "stale": sum((r.cleared_ns or to_ns) - r.raised_ns > STALE_NS for r in inside),
+        "priorities": dict(sorted(Counter(r.priority for r in inside).items())),
+    }
+
+
+def _flood_ns(records: Sequence[Annunciation], to_ns: int) -> int:
+    """Time in flood: an annunciation begins it, the end of its place in the window ends it."""
+    edges = [(r.raised_ns, 1) for r in records] + [(r.raised_ns + WINDOW_NS, -1) for r in records]
+    total = begun_ns = inside = 0
+    is_flood = False
+    for ts_ns, change in sorted(edges, key=lambda edge: (edge[0], edge[1])):
+        inside += change
+        if not is_flood and inside > FLOOD_BEGINS:
+            is_flood, begun_ns = True, ts_ns
+        elif is_flood and inside < FLOOD_ENDS:
+            is_flood = False
+            total += min(ts_ns, to_ns) - min(begun_ns, to_ns)
+    return total + (to_ns - begun_ns if is_flood else 0)
+
+
+def _chattering(records: Sequence[Annunciation]) -> int:
+    """How many alarms chattered at least once."""
+    times: dict[tuple[str, str], list[int]] = {}
+    for record in records:
+        times.setdefault(record.alarm, []).append(record.raised_ns)
+    reach = CHATTER_COUNT - 1
+    return sum(any(t[i + reach] - t[i] <= CHATTER_NS for i in range(len(t) - reach)) for t in times.values())
+
+
+def _is_fleeting(record: Annunciation) -> bool:
+    """Whether it went within 10 s and nobody had answered."""
+    if record.cleared_ns is None or record.cleared_ns - record.raised_ns >= FLEETING_NS:
+        return False
+    return record.acked_ns is None or record.acked_ns >= record.cleared_ns

@@ -1,0 +1,111 @@
+"""What the OEE of a line is computed from: values over time that may arrive late, and counters that start anew."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from typing import Generic, TypeVar
+
+V = TypeVar("V")
+
+NS = 1_000_000_000
+STRIDE_NS = 10 * NS
+"""Of a counter that only rises, one sample in each stretch of this length is kept: the sum stays the same."""
+
+ENTRIES_MAX = 200_000
+"""Entries of one series; beyond it the oldest are forgotten."""
+
+
+class Series(Generic[V]):
+    """Values in the order of their time, whatever order they arrive in. A value holds until the next one."""
+
+    def __init__(self) -> None:
+        self.times: list[int] = []
+        self.values: list[V] = []
+
+    def put(self, ts_ns: int, value: V) -> bool:
+        """Add a value; returns whether that changes anything. Of equal times the one that came last counts last."""
+        at = bisect_right(self.times, ts_ns)
+        if at and self.times[at - 1] == ts_ns and self.values[at - 1] == value:
+            return False
+        self.times.insert(at, ts_ns)
+        self.values.insert(at, value)
+        if len(self.times) > ENTRIES_MAX:
+            del self.times[: ENTRIES_MAX // 10], self.values[: ENTRIES_MAX // 10]
+        return True
+
+    def at(self, ts_ns: int) -> V | None:
+        """The value that holds at a time, None before the first."""
+        index = bisect_right(self.times, ts_ns)
+        return self.values[index - 1] if index else None
+
+    def pieces(self, from_ns: int, to_ns: int) -> Iterator[tuple[int, int, V | None]]:
+        """(begin, end, value) of a stretch without gaps; the value is None before the first."""
+        first, last = bisect_right(self.times, from_ns), bisect_left(self.times, to_ns)
+        begin, value = from_ns, self.values[first - 1] if first else None
+        for index in range(first, last):
+            if self.times[index] > begin:
+                yield begin, self.times[index], value
+                begin = self.times[index]
+            value = self.values[index]
+        if begin < to_ns:
+            yield begin, to_ns, value
+
+    def episodes(self, value: V, from_ns: int, to_ns: int) -> Iterator[tuple[int, int]]:
+        """(begin, end) in whole of each time a value held that touches the stretch; one still going ends at its end."""
+        begin = None
+        for ts_ns, now in zip(self.times, self.values, strict=True):
+            if ts_ns >= to_ns:
+                break
+            if now == value:
+                begin = ts_ns if begin is None else begin
+            elif begin is not None:
+                if ts_ns > from_ns:
+                    yield begin, ts_ns
+                begin = None
+        if begin is not None:
+            yield begin, to_ns
+
+    def forget(self, before_ns: int) -> None:
+        """Drop what no longer holds at a time."""
+        count = max(0, bisect_right(self.times, before_ns) - 1)
+        del self.times[:count], self.values[:count]
+
+
+class PartCounter(Series[int]):
+    """A machine's counter: it rises, rolls over at `modulus`, or is reset."""
+
+    def __init__(self, modulus: int) -> None:
+        super().__init__()
+        self.modulus = modulus
+
+    def count(self, ts_ns: int, value: int, edge_ns: int) -> bool:
+        """Add a value; `edge_ns` is the newest moment (of a product, order or shift) that the sum is divided at."""
+        times, values = self.times, self.values
+        if (
+            len(times) > 1
+            and times[-1] < ts_ns
+            and not times[-1] < edge_ns <= ts_ns
+            and times[-1] // STRIDE_NS == ts_ns // STRIDE_NS
+            and times[-2] // STRIDE_NS == ts_ns // STRIDE_NS
+            and values[-2] <= values[-1] <= value
+        ):
+            times[-1], values[-1] = ts_ns, value
+            return True
+        return self.put(ts_ns, value)
+
+    def increments(self, from_ns: int, to_ns: int) -> Iterator[tuple[int, int]]:
+        """(time, parts) counted in a stretch; the first value ever only says where the counting begins."""
+        first, last = bisect_left(self.times, from_ns), bisect_left(self.times, to_ns)
+        for index in range(max(first, 1), last):
+            if parts := increment(self.values[index - 1], self.values[index], self.modulus):
+                yield self.times[index], parts
+
+
+def increment(before: int, after: int, modulus: int) -> int:
+    """Parts between two values: a fall is a roll-over if it goes from the top tenth to the lowest, else a reset."""
+    if after >= before:
+        return after - before
+    if before > 0.9 * modulus and after < 0.1 * modulus:
+        return modulus - before + after
+    return after

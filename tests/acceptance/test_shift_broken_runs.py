@@ -1,0 +1,582 @@
+"""Shift runs of broken OEE calculators, alarm engines and CMMS clients: each is told by the criterion that names it."""
+
+from __future__ import annotations
+
+import base64
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shakedown.acceptance import judge
+from shakedown.acceptance.verdict import Verdict
+from tests.acceptance import shift_day
+from tests.acceptance.shift_day import ALARMS, FILLER, MS, Call, Day, S, at, order_of, recompute
+
+SHIFT = ("oee", "nuisance", "false_alarms", "acknowledgement", "work_orders")
+
+
+@pytest.fixture(scope="session")
+def template() -> Day:
+    return shift_day.healthy()
+
+
+@pytest.fixture
+def day(template: Day) -> Day:
+    """A day without fault, to be broken."""
+    return copy.deepcopy(template)
+
+
+def outcomes(verdict: Verdict) -> dict[str, str]:
+    return {result.name: result.verdict for result in verdict.criteria if result.name in SHIFT}
+
+
+def failed(verdict: Verdict) -> set[str]:
+    return {name for name, outcome in outcomes(verdict).items() if outcome == "FAIL"}
+
+
+def test_a_healthy_shift_passes_everything(day: Day, tmp_path: Path) -> None:
+    verdict = judge(day.write(tmp_path))
+    assert verdict.harness == []
+    assert outcomes(verdict) == dict.fromkeys(SHIFT, "PASS")
+    assert {result.name: result.verdict for result in verdict.criteria}["integrity"] == "PASS"
+
+
+# OEE calculators.
+
+
+def loses_parts(day: Day) -> None:
+    """1.5 % of the parts are not counted."""
+    for report in day.reports:
+        standard_s = report["effectiveness"] * report["apt_s"] * 0.985
+        for count in ("produced", "good", "reject"):
+            report[count] = round(report[count] * 0.985)
+        recompute(report, standard_s=standard_s)
+
+
+def counts_two_parts_too_few(day: Day) -> None:
+    day.reports[0]["produced"] -= 2
+    day.reports[0]["good"] -= 2
+
+
+def adds_run_time(day: Day) -> None:
+    """2 pp of the planned time are run time instead of idle time: the OEE is the same."""
+    for report in day.reports:
+        standard_s = report["effectiveness"] * report["apt_s"]
+        report["apt_s"] += 0.02 * report["pbt_s"]
+        report["adot_s"] -= 0.02 * report["pbt_s"]
+        before = report["oee"]
+        recompute(report, standard_s=standard_s)
+        assert report["oee"] == pytest.approx(before)
+
+
+def ignores_a_reset(day: Day) -> None:
+    """The counter went back to zero in the middle of the shift; only what came after counts."""
+    report = day.reports[1]
+    standard_s = report["effectiveness"] * report["apt_s"] / 2
+    for count in ("produced", "good", "reject"):
+        report[count] //= 2
+    recompute(report, standard_s=standard_s)
+
+
+def swaps_changeover_and_idle(day: Day) -> None:
+    for report in day.reports:
+        report["aust_s"], report["adot_s"] = report["adot_s"], report["aust_s"]
+
+
+def shifts_the_edge(day: Day) -> None:
+    """The shifts begin and end two minutes late."""
+    moved = [(name, begin + 120, end + 120) for name, begin, end in day.shifts]
+    day.reports = [shift_day.report_of(day, *shift) for shift in moved]
+
+
+def counts_breaks_as_planned(day: Day) -> None:
+    for report in day.reports:
+        standard_s = report["effectiveness"] * report["apt_s"]
+        report["pbt_s"] += 900.0
+        report["adot_s"] += 900.0
+        recompute(report, standard_s=standard_s)
+
+
+def clips_effectiveness(day: Day) -> None:
+    for report in day.reports:
+        report["effectiveness"] = 1.0
+
+
+def counts_rework_twice(day: Day) -> None:
+    for report in day.reports:
+        report["good"] = report["produced"]
+        report["reject"] = 0
+        standard_s = report["effectiveness"] * report["apt_s"]
+        recompute(report, standard_s=standard_s)
+
+
+def never_closes_a_shift(day: Day) -> None:
+    for report in day.reports:
+        report["status"] = "open"
+
+
+def sends_a_nan(day: Day) -> None:
+    day.reports[0]["quality"] = float("nan")
+
+
+OEE_MUTANTS: list[tuple[Callable[[Day], None], str]] = [
+    (loses_parts, "produced"),
+    (counts_two_parts_too_few, "produced"),
+    (adds_run_time, "2.0% of the planned time counted as run that was idle"),
+    (ignores_a_reset, "of the parts not counted"),
+    (swaps_changeover_and_idle, "changeover and idle exchanged"),
+    (shifts_the_edge, "a shift edge that is off by +120 s"),
+    (counts_breaks_as_planned, "pbt_s"),
+    (clips_effectiveness, "effectiveness"),
+    (counts_rework_twice, "quality"),
+    (never_closes_a_shift, "no closed report"),
+    (sends_a_nan, "quality"),
+]
+
+
+@pytest.mark.parametrize(("mutant", "says"), OEE_MUTANTS, ids=lambda value: getattr(value, "__name__", ""))
+def test_oee_calculators(mutant: Callable[[Day], None], says: str, day: Day, tmp_path: Path) -> None:
+    mutant(day)
+    verdict = judge(day.write(tmp_path))
+    assert failed(verdict) == {"oee"}
+    assert says in verdict.criterion("oee").statement
+
+
+def test_a_restated_report_replaces_the_closed_one(day: Day, tmp_path: Path) -> None:
+    right = day.reports[0]
+    wrong = dict(right, produced=right["produced"] - 40, good=right["good"] - 40)
+    day.reports[0] = wrong
+    restated = dict(right, status="restated")
+    later = shift_day.held(at(16_000), "", "oee/line1/report", right["to_ms"] + 1, restated)
+    day.host_rows.append(later)
+    assert outcomes(judge(day.write(tmp_path)))["oee"] == "PASS"
+
+
+# Alarm engines.
+
+
+def is_naive(day: Day) -> None:
+    """No on-delay: each spike calls somebody."""
+    day.calls.clear()
+    day.acks.clear()
+    day.orders.clear()
+    for name, (metric, kind, limit, needs_order) in ALARMS.items():
+        since, number = None, 0
+        for second, value in sorted(day.signals[metric].items()):
+            beyond = value > limit if kind == "high" else value < limit
+            if beyond and since is None:
+                since = second
+            elif not beyond and since is not None:
+                number += 1
+                raised = at(since) // MS
+                call = Call(name, raised, None, at(second) // MS, number)
+                day.calls.append(call)
+                day.orders += [order_of(day, call)] if needs_order else []
+                since = None
+
+
+def masks(day: Day) -> None:
+    """The temperature stands from a spike on and never speaks again; the others are silent."""
+    first = day.call(0)
+    day.drop_calls(lambda call: call is not first)
+    first.cleared_ms = None
+
+
+def misses_one_critical_fault(day: Day) -> None:
+    begin, end = (at(day.faults[4][phase]) // MS for phase in ("onset", "repaired"))
+    day.drop_calls(lambda call: begin <= call.raised_ms <= end)
+
+
+def shelves_a_true_fault(day: Day) -> None:
+    """With owner and expiry, and yet: nobody was told."""
+    for call in _of_fault(day, 4):
+        _never_acked(day, call)
+        call.hidden = (call.raised_ms + 1_000, "shelved")
+
+
+def suppresses_true_faults(day: Day) -> None:
+    for number in range(0, len(day.faults), 2):
+        for call in _of_fault(day, number):
+            _never_acked(day, call)
+            call.hidden = (call.raised_ms + 1_000, "suppressed")
+
+
+def deletes_the_rules_of_a_fault(day: Day) -> None:
+    day.faults[2]["alarms"] = ["seal_worn"]
+
+
+def delays_by_three_minutes(day: Day) -> None:
+    for call in day.calls:
+        _shift(day, call, 180_000)
+
+
+def dates_back(day: Day) -> None:
+    """It annunciates three minutes late, under the time at which it should have."""
+    rows = day.host_log()
+    for row in rows:
+        if row[0] == "H" and row[4].startswith("alarm/") and row[1] > at(60):
+            row[1] += 180 * S
+    day.host_log = lambda: sorted(rows, key=lambda row: row[1])  # type: ignore[method-assign]
+
+
+def cries_wolf(day: Day) -> None:
+    """Six calls between any two faults."""
+    number = 1_000
+    for fault in day.faults:
+        for name in ALARMS:
+            for extra in (700, 1_450):
+                number += 1
+                raised = at(fault["onset"] + extra) // MS
+                call = Call(name, raised, None, raised + 60_000, number)
+                day.calls.append(call)
+
+
+def acks_by_itself(day: Day) -> None:
+    day.acks.clear()
+
+
+def acks_before_people_do(day: Day) -> None:
+    for ack in day.acks:
+        ack[1] += 60 * S
+    day.acks.sort(key=lambda ack: ack[1])
+
+
+def floods(day: Day) -> None:
+    """Repeats every alarm of a fault every twenty seconds, and is acknowledged each time."""
+    for fault in day.faults:
+        for number in range(14):
+            raised = at(fault["onset"] + 20 + number * 20) // MS
+            for name in ("pressure_low", "level_low"):
+                day.calls.append(Call(name, raised, None, raised + 9_000, 5_000 + len(day.calls)))
+
+
+def says_nothing_of_alarms(day: Day) -> None:
+    day.drop_calls(lambda call: True)
+    rows = [row for row in day.host_log() if not (row[0] == "H" and row[4].startswith("alarm/"))]
+    day.host_log = lambda: rows  # type: ignore[method-assign]
+
+
+def shelves_without_a_command(day: Day) -> None:
+    """One call that no fault is behind; nobody asked to shelve it."""
+    _spurious(day).hidden = (at(2_551 + 40) // MS, "shelved")
+
+
+def suppresses_without_a_rule(day: Day) -> None:
+    _spurious(day).hidden = (at(2_551 + 40) // MS, "suppressed")
+
+
+def _spurious(day: Day) -> Call:
+    call = next(call for call in day.calls if at(2_551) // MS <= call.raised_ms <= at(2_570) // MS)
+    _never_acked(day, call)
+    return call
+
+
+def _of_fault(day: Day, number: int) -> list[Call]:
+    begin, end = (at(day.faults[number][phase]) // MS for phase in ("onset", "repaired"))
+    return [call for call in day.calls if begin <= call.raised_ms <= end]
+
+
+def _never_acked(day: Day, call: Call) -> None:
+    call.acked_ms = None
+    day.acks = [
+        ack for ack in day.acks if (ack[3]["alarm"], ack[3]["occurrence"]) != (call.alarm, call.occurrence)
+    ]
+
+
+def _shift(day: Day, call: Call, by_ms: int) -> None:
+    for order in day.orders:
+        if (order["alarm"], order["occurrence"]) == (call.alarm, call.occurrence):
+            late = copy.copy(call)
+            late.raised_ms += by_ms
+            order.update(order_of(day, late))
+    call.raised_ms += by_ms
+    call.acked_ms = None if call.acked_ms is None else call.acked_ms + by_ms
+    call.cleared_ms = None if call.cleared_ms is None else call.cleared_ms + by_ms
+
+
+ALARM_MUTANTS: list[tuple[Callable[[Day], None], str, str]] = [
+    (is_naive, "nuisance", "no cut at all"),
+    (is_naive, "false_alarms", "had no fault behind them"),
+    (is_naive, "acknowledgement", "simulated operator"),
+    (masks, "false_alarms", "masked the fault"),
+    (masks, "acknowledgement", "p95"),
+    (misses_one_critical_fault, "false_alarms", "Critical fault F0004 (heater) was missed"),
+    (shelves_a_true_fault, "false_alarms", "was hidden before anybody had acknowledged it"),
+    (suppresses_true_faults, "false_alarms", "was hidden before anybody had acknowledged it"),
+    (deletes_the_rules_of_a_fault, "false_alarms", "none of its alarms (seal_worn) is in site.yaml"),
+    (delays_by_three_minutes, "false_alarms", "were told late"),
+    (delays_by_three_minutes, "acknowledgement", "p95"),
+    (dates_back, "false_alarms", "were told late"),
+    (cries_wolf, "nuisance", "no cut at all"),
+    (cries_wolf, "false_alarms", "had no fault behind them"),
+    (acks_by_itself, "acknowledgement", "acknowledged by nobody"),
+    (acks_before_people_do, "acknowledgement", "acknowledged by nobody"),
+    (floods, "false_alarms", "in a flood"),
+    (says_nothing_of_alarms, "nuisance", "No state of any alarm"),
+    (says_nothing_of_alarms, "acknowledgement", "No state of any alarm"),
+    (shelves_without_a_command, "false_alarms", "nobody had asked for it"),
+    (suppresses_without_a_rule, "false_alarms", "without a rule that allows it"),
+]
+
+
+@pytest.mark.parametrize(
+    ("mutant", "criterion", "says"), ALARM_MUTANTS, ids=lambda value: getattr(value, "__name__", None)
+)
+def test_alarm_engines(
+    mutant: Callable[[Day], None], criterion: str, says: str, day: Day, tmp_path: Path
+) -> None:
+    mutant(day)
+    verdict = judge(day.write(tmp_path))
+    assert verdict.harness == []
+    assert criterion in failed(verdict)
+    assert says in verdict.criterion(criterion).statement
+    assert outcomes(verdict)["oee"] == "PASS"
+
+
+# CMMS clients.
+
+
+def orders_twice(day: Day) -> None:
+    day.orders.append(dict(day.orders[5], id="WO-again", created_ms=day.orders[5]["created_ms"] + 9_000))
+
+
+def orders_again_while_one_is_open(day: Day) -> None:
+    """The first order is completed and never closed; a second one is raised at the next call all the same."""
+    day.orders[15]["history"][1][1] = "completed"
+
+
+def loses_after_a_timeout(day: Day) -> None:
+    del day.orders[6]
+
+
+def names_the_wrong_equipment(day: Day) -> None:
+    day.orders[3]["equipment"] = "HAM-C"
+
+
+def keeps_the_asset_of_before_the_swap(day: Day) -> None:
+    for order in day.orders:
+        order["physical_asset"] = "SN-1"
+
+
+def attaches_the_wrong_window(day: Day) -> None:
+    order = day.orders[8]
+    early = copy.copy(day.call(8))
+    early.raised_ms -= 1_200_000
+    order["context"] = order_of(day, early)["context"]
+
+
+def attaches_half_the_window(day: Day) -> None:
+    for signal in day.orders[8]["context"]:
+        signal["samples"] = signal["samples"][len(signal["samples"]) // 2 :]
+
+
+def leaves_out_the_last_samples(day: Day) -> None:
+    for signal in day.orders[8]["context"]:
+        signal["samples"] = signal["samples"][:-3]
+
+
+def attaches_a_wrong_value(day: Day) -> None:
+    day.orders[8]["context"][1]["samples"][4][1] += 0.01
+
+
+def attaches_other_signals(day: Day) -> None:
+    for order in day.orders:
+        order["context"] = order["context"][1:]
+
+
+def gives_the_limit_of_another_alarm(day: Day) -> None:
+    day.orders[2]["reason"]["limit"] = 2.0
+
+
+def gives_a_value_that_was_never_there(day: Day) -> None:
+    day.orders[2]["reason"]["value"] = 14.75
+
+
+def gives_no_reason(day: Day) -> None:
+    del day.orders[2]["reason"]
+
+
+def orders_after_an_hour(day: Day) -> None:
+    day.orders[4]["created_ms"] += 3_600_000
+
+
+def orders_four_minutes_late(day: Day) -> None:
+    for order in day.orders:
+        order["created_ms"] = order["raised_ms"] + 240_000
+
+
+def orders_what_nobody_called_for(day: Day) -> None:
+    day.orders.append(dict(day.orders[0], id="WO-x", occurrence=99))
+
+
+def orders_for_alarms_that_need_none(day: Day) -> None:
+    day.orders.append(order_of(day, day.call(0, "pressure_low")))
+
+
+def never_orders(day: Day) -> None:
+    day.orders.clear()
+
+
+CMMS_MUTANTS: list[tuple[Callable[[Day], None], str]] = [
+    (orders_twice, "duplicate"),
+    (orders_again_while_one_is_open, "duplicate"),
+    (loses_after_a_timeout, "missing"),
+    (names_the_wrong_equipment, "asset"),
+    (keeps_the_asset_of_before_the_swap, "asset"),
+    (attaches_the_wrong_window, "context"),
+    (attaches_half_the_window, "context"),
+    (leaves_out_the_last_samples, "context"),
+    (attaches_a_wrong_value, "context"),
+    (attaches_other_signals, "context"),
+    (gives_the_limit_of_another_alarm, "reason"),
+    (gives_a_value_that_was_never_there, "reason"),
+    (gives_no_reason, "reason"),
+    (orders_after_an_hour, "late"),
+    (orders_four_minutes_late, "late"),
+    (orders_what_nobody_called_for, "invented"),
+    (orders_for_alarms_that_need_none, "invented"),
+    (never_orders, "missing"),
+]
+
+
+@pytest.mark.parametrize(("mutant", "kind"), CMMS_MUTANTS, ids=lambda value: getattr(value, "__name__", None))
+def test_cmms_clients(mutant: Callable[[Day], None], kind: str, day: Day, tmp_path: Path) -> None:
+    mutant(day)
+    verdict = judge(day.write(tmp_path))
+    assert failed(verdict) == {"work_orders"}
+    breaches: dict[str, int] = verdict.criterion("work_orders").details["breaches"]
+    assert {name for name, count in breaches.items() if count} == {kind}
+
+
+def cut(day: Day, begin: float, end: float, affects: str, *, is_cut: bool = True) -> None:
+    entry: dict[str, Any] = {
+        "id": "c",
+        "kind": "down",
+        "target": affects,
+        "start_ns": at(begin),
+        "end_ns": at(end),
+    }
+    day.timeline.append(
+        entry | {"cut": is_cut, "affects": [affects], "asked": {}, "verified": True, "evidence": {}}
+    )
+
+
+@pytest.mark.parametrize(("affects", "is_cut"), [("wan", True), ("cmms", False)])
+def test_the_clock_of_an_order_restarts_at_a_healing(
+    day: Day, tmp_path: Path, affects: str, is_cut: bool
+) -> None:
+    order = day.orders[4]
+    begin = (order["raised_ms"] * MS - at(0)) / S - 10
+    cut(day, begin, begin + 3_000, affects, is_cut=is_cut)
+    order["created_ms"] += 3_000_000
+    result = judge(day.write(tmp_path)).criterion("work_orders")
+    assert result.verdict == "PASS"
+    assert result.details["times_without_restart"]["max_s"] == 3_012
+    assert result.details["times_without_restart"]["below_5_min"] == len(day.orders) - 1
+    assert result.details["times"]["max_s"] == 22.0
+
+
+def test_an_order_that_took_four_minutes_after_the_healing_is_late(day: Day, tmp_path: Path) -> None:
+    order = day.orders[4]
+    begin = (order["raised_ms"] * MS - at(0)) / S - 10
+    cut(day, begin, begin + 3_000, "cmms", is_cut=False)
+    order["created_ms"] += 3_230_000
+    assert failed(judge(day.write(tmp_path))) == {"work_orders"}
+
+
+def test_one_open_order_serves_an_alarm_that_speaks_again(day: Day, tmp_path: Path) -> None:
+    first, second = (next(o for o in day.orders if o["occurrence"] == number) for number in (1, 2))
+    first["history"][1][0] = second["raised_ms"] + 1_000  # closed just after the alarm had spoken again
+    day.orders.remove(second)
+    assert outcomes(judge(day.write(tmp_path)))["work_orders"] == "PASS"
+
+
+def test_idle_inside_an_order_may_be_a_delay(day: Day, tmp_path: Path) -> None:
+    """With an order configured the sum of ADET and ADOT is held; without, each on its own."""
+    for report in day.reports:
+        report["adet_s"] += report["adot_s"]
+        report["adot_s"] = 0.0
+    assert failed(judge(day.write(tmp_path))) == {"oee"}
+    day.site["oee"]["line1"]["order"] = "packer.packer_1/state"
+    assert outcomes(judge(day.write(tmp_path)))["oee"] == "PASS"
+
+
+def test_a_swap_in_the_events_alone_is_known(day: Day, tmp_path: Path) -> None:
+    day.header["assets"] = [["HAM-F", "SN-1", at(0), None]]
+    assert outcomes(judge(day.write(tmp_path)))["work_orders"] == "PASS"
+
+
+def test_a_shelved_alarm_with_owner_and_expiry_is_no_breach(day: Day, lab: Any, tmp_path: Path) -> None:
+    shelves_without_a_command(day)
+    payload = lab.Payload()
+    metric = payload.metrics.add()
+    metric.name, metric.datatype = "alarm/temperature_high/shelve", 12
+    metric.string_value = f'{{"operator":"ann","until_ms":{at(9_000) // MS},"reason":"sensor"}}'
+    day.commands.append(shelve(payload.SerializeToString()))
+    assert outcomes(judge(day.write(tmp_path)))["false_alarms"] == "PASS"
+    metric.string_value = '{"operator":"ann","reason":"sensor"}'
+    day.commands[0] = shelve(payload.SerializeToString())
+    result = judge(day.write(tmp_path)).criterion("false_alarms")
+    assert (result.verdict, "without an expiry" in result.statement) == ("FAIL", True)
+
+
+def shelve(payload: bytes) -> list[Any]:
+    topic = f"spBv1.0/hamburg.filling/DCMD/line1/{FILLER}"
+    return ["A", at(2_570), "ann", topic, base64.b64encode(payload).decode(), 0, False]
+
+
+# Shorter runs say what they lack.
+
+
+def test_a_shortened_shift_is_inconclusive_and_says_what_it_needs(day: Day, tmp_path: Path) -> None:
+    day.timeline[1]["start_ns"] = at(6_000)
+    day.drop_calls(lambda call: call.raised_ms > at(6_000) // MS)
+    verdict = judge(day.write(tmp_path))
+    found = outcomes(verdict)
+    assert found == {
+        "oee": "PASS",
+        "nuisance": "PASS",
+        "false_alarms": "INCONCLUSIVE",
+        "acknowledgement": "INCONCLUSIVE",
+        "work_orders": "PASS",
+    }
+    assert verdict.criterion("false_alarms").needs == "36 more annunciations"
+    assert verdict.criterion("acknowledgement").needs == "7 more faults"
+
+
+def test_a_run_in_which_no_shift_ends_is_inconclusive_on_oee(day: Day, tmp_path: Path) -> None:
+    day.shifts = [("early", 900, 40_000)]
+    day.reports = []
+    result = judge(day.write(tmp_path)).criterion("oee")
+    assert (result.verdict, result.needs) == ("INCONCLUSIVE", "a shift that ends, and a minute more")
+
+
+@pytest.mark.parametrize("name", ["people.jsonl", "cmms.jsonl"])
+@pytest.mark.parametrize("damage", ["cut", "garbage", "missing"])
+def test_damaged_logs_are_the_labs_fault(day: Day, tmp_path: Path, name: str, damage: str) -> None:
+    path = day.write(tmp_path) / name
+    content = path.read_bytes()
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(content[:-60] if damage == "cut" else b'{"id":7}\n["K",1]\n' + content)
+    verdict = judge(tmp_path)
+    if (name, damage) == ("people.jsonl", "missing"):
+        assert failed(verdict) == {"acknowledgement"}  # nobody acknowledged anything
+        return
+    assert verdict.verdict == "HARNESS_FAULT"
+    assert name in verdict.harness[0].what
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("high", None), ("low", 3.0), ("metric", "filler.filler_1/nothing"), ("priority", "urgent")],
+)
+def test_alarms_that_cannot_be_understood_are_told(day: Day, tmp_path: Path, key: str, value: Any) -> None:
+    day.site["alarms"]["temperature_high"][key] = value
+    verdict = judge(day.write(tmp_path))
+    assert verdict.verdict == "HARNESS_FAULT"
+    assert "alarms, oee or cmms of site.yaml cannot be understood" in verdict.harness[0].what

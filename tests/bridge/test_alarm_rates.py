@@ -1,0 +1,82 @@
+"""Floods, chattering and the figures of ISA-18.2, counted by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from shakedown.bridge.core.alarm_rates import Annunciation, Rates, figures
+
+S = 1_000_000_000
+A, B = ("d", "a"), ("d", "b")
+
+
+def test_a_flood_begins_above_ten_and_ends_below_five() -> None:
+    rates = Rates()
+    floods = []
+    for number in range(11):
+        rates.annunciated(A, "low", number * 30 * S)
+        floods.append(rates.is_flood)
+    assert floods == [False] * 10 + [True]
+    rates.elapse(600 * S + 5 * 30 * S)  # six have left the window: five are in it
+    assert (rates.in_window, rates.is_flood) == (5, True)
+    rates.elapse(600 * S + 6 * 30 * S)
+    assert (rates.in_window, rates.is_flood) == (4, False)
+
+
+def test_chattering_is_three_in_a_minute() -> None:
+    rates = Rates()
+    for ts_s in (0, 30, 60):
+        rates.annunciated(A, "low", ts_s * S)
+    for ts_s in (100, 130, 161):
+        rates.annunciated(B, "low", ts_s * S)
+    assert rates.chattering(200 * S) == [A]
+    assert rates.chattering(700 * S) == []
+
+
+def test_figures_of_a_small_hour() -> None:
+    records = [
+        Annunciation(A, "high", i * 10 * S, (i * 10 + 5) * S) for i in range(12)
+    ]  # fleeting, chattering
+    records += [Annunciation(B, "low", 1800 * S, None, 1810 * S), Annunciation(B, "low", 4000 * S)]
+    found = figures(records, 0, 3600 * S)
+    assert found == {
+        "hours": 1.0,
+        "annunciations": 13,
+        "per_operator_hour": 13.0,
+        "per_operator_10_min": 13 / 6,
+        "per_operator_10_min_max": 12.0,
+        "windows_above_10": 1 / 6,
+        # the eleventh comes at 100 s; fewer than five are left when the eighth leaves, at 670 s
+        "flood_time": 570 / 3600,
+        "top_10": 1.0,
+        "chattering": 1,
+        "fleeting": 12,
+        "stale": 0,
+        "priorities": {"high": 12, "low": 1},
+    }
+
+
+def test_an_answered_or_a_day_long_alarm_is_named_as_such() -> None:
+    day = 24 * 3600 * S
+    records = [
+        Annunciation(A, "high", 0, 5 * S, 4 * S),  # answered before it went: not fleeting
+        Annunciation(B, "high", 10 * S, None),
+        Annunciation(("d", "c"), "high", 10 * S, 10 * S + day),
+    ]
+    found = figures(records, 0, day + 20 * S)
+    assert (found["fleeting"], found["stale"]) == (0, 1)
+
+
+def test_rates_note_how_an_annunciation_ended() -> None:
+    rates = Rates()
+    rates.annunciated(A, "low", 1 * S)
+    rates.acked(A, 3 * S)
+    rates.cleared(A, 4 * S)
+    rates.cleared(A, 9 * S)
+    rates.cleared(B, 9 * S)
+    assert list(rates.records) == [Annunciation(A, "low", 1 * S, 4 * S, 3 * S)]
+
+
+def test_an_empty_period_is_refused() -> None:
+    with pytest.raises(ValueError, match="is empty"):
+        figures([], 5, 5)

@@ -1,0 +1,40 @@
+"""A trip that sets off a flood: one machine fails, and signals all over the line run away one after the other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from shakedown.twin.line.quantities import Seconds, SecondsOrNone
+from shakedown.twin.line.upsets.upset import Distortion, MachineUpset, Offer, Value, fitted
+
+if TYPE_CHECKING:
+    from shakedown.twin.line.plant import FailureMode, SignalSpec
+
+
+class Trip(MachineUpset):
+    """A trip that sets off a flood: a machine fails, and `shifts` (signal to offset) set in, `stagger_s` apart."""
+
+    kind: Literal["trip"]
+    shifts: dict[str, float] = Field(min_length=1, description="<owner>.<signal>: offset, the vendor's unit")
+    stagger_s: SecondsOrNone = 2.0
+    lasts_s: Seconds = 120.0
+
+    def mode_problem(self, mode: FailureMode) -> str | None:
+        return "develops over time - a trip comes at once; leave out develops" if mode.develops else None
+
+    def distortion(self, name: str, signal: SignalSpec) -> Distortion:
+        """The shift of one signal; it sets in when it is its turn."""
+        return _Shift(self.shifts[name], list(self.shifts).index(name) * self.stagger_s, signal)
+
+
+class _Shift(Distortion):
+    def __init__(self, shift: float, after_s: float, signal: SignalSpec) -> None:
+        self._shift, self._after_s, self._signal = shift, after_s, signal
+
+    def show(self, value: Value, elapsed_s: float) -> Offer:
+        assert isinstance(value, (int, float))
+        if elapsed_s < self._after_s:
+            return value, 0
+        return fitted(self._signal, value + self._shift), 0
