@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 
 from shakedown.twin.clock import now_ns, run
 from shakedown.twin.network.memory import MemoryNetwork
+from shakedown.twin.services.cmms.__main__ import main
 from shakedown.twin.services.cmms.export import write_log
 from shakedown.twin.services.cmms.failures import Failure
 from shakedown.twin.services.cmms.model import STATES, TRANSITIONS
@@ -341,3 +344,26 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
         traces.append(run(once(tmp_path / name), seed=3))
     assert traces[0] == traces[1]
     assert (tmp_path / "a/cmms.jsonl").read_bytes() == (tmp_path / "b/cmms.jsonl").read_bytes()
+
+
+def test_alone_it_serves_on_loopback_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for host in ("0.0.0.0", "192.0.2.1"):
+        with pytest.raises(SystemExit) as ended:
+            main(["--host", host, "--port", "0", "--database", str(tmp_path / "cmms.sqlite")])
+        assert ended.value.code == 2
+        assert "loopback" in capsys.readouterr().err
+
+    async def script() -> None:
+        command = [sys.executable, "-m", "shakedown.twin.services.cmms", "--port", "0", "--database"]
+        process = await asyncio.create_subprocess_exec(
+            *command, str(tmp_path / "cmms.sqlite"), stdout=asyncio.subprocess.PIPE
+        )
+        assert process.stdout is not None
+        async with asyncio.timeout(30):
+            line = (await process.stdout.readline()).decode()
+            port = int(line.strip().rpartition(":")[2])
+            assert (await ask(port, "POST", "/work-orders", new_order())).status == 201
+            process.send_signal(signal.SIGINT)
+            assert await process.wait() == 0
+
+    asyncio.run(script())

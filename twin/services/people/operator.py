@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 from urllib.parse import quote
 
 import aiomqtt
@@ -240,7 +240,7 @@ class OperatorDesk:
                 continue  # something is done now
 
     def _acknowledge(self, handled: Handled) -> None:
-        tag, occurrence = handled.key  # type: ignore[misc]
+        tag, occurrence = cast(tuple[Tag, int], handled.key)
         shown = self._list[tag]
         if shown.asked != occurrence:
             return  # somebody else did

@@ -228,14 +228,14 @@ def simulate(
     What is not handled `patience_ns` after the last arrival never is: a queue that grows has no end to wait for.
     """
     operator = Operator(parameters, seed)
-    open_: dict[int, Arrival] = {}
+    open_: dict[Hashable, Arrival] = {}
     last_ns = 0
 
     def work(ns: int) -> Iterator[tuple[Arrival, Handled]]:
         # one event at a time: what was learnt from one alarm counts for the next
         while (moment := operator.next_ns()) is not None and moment <= ns:
             for handled in operator.advance(moment):
-                arrival = open_.pop(handled.key)  # type: ignore[arg-type]
+                arrival = open_.pop(handled.key)
                 operator.learn(arrival.tag, arrival.is_true)
                 yield arrival, handled
 
