@@ -33,7 +33,8 @@ from shakedown.bridge.outbox import Outbox
 from shakedown.bridge.south.opcua import OpcUaSouth
 
 DECLARE_S = 10.0
-"""How often the bridge says how it is (only changes are sent), and stores the image for a restart."""
+"""How often the bridge says how it is (only changes are sent), and stores the image for a restart; more often where
+rows leave the journal sooner: the image must hold a value before its row goes."""
 
 SOUTH_END_S, NORTH_END_S = 3.0, GOODBYE_S + 1.0
 """How long the parts may take to say goodbye before they are cancelled again."""
@@ -314,9 +315,10 @@ class Bridge:
     async def _declare(self) -> None:
         assert self._journal is not None
         stored_row = -1
+        retention_s = min(target.forwarding.config.retention_s for target in self._targets)
         while True:
             self._declare_now(is_failing=False)
-            await asyncio.sleep(DECLARE_S)
+            await asyncio.sleep(min(DECLARE_S, retention_s / 2))
             row = self._journal.last_row
             if row == stored_row:
                 continue

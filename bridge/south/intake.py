@@ -161,16 +161,27 @@ class Intake:
             )
 
     async def _fill_one(self, handle: int, value: DataValue, lost: bool) -> str:
-        """Journal what history has before `value`; return NOTHING_MISSING, FILLED, or why something stays missing."""
-        gap, after = self.position.gap, self.position.ticks[handle]
+        """Journal what history has before `value`; return NOTHING_MISSING, FILLED, or why something stays missing.
+
+        The gap is closed at the end: who is interrupted finds it open, in the journal too, and goes on from there.
+        """
+        after = self.position.ticks[handle]
         before = ticks_of(value, _now_ticks(), Counter())
         if (
-            gap[handle] == GAP
+            self.position.gap[handle] == GAP
             and before == after
             and checksum(value.status, value.value) == self.position.check[handle]
         ):
             return NOTHING_MISSING  # the server still has the value that we have: `take` will drop it
-        gap[handle] = 0
+        recovered_before = self.counters["values_recovered"]
+        outcome = await self._read_back(handle, lost, after, before)
+        recovered = self.counters["values_recovered"] > recovered_before
+        # Where history had this value too, the gap stays for `take` to drop the value if it is the same.
+        has_value = recovered and self.position.ticks[handle] == before
+        self.position.gap[handle] = GAP if has_value else 0
+        return outcome
+
+    async def _read_back(self, handle: int, lost: bool, after: int, before: int) -> str:
         if not after:
             return "queue overflow before the first value" if lost else NOTHING_MISSING
         if before < after:
@@ -181,7 +192,6 @@ class Intake:
         if not isinstance(node_id, ua.NodeId):
             return "the node is gone"
         self.counters["history_reads"] += 1
-        recovered_before = self.counters["values_recovered"]
         reached_back, page, pages = False, HistoryPage(0, [], None), 0
         while pages == 0 or page.continuation_point:
             if pages == services.HISTORY_PAGES_MAX:
@@ -191,9 +201,6 @@ class Intake:
                 return f"no history: {ua.StatusCode(page.status).name}"
             pages += 1
             reached_back |= await self._store_page(handle, page.values, after, before)
-        recovered = self.counters["values_recovered"] > recovered_before
-        if recovered and self.position.ticks[handle] == before:
-            self.position.gap[handle] = GAP  # history had this value too: `take` drops it if it is the same
         return FILLED if reached_back else "history does not reach back far enough"
 
     async def _store_page(self, handle: int, page: Sequence[DataValue], after: int, before: int) -> bool:
@@ -212,10 +219,9 @@ class Intake:
                 fresh.append(value._replace(handle=handle))
         if fresh:
             readings: list[Reading] = []
-            gap = draft.gap[handle]
             draft.gap[handle] = 0
             take(draft, fresh, readings, now_ticks=0, counters=self.counters)
-            draft.gap[handle] = gap
+            draft.gap[handle] = GAP
             self.counters["values_recovered"] += len(readings)
             await self.store(readings, draft)
         return reached_back

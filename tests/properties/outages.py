@@ -17,6 +17,7 @@ import yaml
 
 FIRST_S, CALM_S = 6.0, 12.0  # no fault before, none so shortly before the end
 FAULT_MIN_S = 2.6  # the probe needs a period to settle and one to see something
+SLOW_MIN_S = 7.0  # and on a slow line to connect and to be answered
 SIGNALS = 68
 SAMPLES_MAX = 45_000  # keeps a scenario at a few seconds of computing
 
@@ -83,12 +84,12 @@ def _sequence(rng: np.random.Generator, draw: Any, duration_s: float) -> list[di
     pause_s = _one_of(rng, (0.3, 2, 6, 20))
     length_s = _one_of(rng, (0, 4, 12, 30))
     for _ in range(int(rng.integers(1, 6))):
-        for_s = FAULT_MIN_S + rng.uniform(0, length_s)
-        if at_s + for_s > duration_s - CALM_S:
-            break
         fault = draw(rng)
         if fault["kind"] == "slow" and found and found[-1]["kind"] == "stall":
             break  # TCP's back-off would hide it from the probe
+        for_s = (SLOW_MIN_S if fault["kind"] == "slow" else FAULT_MIN_S) + rng.uniform(0, length_s)
+        if at_s + for_s > duration_s - CALM_S:
+            break
         found.append({**fault, "at_s": round(at_s, 2), "for_s": round(for_s, 2)})
         at_s += for_s + 0.1 + rng.uniform(0, pause_s)
     return found
