@@ -49,7 +49,16 @@ def test_the_healthy_bridge_passes_the_calm_run(tmp_path):
     assert verdict_of(tmp_path, drill="calm.yaml").verdict == "PASS"
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+QUICK = 8  # so many in every run of the tests, the rest with the longer ones
+
+
+@pytest.mark.parametrize(
+    "mutant",
+    [
+        pytest.param(m, id=m.name, marks=[pytest.mark.slow] if n >= QUICK else [])
+        for n, m in enumerate(MUTANTS)
+    ],
+)
 def test_a_broken_bridge_is_caught(tmp_path, mutant):
     verdict = verdict_of(tmp_path, mutant.bridge, mutant.parts, mutant.drill)
     assert verdict.harness == []
