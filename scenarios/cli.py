@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -196,11 +196,22 @@ def _terminated_like_interrupted() -> Iterator[None]:
     }
     try:
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        if background:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except KeyboardInterrupt:
+        # everything is down: what is pressed from here on must not change how the process ends
+        for number in (signal.SIGINT, *before):
+            signal.signal(number, signal.SIG_IGN)
+        raise
+    except BaseException:
+        _restore(before, background=background)
+        raise
+    _restore(before, background=background)
+
+
+def _restore(before: dict[signal.Signals, Any], *, background: bool) -> None:
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    if background:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @cli.command("list", epilog="\b\nExample:\n  shakedown list")

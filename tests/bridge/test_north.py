@@ -102,7 +102,8 @@ def test_after_a_rebirth_command_births_come_before_any_data(kind: str, tmp_path
         await rig.say("spBv1.0/site.area/NCMD/line", command.SerializeToString())
         await rig.watch.until(lambda: rig.watch.count("NBIRTH") == 2)
         await rig.watch.until(lambda: rig.watch.seen[-1].kind == "DDATA" and rig.watch.count("DBIRTH") == 2)
-        sending.cancel()
+        enough.set()
+        await sending
         kinds_seen = [s.kind for s in rig.watch.seen if s.kind not in ("barrier", "NCMD")]
         second = kinds_seen.index("NBIRTH", 1)
         assert kinds_seen[second : second + 3] == ["NBIRTH", "DBIRTH", "DDATA"]
@@ -110,9 +111,11 @@ def test_after_a_rebirth_command_births_come_before_any_data(kind: str, tmp_path
         assert [s.bd_seq for s in births] == [0, 0]
         await rig.watch.until(lambda: {v[1] for v in rig.watch.values()} >= set(range(rig.journal.last_row)))
 
+    enough = asyncio.Event()  # a delivery is never broken off between journal and target
+
     async def _send_steadily(rig: Rig) -> None:
         n = 0
-        while True:
+        while not enough.is_set():
             await rig.deliver(Sample(0, n, float(n)))
             n += 1
             await asyncio.sleep(0.02)
