@@ -1,4 +1,7 @@
-"""The bridge's command line: `shakedown bridge ...`, or alone `python -m shakedown.bridge ...`."""
+"""The bridge's command line: `shakedown bridge ...`, or alone `python -m shakedown.bridge ...`.
+
+The bridge itself is imported where it is needed: a page of help does not wait for its libraries.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,13 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from shakedown.bridge.app import Bridge
-from shakedown.bridge.config import Site, compile_site, load_site
-from shakedown.bridge.journal_file import JournalError
-from shakedown.bridge.south.security import SecurityFileError
-from shakedown.bridge.yamlfile import ConfigError, json_schema
+if TYPE_CHECKING:
+    from shakedown.bridge.app import Bridge
+    from shakedown.bridge.config import Site
 
 USAGE, INTERRUPTED = 2, 130
 
@@ -71,6 +73,11 @@ def run(site_file: Path, journal: Path | None, connect_to: tuple[tuple[str, tupl
       shakedown bridge run site.yaml
       shakedown bridge run site.yaml --journal line1.journal --connect-to broker:1883=127.0.0.1:1883
     """
+    from shakedown.bridge.app import Bridge
+    from shakedown.bridge.journal_file import JournalError
+    from shakedown.bridge.south.security import SecurityFileError
+    from shakedown.bridge.yamlfile import ConfigError
+
     _log_to_stderr()
     site = _load(site_file)
     try:
@@ -86,6 +93,8 @@ def run(site_file: Path, journal: Path | None, connect_to: tuple[tuple[str, tupl
 @click.argument("site_file", metavar="SITE.YAML", type=click.Path(path_type=Path))
 def check(site_file: Path) -> None:
     """Check SITE.YAML and say what it compiles to; exit 2 with every problem if it is not usable."""
+    from shakedown.bridge.config import compile_site
+
     model = compile_site(_load(site_file))
     click.echo(f"{site_file}: edge node {model.group_id}/{model.edge_node_id}")
     for device in model.devices:
@@ -95,6 +104,9 @@ def check(site_file: Path) -> None:
 @bridge_group.command()
 def schema() -> None:
     """Print the JSON Schema of site.yaml, for completion in editors."""
+    from shakedown.bridge.config import Site
+    from shakedown.bridge.yamlfile import json_schema
+
     click.echo(json.dumps(json_schema(Site), indent=2))
 
 
@@ -136,6 +148,9 @@ def _log_to_stderr() -> None:
 
 
 def _load(site_file: Path) -> Site:
+    from shakedown.bridge.config import load_site
+    from shakedown.bridge.yamlfile import ConfigError
+
     try:
         return load_site(site_file)
     except ConfigError as error:
