@@ -1,0 +1,30 @@
+"""The two streams of the command line, and how a verdict looks on them."""
+
+from __future__ import annotations
+
+import os
+
+from rich.console import Console
+
+COLOURS = {"PASS": "green", "FAIL": "red", "INCONCLUSIVE": "yellow", "HARNESS_FAULT": "magenta"}
+
+
+class _Output(Console):
+    """A console whose reader may leave early: `| head` never changes an exit code."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
+
+
+OUT = _Output(highlight=False)
+ERR = _Output(stderr=True, highlight=False)
+
+
+def coloured(verdict: str, *, bold: bool = False) -> str:
+    return f"[{'bold ' if bold else ''}{COLOURS.get(verdict, 'white')}]{verdict}[/]"
+
+
+def paragraph(console: Console, text: str) -> None:
+    """Wrapped at words for a person, one line for a program."""
+    console.print(text, soft_wrap=not console.is_terminal)
