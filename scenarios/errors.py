@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from pathlib import Path
 
 from shakedown.twin.ledger import LedgerError
 from shakedown.twin.network.model import NetworkError
@@ -28,6 +29,14 @@ class UsageError(Exception):
 
 class HarnessFault(Exception):
     """The lab itself failed; never to be read as the bridge's fault (exit code 4)."""
+
+
+class RunFault(HarnessFault):
+    """A run that the lab could not carry to its end: `what` happened, and the folder with what was seen until then."""
+
+    def __init__(self, what: str, folder: Path) -> None:
+        super().__init__(f"{what}. What was seen until then is in {folder}")
+        self.what, self.folder = what, folder
 
 
 LAB_ERRORS = (LedgerError, ServiceError, NetworkError, NetworkFault, OSError)

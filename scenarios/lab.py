@@ -13,11 +13,12 @@ import msgspec
 import simpy
 
 from shakedown.acceptance.observer import Observer
-from shakedown.scenarios import room
+from shakedown.scenarios import people, room
 from shakedown.scenarios.bridge_runner import Addresses, BridgeRunner
 from shakedown.scenarios.brokers import AcceptanceLog, Broker, make_broker
 from shakedown.scenarios.errors import HarnessFault, in_words
 from shakedown.scenarios.model import Setup
+from shakedown.scenarios.people import People
 from shakedown.scenarios.probe import Probe
 from shakedown.twin.clock import drive
 from shakedown.twin.ledger import Change, Ledger
@@ -40,8 +41,8 @@ class Lab:
         self.setup, self.seed, self.network, self.folder = setup, seed, network, folder
         self._disks = (folder, scratch)
         self._broker_choice = broker
-        self._target = next(iter(setup.site.north.values()))
-        self._broker_host, self._broker_port = self._target.host_port
+        self.target = next(iter(setup.site.north.values()))
+        self._broker_host, self._broker_port = self.target.host_port
         self._services: dict[str, asyncio.Task[None]] = {}
         self._probes: dict[str, Probe] = {}
         self._started = (
@@ -51,7 +52,9 @@ class Lab:
         self._broker: Broker
         self._scada: PrimaryHost
         self._hosts: dict[str, Host] = {}
+        self._people: People | None = None
         self.bridge: BridgeRunner
+        self.line: Line
         self.ledger: Ledger
         self.server: OpcUaServer
         self._scans: asyncio.Queue[tuple[int, list[Change]]] = asyncio.Queue(SCANS_WAITING_MAX)
@@ -70,16 +73,28 @@ class Lab:
         await self._start_broker()
         self._started.push_async_callback(self._end_services)
         await self._start_host()
-        await self._ready("the primary host's connection to the broker", self._scada.connected)
+        await self.ready("the primary host's connection to the broker", self._scada.connected)
         address, port = await self.network.route("judge", self._broker_host, self._broker_port)
         observer = Observer(address, port, log=self.folder / "observer.jsonl")
-        self._serve("observer", "judge", observer.run())
-        await self._ready("the observer's connection to the broker", observer.connected)
+        self.serve("observer", "judge", observer.run())
+        await self.ready("the observer's connection to the broker", observer.connected)
         for name, probe in self._probes.items():
             self._started.callback(probe.close)
             await probe.listen()
             self._services[f"probe of {name}"] = probe.start()
+        if people.are_needed(self.setup.site):
+            await self._start_people()
         await self._start_plant()
+
+    async def _start_people(self) -> None:
+        self._people = People(self, self._disks[1])
+        self._started.push_async_callback(self._people.close)
+        self._started.push_async_callback(self._finish_people)
+        await self._people.start()
+
+    async def _finish_people(self) -> None:
+        assert self._people is not None
+        await self._people.finish(complete=self._is_complete)
 
     async def _start_broker(self) -> None:
         acceptance = None
@@ -89,7 +104,7 @@ class Lab:
         address, port = await self.network.listen_address(self._broker_host, self._broker_port)
         self._broker = make_broker(self._broker_choice, address, port, self.folder, acceptance)
         self._started.push_async_callback(self._broker.stop)
-        await self._on(self._broker_host, self._broker.start())
+        await self.on(self._broker_host, self._broker.start())
 
     def _wire_zones(self) -> None:
         model = self.setup.scenario.network
@@ -100,7 +115,7 @@ class Lab:
             self._broker_host: "enterprise",
             "scada": "enterprise",
             "judge": "enterprise",
-        }
+        } | people.places(self.setup.site)
         places |= dict.fromkeys(
             (self._host_of(south.endpoint) for south in self.setup.site.south.values()), "cell"
         )
@@ -118,7 +133,7 @@ class Lab:
         self.server = OpcUaServer(address, port, signals, endpoint_name=self.setup.plant.plant)
         self._started.callback(self._write_counters)
         self._started.push_async_callback(self.server.stop)
-        await self._on(self._plc, self.server.start())
+        await self.on(self._plc, self.server.start())
 
     def _offer(self, source_ts_ns: int, changes: list[Change]) -> None:
         try:
@@ -136,15 +151,17 @@ class Lab:
         self.ledger = Ledger(self.folder / "ledger.jsonl", start_ns=time.time_ns())
         self._started.push_async_callback(self._end_ledger)
         env = simpy.Environment()
-        line = Line(self.setup.plant, env, self.seed, self.ledger)
-        line.on_scan = self._offer
-        line.start()
-        self._serve("opc ua publishing", self._plc, self._publish_scans())
-        self._serve("line", self._plc, drive(env))
+        self.line = Line(self.setup.plant, env, self.seed, self.ledger)
+        self.line.on_scan = self._offer
+        self.line.start()
+        self.serve("opc ua publishing", self._plc, self._publish_scans())
+        self.serve("line", self._plc, drive(env))
+        if self._people is not None:
+            self._people.follow_line()
 
     async def stop_line(self) -> None:
         """Let the line stand still; the server goes on serving what it has."""
-        await self._end("line")
+        await self.end("line")
 
     def use(self, bridge: BridgeRunner) -> None:
         """Take in the bridge under test; it is not started yet."""
@@ -172,11 +189,11 @@ class Lab:
 
     async def _end_services(self) -> None:
         for name in list(self._services):
-            await self._end(name)
+            await self.end(name)
 
     # -- tasks ----------------------------------------------------------------------------------------------------
 
-    async def _on(self, host: str, coro) -> None:  # type: ignore[no-untyped-def]
+    async def on(self, host: str, coro) -> None:  # type: ignore[no-untyped-def]
         try:
             async with asyncio.timeout(READY_TIMEOUT_S) as limit:
                 await self._hosts[host].spawn(coro)
@@ -185,16 +202,16 @@ class Lab:
                 raise
             raise HarnessFault(f"{host} was not ready within {READY_TIMEOUT_S:g} s") from None
 
-    def _serve(self, name: str, host: str, coro) -> None:  # type: ignore[no-untyped-def]
+    def serve(self, name: str, host: str, coro) -> None:  # type: ignore[no-untyped-def]
         self._services[name] = self._hosts[host].spawn(coro, name=name)
 
-    async def _end(self, name: str) -> None:
+    async def end(self, name: str) -> None:
         task = self._services.pop(name, None)
         if task is not None:
             task.cancel()
             await asyncio.wait((task,), timeout=READY_TIMEOUT_S)
 
-    async def _ready(self, what: str, event: asyncio.Event) -> None:
+    async def ready(self, what: str, event: asyncio.Event) -> None:
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
                 await event.wait()
@@ -223,6 +240,7 @@ class Lab:
         """What the bridge must dial for each place that site.yaml names."""
         urls = [(south.endpoint, 4840) for south in self.setup.site.south.values()]
         urls += [(north.broker, 1883) for north in self.setup.site.north.values()]
+        urls += [(cmms.url, 80)] if (cmms := self.setup.site.cmms) is not None else []
         return {
             f"{self._host_of(url)}:{self._port(url, default)}": await self.network.route(
                 "bridge", self._host_of(url), self._port(url, default)
@@ -253,11 +271,11 @@ class Lab:
         self._scada = PrimaryHost(
             address,
             port,
-            host_id=self._target.primary_host,
-            keep_alive_s=round(self._target.host_keep_alive_s),
+            host_id=self.target.primary_host,
+            keep_alive_s=round(self.target.host_keep_alive_s),
             log=self.folder / "host.jsonl",
         )
-        self._serve("primary host", "scada", self._scada.run())
+        self.serve("primary host", "scada", self._scada.run())
 
     async def unplug_host(self) -> None:
         self._hosts["scada"].unplug()
@@ -274,7 +292,7 @@ class Lab:
         await self._broker.crash()
 
     async def start_broker(self) -> None:
-        await self._on(self._broker_host, self._broker.start())
+        await self.on(self._broker_host, self._broker.start())
 
     async def broker_answers(self) -> bool:
         return await self._hosts["judge"].spawn(self._dial_broker())

@@ -66,6 +66,9 @@ class Scenario(_Part):
     drain_s: float = Field(
         default=90, ge=0, le=86_400, description="How long the bridge then has to deliver the rest"
     )
+    overlays: tuple[str, ...] = Field(
+        default=(), description="Files of the plant's folder overlays/ that are laid over it, in this order"
+    )
     may_be_inconclusive: tuple[Literal["freshness"], ...] = Field(
         default=(), description="Criteria that this scenario is too short to judge; they may still FAIL"
     )
@@ -149,29 +152,42 @@ def set_up(scenario_file: Path) -> Setup:
     document, marks = read(scenario_file)
     scenario = validate(document, marks, Scenario)
     folder = _plant_folder(scenario.plant, scenario_file)
-    return _join(scenario, document, folder / "plant.yaml", folder / "site.yaml")
+    layers = [*(_overlay(folder, name, scenario_file) for name in scenario.overlays), scenario.override]
+    return _join(scenario, document, folder, layers)
 
 
 def set_up_again(folder: Path) -> Setup:
     """Read the inputs that a run folder keeps; their overrides are applied already. Raises ConfigError."""
     document, marks = read(folder / "scenario.yaml")
-    scenario = validate(document, marks, Scenario).model_copy(update={"override": Override()})
-    return _join(scenario, document, folder / "plant.yaml", folder / "site.yaml")
+    applied = {"override": Override(), "overlays": ()}
+    return _join(validate(document, marks, Scenario).model_copy(update=applied), document, folder, [])
 
 
-def _join(scenario: Scenario, document: dict[str, Any], plant_file: Path, site_file: Path) -> Setup:
-    plant_document, plant, _ = _overridden(plant_file, Plant, scenario.override.plant)
-    site_document, site, marks = _overridden(site_file, Site, scenario.override.site)
+def _overlay(folder: Path, name: str, scenario_file: Path) -> Override:
+    file = folder / "overlays" / f"{name}.yaml"
+    if not file.is_file():
+        known = ", ".join(sorted(path.stem for path in file.parent.glob("*.yaml"))) or "none"
+        raise UsageError(f"{scenario_file}: overlays: {name!r} is not in {file.parent}, which has: {known}.")
+    document, marks = read(file)
+    return validate(document, marks, Override)
+
+
+def _join(scenario: Scenario, document: dict[str, Any], folder: Path, layers: list[Override]) -> Setup:
+    plant_document, plant, _ = _overridden(folder / "plant.yaml", Plant, [layer.plant for layer in layers])
+    site_document, site, marks = _overridden(folder / "site.yaml", Site, [layer.site for layer in layers])
     config.check_site(site.model_copy(), marks)  # a copy: setups are equal wherever they were read from
     checks.check_site(site, marks, plant)
     documents = {"scenario": document, "plant": plant_document, "site": site_document}
     return Setup(scenario=scenario, plant=plant, site=site, documents=documents)
 
 
-def _overridden(file: Path, model: type[M], override: dict[str, Any]) -> tuple[dict[str, Any], M, Marks]:
+def _overridden(
+    file: Path, model: type[M], layers: list[dict[str, Any]]
+) -> tuple[dict[str, Any], M, Marks]:
     document, marks = read(file)
     if isinstance(document, dict):
-        document = _merged(document, override)
+        for layer in layers:
+            document = _merged(document, layer)
     return document, validate(document, marks, model), marks
 
 

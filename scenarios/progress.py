@@ -18,10 +18,10 @@ REDRAW_S = 0.1  # of real time between two redraws
 
 
 class Progress:
-    """One line on a terminal's standard error, redrawn in place."""
+    """One line on a terminal's standard error, redrawn in place; it begins with `which` run of several it is."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, console: Console, which: str = "") -> None:
+        self._console, self._which = console, which
         self._live = (
             Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
         )
@@ -38,7 +38,7 @@ class Progress:
     def say(self, text: str) -> None:
         """Show what goes on before and after the line runs."""
         if self._live:
-            self._live.update(Text(text), refresh=True)
+            self._live.update(Text(f"{self._which}  {text}" if self._which else text), refresh=True)
 
     @contextlib.asynccontextmanager
     async def follow(self, timeline: Timeline, backlog: Callable[[], int]) -> AsyncIterator[None]:

@@ -38,22 +38,31 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def claim(final: Path) -> Path:
+    """Make the folder `<final>.partial`, where something is written before it gets the name `final`.
+
+    Raises UsageError when the place is taken or cannot be written.
+    """
+    partial = final.with_name(final.name + ".partial")
+    for taken in (final, partial):
+        if taken.exists():
+            raise UsageError(f"The run folder {taken} exists already, and a run never overwrites another. Give "
+                             f"another --out, or remove it: rm -r {taken}")  # fmt: skip
+    try:
+        partial.mkdir(parents=True)
+    except OSError as error:
+        at = error.filename or partial
+        raise UsageError(f"The run folder {final} cannot be made: {at}: {error.strerror}. Give another "
+                         "--out.") from None  # fmt: skip
+    return partial
+
+
 class RunFolder:
     """One run's folder while it is written. Raises UsageError when the place is taken or cannot be written."""
 
     def __init__(self, final: Path) -> None:
         self.final = final
-        self.path = final.with_name(final.name + ".partial")
-        for taken in (self.final, self.path):
-            if taken.exists():
-                raise UsageError(f"The run folder {taken} exists already, and a run never overwrites another. Give "
-                                 f"another --out, or remove it: rm -r {taken}")  # fmt: skip
-        try:
-            self.path.mkdir(parents=True)
-        except OSError as error:
-            at = error.filename or self.path
-            raise UsageError(f"The run folder {self.final} cannot be made: {at}: {error.strerror}. Give another "
-                             "--out.") from None  # fmt: skip
+        self.path = claim(final)
 
     def ask(self, setup: Setup, *, seed: int, clock: str, broker: str, strict: bool) -> None:
         """Write the inputs and the manifest of a run that begins."""
@@ -127,6 +136,11 @@ def verify(folder: Path) -> list[str]:
     manifest = read_manifest(folder)
     if manifest["status"] != "complete":
         return [f"the run's status is {manifest['status']!r}: it holds no verdict"]
+    return chain_problems(folder)
+
+
+def chain_problems(folder: Path) -> list[str]:
+    """What does not fit the folder's chain.json, in plain words; folders inside are not part of it."""
     try:
         chain = json.loads((folder / "chain.json").read_text(encoding="utf-8"))
         files: dict[str, str] = dict(chain["files"])

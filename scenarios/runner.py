@@ -25,7 +25,7 @@ from shakedown.scenarios.bridge_runner import (
     our_bridge,
 )
 from shakedown.scenarios.collector import rare_collections
-from shakedown.scenarios.errors import LAB_ERRORS, HarnessFault, UsageError, in_words
+from shakedown.scenarios.errors import LAB_ERRORS, HarnessFault, RunFault, UsageError, in_words
 from shakedown.scenarios.lab import Lab
 from shakedown.scenarios.logs import logs_into
 from shakedown.scenarios.model import Setup
@@ -73,11 +73,13 @@ class Outcome:
 
 
 @rare_collections()
-def accept(request: Request, console: Console, factory: BridgeFactory = our_bridge) -> Outcome:
+def accept(
+    request: Request, console: Console, factory: BridgeFactory = our_bridge, *, which: str = ""
+) -> Outcome:
     """Carry out a run, judge it and write its reports.
 
-    `factory` makes the bridge on virtual and paced clocks. Raises UsageError when the run cannot be had as asked,
-    HarnessFault when the lab itself fails (what was written stays, under a name that ends in `.partial`), and
+    `factory` makes the bridge on virtual and paced clocks; `which` of several runs this is, for who watches. Raises UsageError when the run cannot be had as asked,
+    RunFault when the lab itself fails (what was written stays, under a name that ends in `.partial`), and
     KeyboardInterrupt after everything was taken down and removed.
     """
     folder = RunFolder(request.out)
@@ -90,7 +92,7 @@ def accept(request: Request, console: Console, factory: BridgeFactory = our_brid
             broker=request.broker,
             strict=request.strict,
         )
-        with Progress(console) as progress, _scratch(request) as scratch, logs_into(folder.path):
+        with Progress(console, which) as progress, _scratch(request) as scratch, logs_into(folder.path):
             facts = run(
                 _carry_out(request, folder, scratch, progress, factory),
                 clock=request.clock,
@@ -110,8 +112,7 @@ def accept(request: Request, console: Console, factory: BridgeFactory = our_brid
     except Exception as fault:
         folder.fail(f"{type(fault).__name__}: {fault}")
         if isinstance(fault, (HarnessFault, *LAB_ERRORS)):
-            what = in_words(fault).rstrip(".")
-            raise HarnessFault(f"{what}. What was seen until then is in {folder.path}") from fault
+            raise RunFault(in_words(fault).rstrip("."), folder.path) from fault
         raise
 
 

@@ -1,0 +1,119 @@
+"""The people of a shift and the CMMS they work with: operator, crew, storekeeper, auditor (docs/cmms.md)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from shakedown.bridge.config import Site
+from shakedown.scenarios.errors import HarnessFault
+from shakedown.twin.line.faults import Fault
+from shakedown.twin.line.header import described
+from shakedown.twin.services.cmms.export import write_log
+from shakedown.twin.services.cmms.server import Cmms
+from shakedown.twin.services.errors import ServiceError
+from shakedown.twin.services.jsonl import JsonLines
+from shakedown.twin.services.people.auditor import audit_ledger
+from shakedown.twin.services.people.crew import Crew
+from shakedown.twin.services.people.operator import OperatorDesk
+from shakedown.twin.services.people.storekeeper import Storekeeper
+
+if TYPE_CHECKING:
+    from shakedown.scenarios.lab import Lab
+
+
+def are_needed(site: Site) -> bool:
+    """Whether this site has alarms, OEE or a CMMS, so that there is something for people to do."""
+    return bool(site.alarms or site.oee or site.cmms)
+
+
+def places(site: Site) -> dict[str, str]:
+    """The hosts of people and CMMS, and the zone of each."""
+    found = {"operator": "enterprise", "crew": "enterprise"} if are_needed(site) else {}
+    return found | ({site.cmms.host_port[0]: "enterprise"} if site.cmms else {})
+
+
+class People:
+    """Operator, crew, storekeeper and auditor of one run in `lab`, and the CMMS on the wire."""
+
+    def __init__(self, lab: Lab, scratch: Path) -> None:
+        self._lab, self._scratch = lab, scratch
+        self._site = lab.setup.site
+        self._log = JsonLines(lab.folder / "people.jsonl")
+        self.cmms: Cmms | None = None
+
+    async def start(self) -> None:
+        """Start the CMMS, and put the operator before the alarm list; the others follow with the line."""
+        if self._site.cmms is not None:
+            self._cmms_host, port = self._site.cmms.host_port
+            address, free_port = await self._lab.network.listen_address(self._cmms_host, port)
+            self.cmms = Cmms(address, free_port, database=self._scratch / "cmms.sqlite")
+            await self.start_cmms()
+            self._url = "http://{}:{}".format(*await self._lab.network.route("crew", self._cmms_host, port))
+        broker_host, broker_port = self._lab.target.host_port
+        address, port = await self._lab.network.route("operator", broker_host, broker_port)
+        desk = OperatorDesk(
+            address, port, seed=self._lab.seed, log=self._log, is_true=self._is_true, priorities=self._priorities()
+        )  # fmt: skip
+        self._lab.serve("operator", "operator", desk.run())
+        await self._lab.ready("the operator's connection to the broker", desk.connected)
+
+    def _is_true(self, device: str, alarm: str) -> bool:
+        """What the operator finds out by looking: whether something is really the matter."""
+        return any(alarm in fault.alarms for fault in self._open_faults().values())
+
+    def _open_faults(self) -> Mapping[str, Fault]:
+        return self._lab.line.open_faults
+
+    def _priorities(self) -> dict[tuple[str, str], str]:
+        return {
+            (alarm.metric.rpartition("/")[0], name): alarm.priority
+            for name, alarm in self._site.alarms.items()
+        }
+
+    def follow_line(self) -> None:
+        """The line has started: storekeeper and crew begin."""
+        if self.cmms is None:
+            return
+        line, start_ns = self._lab.line, self._lab.ledger.start_ns
+        assets = described(self._lab.setup.plant, start_ns)["assets"]
+        crew = Crew(
+            self._url, seed=self._lab.seed, log=self._log, open_faults=self._open_faults, repair=line.repair
+        )
+        self._lab.serve("storekeeper", "crew", Storekeeper(self._url, assets).run())
+        self._lab.serve("crew", "crew", crew.run())
+
+    async def start_cmms(self) -> None:
+        """Start the CMMS; it goes on with what it had."""
+        assert self.cmms is not None
+        await self._lab.on(self._cmms_host, self.cmms.start())
+
+    async def stop_cmms(self) -> None:
+        """The CMMS is down: connections are refused."""
+        assert self.cmms is not None
+        await self.cmms.stop()
+
+    async def finish(self, *, complete: bool) -> None:
+        """Send people home and write down what they did and what the CMMS holds; the ledger is closed by now.
+
+        Raises HarnessFault when the CMMS does not answer any more.
+        """
+        for name in ("operator", "crew", "storekeeper"):
+            await self._lab.end(name)
+        if not complete:
+            self._log.cut()
+            return
+        audit_ledger(self._lab.folder / "ledger.jsonl", self._log, self._lab.seed)
+        self._log.close(time.time_ns())
+        if self.cmms is not None:
+            try:
+                await self._lab.on("crew", write_log(self._url, self._lab.folder / "cmms.jsonl"))
+            except ServiceError as error:
+                raise HarnessFault(f"the CMMS's orders could not be read at the end: {error}") from error
+
+    async def close(self) -> None:
+        """Take the CMMS down."""
+        if self.cmms is not None:
+            await self.cmms.stop()
