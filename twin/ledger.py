@@ -35,6 +35,18 @@ class _Signal(Protocol):
     def node_id(self) -> str: ...
 
 
+class Chronicle(Protocol):
+    """What a line writes to: a `Ledger`, or who keeps it at hand. Epoch times in ns, `start_ns` in whole ms."""
+
+    start_ns: int
+
+    def header(
+        self, plant: str, seed: int, signals: Sequence[_Signal], more: Mapping[str, Any] | None = None
+    ) -> None: ...
+    def samples(self, source_ts_ns: int, changes: Iterable[Change]) -> None: ...
+    def event(self, ns: int, kind: str, machine: str, data: Mapping[str, Any]) -> None: ...
+
+
 class Ledger:
     """Writer of one `ledger.jsonl`; leaving the `with` block in order closes it, leaving it by an error does not.
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import simpy
 
-from shakedown.twin.ledger import NS_PER_MS, Change, Ledger
+from shakedown.twin.ledger import NS_PER_MS, Change, Chronicle
 from shakedown.twin.line import checks
 from shakedown.twin.line.calendar import Calendar
 from shakedown.twin.line.disturbances import Disturbances
@@ -45,7 +45,7 @@ class Line:
     moment in which the environment starts to run. The same plant, seed and start give the same ledger, byte for byte.
     """
 
-    def __init__(self, plant: Plant, env: simpy.Environment, seed: int, ledger: Ledger) -> None:
+    def __init__(self, plant: Plant, env: simpy.Environment, seed: int, ledger: Chronicle) -> None:
         self.signals = signals_of(plant)
         self.on_scan: OnScan | None = None
         self._plant = plant

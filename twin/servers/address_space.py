@@ -32,14 +32,32 @@ def unece_unit_id(code: str) -> int:
 def build(server: InternalServer, plant: str, tags: Iterable[TagValue]) -> None:
     """Add the plant with all its tags; ValueError where two tags have one NodeId, or one is outside `ns=2`."""
     root = _node_id(f"/{plant}")
-    _add(server, _object(root, ua.NodeId(ua.ObjectIds.ObjectsFolder), plant, ua.ObjectIds.Organizes))
+    add_node(server, _object(root, ua.NodeId(ua.ObjectIds.ObjectsFolder), plant, ua.ObjectIds.Organizes))
     machines: dict[str, ua.NodeId] = {}
     for tag in tags:
         machine = tag.signal.machine
         if machine not in machines:
-            machines[machine] = _node_id(f"/{plant}/{machine}")
-            _add(server, _object(machines[machine], root, machine, ua.ObjectIds.HasComponent))
+            machines[machine] = add_object(server, plant, machine)
         _add_tag(server, machines[machine], tag)
+
+
+def add_object(server: InternalServer, plant: str, name: str) -> ua.NodeId:
+    """Add an object below the plant; its NodeId."""
+    node_id = _node_id(f"/{plant}/{name}")
+    add_node(server, _object(node_id, _node_id(f"/{plant}"), name, ua.ObjectIds.HasComponent))
+    return node_id
+
+
+def add_arguments(server: InternalServer, method: ua.NodeId, name: str, arguments: list[ua.Argument]) -> None:
+    """Add the InputArguments or OutputArguments of a method (Part 3, 5.7)."""
+    node_id = _node_id(f"{method.Identifier}/{name}")
+    item = _variable(node_id, method, name, ua.ObjectIds.HasProperty, ua.ObjectIds.PropertyType, namespace=0)
+    attributes = item.NodeAttributes
+    attributes.Value = ua.Variant(arguments, ua.VariantType.ExtensionObject)
+    attributes.DataType = ua.NodeId(ua.ObjectIds.Argument)
+    attributes.ValueRank = ua.ValueRank.OneDimension
+    attributes.ArrayDimensions = [len(arguments)]
+    add_node(server, item)
 
 
 def _add_tag(server: InternalServer, parent: ua.NodeId, tag: TagValue) -> None:
@@ -59,7 +77,7 @@ def _add_tag(server: InternalServer, parent: ua.NodeId, tag: TagValue) -> None:
     attributes.Historizing = True
     attributes.MinimumSamplingInterval = float(signal.scan_ms)
     attributes.Description = ua.LocalizedText(signal.description or signal.tag)
-    _add(server, item)
+    add_node(server, item)
     server.aspace[node_id].attributes[ua.AttributeIds.Value] = tag
     if span is not None:
         _add_property(server, node_id, "EURange", span)
@@ -85,7 +103,7 @@ def _add_property(
     item = _variable(node_id, owner, name, ua.ObjectIds.HasProperty, ua.ObjectIds.PropertyType, namespace=0)
     item.NodeAttributes.Value = ua.Variant(value, ua.VariantType.ExtensionObject)
     item.NodeAttributes.DataType = value.data_type
-    _add(server, item)
+    add_node(server, item)
 
 
 def _node_id(name: str) -> ua.NodeId:
@@ -125,7 +143,8 @@ def _variable(
     return item
 
 
-def _add(server: InternalServer, item: ua.AddNodesItem) -> None:
+def add_node(server: InternalServer, item: ua.AddNodesItem) -> None:
+    """Add one node; ValueError when it cannot be, for instance because its NodeId is taken."""
     result = server.node_mgt_service.add_nodes([item])[0]
     if not result.StatusCode.is_good():
         raise ValueError(

@@ -14,9 +14,10 @@ from asyncua.crypto import uacrypto
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from shakedown.twin.servers import address_space, encoding
+from shakedown.twin.servers import address_space, encoding, methods
 from shakedown.twin.servers.corrected import CorrectedServer
 from shakedown.twin.servers.limits import OpcUaCounters, OpcUaLimits
+from shakedown.twin.servers.methods import Method
 from shakedown.twin.servers.tag import Signal, TagValue
 
 Change = tuple[int, Any, int]
@@ -50,12 +51,14 @@ class OpcUaServer:
         endpoint_name: str,
         limits: OpcUaLimits | None = None,
         security: OpcUaSecurity | None = None,
+        methods: Sequence[Method] = (),
     ) -> None:
         self.host = host
         self.port = port
         self.endpoint_name = endpoint_name
         self.limits = limits or OpcUaLimits()
         self.security = security
+        self.methods = tuple(methods)
         self.tags = tuple(TagValue(signal, self.limits.history_values_per_node) for signal in signals)
         self._counters = OpcUaCounters()
         self._server: CorrectedServer | None = None
@@ -87,6 +90,7 @@ class OpcUaServer:
         assert index == address_space.NAMESPACE_INDEX
         await self._announce_limits(server)
         address_space.build(server.iserver, self.endpoint_name, self.tags)
+        methods.build(server.iserver, self.endpoint_name, self.methods)
         if self.security is None:
             server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
         else:

@@ -1,0 +1,33 @@
+"""Plants by name or by path."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from shakedown.scenarios.errors import UsageError
+
+if TYPE_CHECKING:
+    from shakedown.twin.line.plant import Plant
+
+SHIPPED = resources.files("shakedown.scenarios") / "plants"
+
+
+def find_plant(name: str) -> Plant:
+    """The plant of a shipped name, of a plant file, or of a folder with a plant.yaml.
+
+    Raises UsageError when there is none, ConfigError with every problem of its file.
+    """
+    from shakedown.bridge.yamlfile import load
+    from shakedown.twin.line.plant import Plant
+
+    with resources.as_file(SHIPPED) as shipped:
+        for file in (shipped / name / "plant.yaml", Path(name), Path(name) / "plant.yaml"):
+            if file.is_file():
+                return load(file, Plant)
+        known = ", ".join(sorted(folder.name for folder in shipped.iterdir() if folder.is_dir()))
+    raise UsageError(
+        f"Plant {name!r} is neither a shipped plant ({known}) nor a plant file nor a folder with plant.yaml. Give one "
+        f"of these."
+    )
