@@ -16,7 +16,9 @@ from shakedown.bridge.yamlfile import ConfigError
 from shakedown.scenarios.accept_command import accept
 from shakedown.scenarios.errors import EXIT_HARNESS, EXIT_INTERRUPTED, EXIT_USAGE, HarnessFault, UsageError
 from shakedown.scenarios.interruption import terminated_like_interrupted
+from shakedown.scenarios.plant_files import find_plant
 from shakedown.scenarios.terminal import ERR, OUT, paragraph
+from shakedown.twin.cli import twin_group
 
 
 @click.group(
@@ -45,6 +47,7 @@ def cli() -> None:
 
 cli.add_command(accept)
 cli.add_command(bridge_group)
+cli.add_command(twin_group(find_plant))
 
 
 @cli.command("list", epilog="\b\nExample:\n  shakedown list")
