@@ -1,14 +1,21 @@
-"""The bridge's own HTTP for people at the line, on a loopback address: alarms and their commands, OEE, work orders."""
+"""The bridge's own HTTP for people at the line, on a loopback address: alarms and their commands, OEE, work orders.
+
+Whoever is on this host may use it; a web page that is open in a browser here may not: it would come with an Origin,
+under a name of its own, or with a body that a form can send.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import json
+import logging
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import urlsplit
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
@@ -18,9 +25,12 @@ from shakedown.bridge.core.alarm_rates import figures
 from shakedown.bridge.core.alarms import Alarm, CommandRefused
 from shakedown.bridge.derived import Derived
 from shakedown.bridge.journal_file import JournalError
+from shakedown.bridge.listener import Listener, Refusal, problem
 
 BODY_BYTES_MAX = 4096
-REQUESTS_MAX = 32
+BODY_S = 5.0
+"""How long a body may take."""
+
 SHOWN = (
     "key", "device", "alarm", "occurrence", "raised_ms", "equipment", "physical_asset", "id", "state", "attempts",
 )  # fmt: skip
@@ -30,11 +40,17 @@ KPI_NS = 24 * 3600 * 1_000_000_000
 class Admin:
     """Serves until cancelled; `flush` makes a command durable before it is answered."""
 
-    def __init__(self, derived: Derived, flush: Callable[[], Awaitable[None]], host: str, port: int) -> None:
+    def __init__(
+        self,
+        derived: Derived,
+        flush: Callable[[], Awaitable[None]],
+        host: str,
+        port: int,
+        log: logging.Logger,
+    ) -> None:
         self._derived = derived
         self._flush = flush
-        self._address = (host, port)
-        self.app = Starlette(
+        app = Starlette(
             routes=[
                 Route("/alarms", self._alarms),
                 Route("/alarms/figures", self._figures),
@@ -43,37 +59,15 @@ class Admin:
                 Route("/work-orders", self._work_orders),
             ]
         )
+        self._listener = Listener(app, "admin", host, port, log, _foreign)
+
+    @property
+    def counters(self) -> Counter[str]:
+        return self._listener.counters
 
     async def run(self) -> None:
         """Listen; an address that is taken ends the bridge with OSError."""
-        host, port = self._address
-        config = uvicorn.Config(
-            self.app,
-            host=host,
-            port=port,
-            loop="none",
-            http="h11",
-            ws="none",
-            lifespan="off",
-            access_log=False,
-            log_config=None,
-            limit_concurrency=REQUESTS_MAX,
-            timeout_graceful_shutdown=1,
-        )
-        config.load()
-        server = uvicorn.Server(config)
-        server.lifespan = config.lifespan_class(config)
-        await server.on_tick(
-            0
-        )  # the headers of every answer; its own loop wakes ten times a second, this none
-        try:
-            await server.startup()
-        except SystemExit:  # uvicorn's way to say that it cannot listen
-            raise OSError(f"admin: cannot listen on {host}:{port} - configure a free port") from None
-        try:
-            await asyncio.Event().wait()
-        finally:
-            await server.shutdown()
+        await self._listener.run()
 
     async def _alarms(self, request: Request) -> JSONResponse:
         return JSONResponse([_shown(alarm) for alarm in self._derived.alarms.alarms.values()])
@@ -89,34 +83,58 @@ class Admin:
 
     async def _work_orders(self, request: Request) -> JSONResponse:
         orders = self._derived.orders.orders.values()
-        names = (
-            "key",
-            "device",
-            "alarm",
-            "occurrence",
-            "raised_ms",
-            "equipment",
-            "physical_asset",
-            "id",
-            "state",
-            "attempts",
-        )
-        return JSONResponse([{name: getattr(order, name) for name in names} for order in orders])
+        return JSONResponse([{name: getattr(order, name) for name in SHOWN} for order in orders])
 
     async def _command(self, request: Request) -> JSONResponse:
         """ack, confirm, reset, shelve, remove, return; the body is `{"operator", "until_ms", "reason"}`."""
         device, name, verb = (request.path_params[key] for key in ("device", "name", "verb"))
         if (device, name) not in self._derived.alarms.alarms:
-            return _problem(404, f"there is no alarm {name!r} on device {device!r}")
+            return self._refused(404, f"there is no alarm {name[:80]!r} on device {device[:80]!r}")
         try:
             given = _checked(await _body(request))
             self._derived.operate(verb, device, name, time.time_ns(), **given)
             await self._flush()
-        except ValueError as error:
-            return _problem(409 if isinstance(error, CommandRefused) else 400, str(error))
+        except _Refused as error:
+            return self._refused(error.status, str(error))
+        except CommandRefused as error:
+            return self._refused(409, str(error))
         except JournalError as error:
-            return _problem(503, str(error))
+            return problem(503, str(error))
         return JSONResponse(_shown(self._derived.alarms.alarms[device, name]))
+
+    def _refused(self, status: int, detail: str) -> JSONResponse:
+        self._listener.refused(detail, status)
+        return problem(status, detail)
+
+
+class _Refused(Exception):
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+
+
+def _foreign(request: Request) -> Refusal | None:
+    """Why a request is not from this host, or may have been made by a web page."""
+    host = request.headers.get("host", "")
+    if not _is_loopback(host):
+        return 421, f"the Host is {host[:80]!r}: ask for localhost, 127.0.0.1 or [::1]"
+    origin = request.headers.get("origin")
+    if origin is not None and origin != f"http://{host}":
+        return 403, f"a page of {origin[:80]!r} may not use this service"
+    if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+        return 403, "a page of another site may not use this service"
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if request.method == "POST" and media_type != "application/json":
+        return 415, "the body must be JSON: send Content-Type: application/json"
+    return None
+
+
+def _is_loopback(authority: str) -> bool:
+    try:
+        name = urlsplit(f"//{authority}").hostname or ""
+        return name == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 def _shown(alarm: Alarm) -> dict[str, Any]:
@@ -137,29 +155,28 @@ def _shown(alarm: Alarm) -> dict[str, Any]:
 async def _body(request: Request) -> Any:
     content = bytearray()
     try:
-        async for piece in request.stream():
-            content += piece
-            if len(content) > BODY_BYTES_MAX:
-                raise ValueError(f"the body is longer than {BODY_BYTES_MAX} bytes")
-    except ClientDisconnect:
-        raise ValueError("the body is not whole") from None
-    try:
+        async with asyncio.timeout(BODY_S):
+            async for piece in request.stream():
+                content += piece
+                if len(content) > BODY_BYTES_MAX:
+                    raise _Refused(413, f"the body is longer than {BODY_BYTES_MAX} bytes")
         return json.loads(bytes(content))
+    except ClientDisconnect:
+        raise _Refused(400, "the body is not whole") from None
+    except TimeoutError:
+        raise _Refused(408, f"the body did not come within {BODY_S:g} s") from None
     except RecursionError:
-        raise ValueError("the body is nested too deeply") from None
+        raise _Refused(400, "the body is nested too deeply") from None
+    except ValueError as error:
+        raise _Refused(400, f"the body is no JSON: {error}") from None
 
 
 def _checked(given: Any) -> dict[str, Any]:
     kinds = {"operator": str, "until_ms": int, "reason": str}
     if not isinstance(given, dict) or "operator" not in given:
-        raise ValueError('the body must be {"operator": ...}; shelve takes until_ms and reason too')
+        raise _Refused(400, 'the body must be {"operator": ...}; shelve takes until_ms and reason too')
     for name, value in given.items():
         if type(value) is not kinds.get(name):
-            raise ValueError(
-                f"{name!r} is unknown or of the wrong type: operator and reason are texts, until_ms a number"
-            )
+            remedy = "operator and reason are texts, until_ms a number"
+            raise _Refused(400, f"{name[:80]!r} is unknown or of the wrong type: {remedy}")
     return given
-
-
-def _problem(status: int, detail: str) -> JSONResponse:
-    return JSONResponse({"status": status, "detail": detail}, status, media_type="application/problem+json")

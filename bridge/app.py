@@ -29,6 +29,7 @@ from shakedown.bridge.journal import Journal
 from shakedown.bridge.journal_file import JournalError
 from shakedown.bridge.north.cmms import Adapter, adapter_of
 from shakedown.bridge.north.enterprise import GOODBYE_S, EnterpriseTarget
+from shakedown.bridge.north.webhook import Webhook
 from shakedown.bridge.outbox import Outbox
 from shakedown.bridge.south.opcua import OpcUaSouth
 
@@ -88,6 +89,8 @@ class Bridge:
         self._normalise = self._parts.normalise
         self.derived = self._derived_of(plan)
         self._outbox: Outbox | None = None
+        self._webhook: Webhook | None = None
+        self._admin: Admin | None = None
         self._due = asyncio.Event()
         self._commands: set[asyncio.Task[None]] = set()
         self._journal: Journal | None = None
@@ -108,8 +111,9 @@ class Bridge:
         counters = dict(self._counted)
         if self._journal is not None:
             counters |= {"journal.last_row": self._journal.last_row, "journal.dropped": self._journal.dropped}
-        if self._outbox is not None:
-            counters |= {f"work_orders.{name}": n for name, n in self._outbox.counters.items()}
+        for kind, work in (("work_orders", self._outbox), ("webhook", self._webhook), ("admin", self._admin)):
+            if work is not None:
+                counters |= {f"{kind}.{name}": n for name, n in work.counters.items()}
         for kind, parts in (("south", self._souths), ("north", self._targets)):
             for part in parts:
                 counters |= {f"{kind}.{part.name}.{name}": n for name, n in part.counters.items()}
@@ -189,9 +193,16 @@ class Bridge:
             adapter = self._parts.cmms(site.cmms, (self._connect_to or {}).get(f"{host}:{port}"))
             self._outbox = Outbox(derived, adapter, self._flush, self._log)
             work.append(("outbox", self._outbox.run()))
+            if site.cmms.webhook is not None:
+                assert self._journal is not None
+                name = f"{self.model.group_id}/{self.model.edge_node_id}"
+                self._webhook = Webhook(
+                    site.cmms.webhook, adapter, self._journal, name, self._outbox.hint, self._log
+                )
+                work.append(("webhook", self._webhook.run()))
         if site.admin is not None:
-            admin = Admin(derived, self._flush, site.admin.host, site.admin.port)
-            work.append(("admin", admin.run()))
+            self._admin = Admin(derived, self._flush, site.admin.host, site.admin.port, self._log)
+            work.append(("admin", self._admin.run()))
         return work
 
     # ---- from the south

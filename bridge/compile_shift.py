@@ -8,7 +8,14 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from shakedown.bridge.config_base import Path_, Report
-from shakedown.bridge.config_shift import FIELDS, AlarmConfig, OeeConfig, ShiftConfig, unknown_fields
+from shakedown.bridge.config_shift import (
+    FIELDS,
+    AlarmConfig,
+    CmmsConfig,
+    OeeConfig,
+    ShiftConfig,
+    unknown_fields,
+)
 from shakedown.bridge.core import datatypes as t
 from shakedown.bridge.core.alarms import AlarmRule
 from shakedown.bridge.core.model import Metric, Value
@@ -335,11 +342,26 @@ class _Compiler:
         if (site.cmms.adapter == "generic") is not (site.cmms.generic is not None):
             remedy = "write both adapter: generic and generic: {create: ..., follow: ...}, or neither"
             self.report(("cmms", "adapter"), site.cmms.adapter, remedy, "does not go with what follows")
+        self._check_secrecy(site.cmms)
         for call_name in ("create", "follow", "asset", "find"):
             call = getattr(site.cmms.generic, call_name, None)
             for name in unknown_fields(call) if call is not None else ():
                 remedy = did_you_mean(name, sorted(FIELDS))
                 self.report(("cmms", "generic", call_name), f"{{{name}}}", remedy, "is no field of an order")
+
+    def _check_secrecy(self, cmms: CmmsConfig) -> None:
+        """Tokens go where nobody reads along, and a secret is not both made by the bridge and typed by hand."""
+        host, is_secure = cmms.host_port[0], cmms.url.startswith("https://")
+        if cmms.token_file and not is_secure and host not in ("localhost", "127.0.0.1"):
+            self.report(("cmms", "url"), cmms.url, "write https://", "would carry the token in clear text")
+        if cmms.tls is not None and not is_secure:
+            self.report(
+                ("cmms", "tls"), cmms.url, "write url: https://... or leave it out", "is for https only"
+            )
+        if cmms.webhook is not None and cmms.adapter == "generic" and not cmms.webhook.token_file:
+            remedy = "name a file with the secret that you enter there too"
+            what = "is missing: a generic CMMS is told by hand where to call"
+            self.report(("cmms", "webhook", "token_file"), "", remedy, what)
 
 
 def _overlap(one: ShiftConfig, other: ShiftConfig, by_s: float) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, PrivateAttr, field_validator
 
 from shakedown.bridge.compile_shift import Plan, compile_shift
-from shakedown.bridge.config_base import Name
+from shakedown.bridge.config_base import Name, TlsConfig
 from shakedown.bridge.config_base import Strict as _Strict
 from shakedown.bridge.config_shift import AdminConfig, AlarmConfig, CmmsConfig, EquipmentConfig, OeeConfig
 from shakedown.bridge.core import datatypes, naming
@@ -65,14 +65,6 @@ class SouthConfig(_Strict):
     def endpoint_host(self) -> str:
         """Name of the server's host."""
         return re.split("[:/]", self.endpoint.removeprefix("opc.tcp://"), maxsplit=1)[0]
-
-
-class TlsConfig(_Strict):
-    """Certificates of an mqtts:// connection; without `certificate` the bridge does not identify itself."""
-
-    ca: str
-    certificate: str = ""
-    key: str = ""
 
 
 class ReconnectConfig(_Strict):

@@ -28,4 +28,12 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=True)
 
 
+class TlsConfig(Strict):
+    """Certificates of a TLS connection; without `certificate` the bridge does not identify itself."""
+
+    ca: str
+    certificate: str = ""
+    key: str = ""
+
+
 Path_ = tuple[Any, ...]

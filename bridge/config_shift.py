@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from shakedown.bridge.config_base import Name, Strict
+from shakedown.bridge.config_base import Name, Strict, TlsConfig
 
 Priority = Literal["critical", "high", "medium", "low"]
 
@@ -106,22 +106,46 @@ class GenericConfig(Strict):
     )
 
 
+class WebhookConfig(Strict):
+    """Where the CMMS calls when an order has changed; without it the bridge asks every 10 s."""
+
+    host: str = Field("127.0.0.1", min_length=1, max_length=253, description="address to listen on")
+    port: int = Field(0, ge=0, le=65535, description="0: a free one")
+    url: str = Field("", description="the listener as the CMMS dials it; http://host:port if not given")
+    token_file: str = Field(
+        "", description="file with the secret in the path; made by the bridge if not given"
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _url(cls, text: str) -> str:
+        return _http_url(text, "http://bridge:8091") if text else ""
+
+
+def _http_url(text: str, example: str) -> str:
+    if not re.fullmatch(r"https?://[^/:@\s?#]+(:\d{1,5})?(/[^\s?#]*)?", text):
+        raise ValueError(f"is no address over HTTP - write it as {example}")
+    return text.rstrip("/")
+
+
 class CmmsConfig(Strict):
     """Where work orders go."""
 
     url: str
     adapter: Literal["embedded", "generic"] = "embedded"
     generic: GenericConfig | None = None
+    tls: TlsConfig | None = Field(
+        None, description="of an https:// URL; without it the public CAs are trusted"
+    )
     token_file: str = Field("", description="file with the bearer token")
+    webhook: WebhookConfig | None = None
     context_s: float = 300.0
     timeout_s: float = 10.0
 
     @field_validator("url")
     @classmethod
     def _url(cls, text: str) -> str:
-        if not re.fullmatch(r"https?://[^/:@\s]+(:\d{1,5})?(/\S*)?", text):
-            raise ValueError("is no address of a CMMS - write it as http://host:8080")
-        return text.rstrip("/")
+        return _http_url(text, "http://host:8080")
 
     @property
     def host_port(self) -> tuple[str, int]:

@@ -1,8 +1,8 @@
 """What the bridge derives from its samples: alarms, OEE reports, work orders. The engines meet the journal here.
 
 Everything derived is written in one transaction with its cause, and with what its engine must remember:
-an alarm's state and an order of the outbox as they change. The history behind OEE and order contexts is
-stored now and then, and read again from the journal's rows, which this target of its own holds back so long.
+an alarm's state, its annunciation and an order of the outbox as they change. The history behind OEE and order
+contexts is stored now and then, and read again from the journal's rows, which this target of its own holds back for it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import msgspec
 
 from shakedown.bridge.compile_shift import Plan
-from shakedown.bridge.core.alarm_rates import Rates
+from shakedown.bridge.core.alarm_rates import PAGES, Rates
 from shakedown.bridge.core.alarm_states import State
 from shakedown.bridge.core.alarms import Alarms, CommandRefused, Transition
 from shakedown.bridge.core.context import SLACK_MS, Context
@@ -37,6 +37,7 @@ READ_ROWS = 5000
 COMMAND_MAX = 1000
 
 ORDER_KEY, ALARM_KEY, OEE_KEY = "order/", "bridge/alarm/", "bridge/oee"
+RATES_KEY, NODE_KEY = "bridge/rates/", "bridge/rates"
 
 
 class DerivedJournal(Protocol):
@@ -191,6 +192,8 @@ class Derived:
         for alarm in touched:
             key = f"{ALARM_KEY}{alarm.rule.device}/{alarm.rule.name}"
             outcome.positions[key] = msgspec.msgpack.encode(self.alarms.save(alarm))
+        for place, page in self.rates.drain().items():
+            outcome.positions[f"{RATES_KEY}{place}"] = msgspec.msgpack.encode(page)
         for report in self._reports:
             self._report(report, outcome)
         self._reports = []
@@ -279,10 +282,12 @@ class Derived:
             "alarms/in_10_min": self.rates.in_window,
             "alarms/chattering": chattering,
         }
-        for name, value in values.items():
-            if self._node.get(name) != value:
-                self._node[name] = value
-                outcome.samples.append(Sample(self.plan.ids["", name], now_ns // 1_000_000, value))
+        changed = {name: value for name, value in values.items() if self._node.get(name) != value}
+        for name, value in changed.items():
+            outcome.samples.append(Sample(self.plan.ids["", name], now_ns // 1_000_000, value))
+        if changed:
+            self._node |= changed
+            outcome.positions[NODE_KEY] = msgspec.msgpack.encode(self._node)
 
     # ---- over a restart
 
@@ -305,6 +310,10 @@ class Derived:
         for device, name in self.alarms.alarms:
             if stored := journal.position(f"{ALARM_KEY}{device}/{name}"):
                 self.alarms.restore(device, name, msgspec.msgpack.decode(stored))
+        if self.plan.rules:
+            pages = (journal.position(f"{RATES_KEY}{place}") for place in range(PAGES))
+            self.rates.restore(msgspec.msgpack.decode(page) for page in pages if page)
+            self._node = msgspec.msgpack.decode(journal.position(NODE_KEY) or b"\x80")
         for stored in journal.outbox.values():
             saved = msgspec.msgpack.decode(stored)
             if (saved["device"], f"work_order/{saved['alarm']}") in self.plan.ids:

@@ -15,7 +15,7 @@ from shakedown.bridge.journal_file import JournalError
 from shakedown.bridge.north.cmms import Adapter, CmmsRefused, CmmsUnavailable
 
 PAUSE_S = 1.0
-"""How often the outbox is looked at."""
+"""How often the outbox is looked at; more hints than that change nothing."""
 
 TOGETHER = 4
 """Orders on their way at the same time."""
@@ -32,11 +32,19 @@ class Outbox:
         self._adapter = adapter
         self._flush = flush
         self._log = log
+        self._is_hinted = False
+
+    def hint(self) -> None:
+        """Something may have changed at the CMMS: ask for every open order at the next look, not every 10 s."""
+        self._is_hinted = True
 
     async def run(self) -> None:
         """Work until cancelled."""
         try:
             while True:
+                if self._is_hinted:
+                    self._is_hinted = False
+                    self._derived.orders.hint(time.time_ns())
                 due = self._derived.orders.due(time.time_ns())
                 for at in range(0, len(due), TOGETHER):
                     await asyncio.gather(*(self._work(order) for order in due[at : at + TOGETHER]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,9 @@ STALE_NS = 24 * 3600 * S
 RECORDS_MAX = 20_000
 """Annunciations remembered; older ones no longer count in the figures."""
 
+PAGE, PAGES = 64, RECORDS_MAX // 64 + 2
+"""What is kept over a restart is written in pages of so many annunciations, in so many places one after the other."""
+
 
 @dataclass(slots=True)
 class Annunciation:
@@ -30,6 +33,11 @@ class Annunciation:
     cleared_ns: int | None = None
     acked_ns: int | None = None
 
+    @property
+    def kept(self) -> tuple[Any, ...]:
+        """What is remembered over a restart: everything, in the order of the fields."""
+        return self.alarm, self.priority, self.raised_ns, self.cleared_ns, self.acked_ns
+
 
 class Rates:
     """Floods and chattering, told by annunciations in the order of their time."""
@@ -37,25 +45,38 @@ class Rates:
     def __init__(self) -> None:
         self.records: deque[Annunciation] = deque(maxlen=RECORDS_MAX)
         self.is_flood = False
-        self._open: dict[tuple[str, str], Annunciation] = {}
+        self._count = 0  # annunciations ever: the ordinal of the next one
+        self._open: dict[
+            tuple[str, str], tuple[int, Annunciation]
+        ] = {}  # newest of each alarm, with its ordinal
         self._recent: deque[int] = deque()
         self._of_alarm: dict[tuple[str, str], deque[int]] = {}
+        self._changed: set[int] = set()  # pages
 
     def annunciated(self, alarm: tuple[str, str], priority: str, ts_ns: int) -> None:
-        record = Annunciation(alarm, priority, ts_ns)
-        self.records.append(record)
-        self._open[alarm] = record
-        self._recent.append(ts_ns)
-        self._of_alarm.setdefault(alarm, deque(maxlen=CHATTER_COUNT)).append(ts_ns)
-        self.elapse(ts_ns)
+        self._add(Annunciation(alarm, priority, ts_ns))
+        self._changed.add((self._count - 1) // PAGE)
 
     def cleared(self, alarm: tuple[str, str], ts_ns: int) -> None:
-        if (record := self._open.get(alarm)) is not None and record.cleared_ns is None:
+        ordinal, record = self._open.get(alarm, (0, None))
+        if record is not None and record.cleared_ns is None:
             record.cleared_ns = ts_ns
+            self._changed.add(ordinal // PAGE)
 
     def acked(self, alarm: tuple[str, str], ts_ns: int) -> None:
-        if (record := self._open.get(alarm)) is not None and record.acked_ns is None:
+        ordinal, record = self._open.get(alarm, (0, None))
+        if record is not None and record.acked_ns is None:
             record.acked_ns = ts_ns
+            self._changed.add(ordinal // PAGE)
+
+    def _add(self, record: Annunciation) -> None:
+        self.elapse(record.raised_ns)  # a flood that is over by then has ended, whoever has looked
+        self.records.append(record)
+        self._open[record.alarm] = self._count, record
+        self._count += 1
+        self._recent.append(record.raised_ns)
+        self._of_alarm.setdefault(record.alarm, deque(maxlen=CHATTER_COUNT)).append(record.raised_ns)
+        self.elapse(record.raised_ns)
 
     def elapse(self, now_ns: int) -> None:
         """Let time pass: a flood may be over."""
@@ -81,6 +102,28 @@ class Rates:
             and times[-1] - times[0] <= CHATTER_NS
             and times[-1] > now_ns - WINDOW_NS
         )
+
+    # ---- over a restart
+
+    def drain(self) -> dict[int, tuple[int, list[tuple[Any, ...]]]]:
+        """Pages that must be written down, by their place: the ordinal of the first annunciation, and all of them."""
+        changed, self._changed = self._changed, set()
+        oldest = self._count - len(self.records)
+        found = {}
+        for page in changed:
+            first = max(page * PAGE, oldest)
+            of_page = [self.records[i - oldest] for i in range(first, min((page + 1) * PAGE, self._count))]
+            if of_page:
+                found[page % PAGES] = first, [record.kept for record in of_page]
+        return found
+
+    def restore(self, pages: Iterable[tuple[int, Sequence[Sequence[Any]]]]) -> None:
+        """Continue with what `drain` has told; the floods among it are found again."""
+        for first, of_page in sorted(pages, key=lambda page: page[0]):
+            if not self.records:
+                self._count = first
+            for alarm, *rest in of_page:
+                self._add(Annunciation((alarm[0], alarm[1]), *rest))
 
 
 def figures(

@@ -180,8 +180,15 @@ class Alarm:
         if after is before:
             return
         if after is None:
+            if before is Event.SUPPRESS and self.rule.on_delay_ns:
+                self._begin_anew(ts_ns)
             after = Event.RELEASE_RAISED if self.active else Event.RELEASE_CLEAR
         self._fire(after, ts_ns, by)
+
+    def _begin_anew(self, ts_ns: int) -> None:
+        """The on-delay of a condition runs from the end of suppression: a machine that starts has its time to."""
+        self.active = False
+        self.since_ns = ts_ns if self.beyond else None
 
     def _inhibition(self) -> Event | None:
         if self.removed:
@@ -302,13 +309,15 @@ class Alarms:
     def shelve(self, device: str, name: str, by: str, until_ns: int, reason: str, now_ns: int) -> None:
         """Silence an alarm until `until_ns`; it needs an owner, a reason and an end. 0 ends it now."""
         alarm = self._find(device, name, by)
+        if not _is_text(reason) and (until_ns or reason):
+            raise CommandRefused(
+                f"shelving {device}/{name} needs a reason of 1 to {TEXT_MAX} printable characters"
+            )
         if until_ns == 0:
             if not alarm.shelved_until_ns:
                 raise CommandRefused(f"alarm {device}/{name} is not shelved")
             self._inhibit(alarm, now_ns, by, shelved_until_ns=0)
             return
-        if not reason or len(reason) > TEXT_MAX:
-            raise CommandRefused(f"shelving {device}/{name} needs a reason of 1 to {TEXT_MAX} characters")
         if not now_ns < until_ns <= now_ns + SHELVE_MAX_S * 10**9:
             raise CommandRefused(
                 f"shelving {device}/{name} must end in the future, at most {SHELVE_MAX_S // 3600} h from now"
@@ -321,8 +330,8 @@ class Alarms:
         self._inhibit(self._find(device, name, by), now_ns, by, removed=is_out)
 
     def _find(self, device: str, name: str, by: str) -> Alarm:
-        if not by or len(by) > TEXT_MAX:
-            raise CommandRefused(f"a command needs the operator's name, 1 to {TEXT_MAX} characters")
+        if not _is_text(by):
+            raise CommandRefused(f"a command needs the operator's name, 1 to {TEXT_MAX} printable characters")
         alarm = self.alarms.get((device, name))
         if alarm is None:
             raise CommandRefused(f"there is no alarm {name!r} on device {device!r}")
@@ -353,3 +362,8 @@ class Alarms:
     def _emit(self, alarm: Alarm, transition: Transition) -> None:
         self._transitions.append(transition)
         self._touched[alarm.rule.key] = None
+
+
+def _is_text(text: str) -> bool:
+    """Whether a text may be kept and shown: no line breaks, nothing that has no encoding."""
+    return 0 < len(text) <= TEXT_MAX and text.isprintable()

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import quote
-
-import httpx2
+from urllib.parse import quote, urlsplit
 
 from shakedown.bridge.config_shift import FIELD, CallConfig, CmmsConfig, GenericConfig
 from shakedown.bridge.core.workorders import ENDED, WorkOrder
-from shakedown.bridge.yamlfile import ConfigError
+from shakedown.bridge.north.cmms_http import CmmsHttp, CmmsRefused, CmmsUnavailable
 
-ANSWER_BYTES_MAX = 16 << 20
+__all__ = ["Adapter", "Answer", "CmmsRefused", "CmmsUnavailable", "adapter_of"]
+
 STATES = frozenset({"open", "assigned", "in_progress", "completed", "closed", "cancelled"})
 
-
-class CmmsUnavailable(Exception):
-    """No answer, or none that says what became of the request: it is tried again with the same key."""
-
-
-class CmmsRefused(Exception):
-    """The CMMS will not take the request as it is (4xx)."""
+TEXT_MAX = 200
+"""Longest id or name that is taken from a CMMS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,100 +44,111 @@ class Adapter(Protocol):
         """How the order is now."""
         ...
 
+    async def call_back(self, url: str, key: str) -> str | None:
+        """Be called at `url`, which nobody else has, when an order changes; the id of that, None: not known here.
+
+        Entering it again must not make a second one; `key` is the idempotency key.
+        """
+        ...
+
     async def close(self) -> None: ...
 
 
 def adapter_of(config: CmmsConfig, address: tuple[str, int] | None = None) -> Adapter:
     """The adapter that is configured; `address` is dialled where the URL's host and port are meant."""
-    http = _Http(config, address)
+    http = CmmsHttp(config, address)
     return GenericAdapter(http, config.generic) if config.generic is not None else EmbeddedAdapter(http)
 
 
-class _Http:
-    """Requests with a time-out, whose outcome is one of three: an answer, unavailable, refused."""
-
-    def __init__(self, config: CmmsConfig, address: tuple[str, int] | None) -> None:
-        host, port = config.host_port
-        url = config.url
-        if address is not None and address != (host, port):
-            rest = url.partition("://")[2].partition("/")[2]
-            url = f"{url.partition('://')[0]}://{address[0]}:{address[1]}/{rest}"
-        headers = {"Authorization": f"Bearer {_token(config.token_file)}"} if config.token_file else {}
-        self._url = url.rstrip("/")
-        self._timeout_s = config.timeout_s
-        self._client = httpx2.AsyncClient(
-            timeout=config.timeout_s,
-            headers=headers,
-            trust_env=False,
-            limits=httpx2.Limits(max_connections=4, max_keepalive_connections=2),
-        )
-
-    async def ask(
-        self, method: str, path: str, *, body: Any = None, headers: Mapping[str, str] | None = None
-    ) -> Any:
-        """The decoded JSON of a 2xx answer."""
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                status, content = await self._exchange(method, path, body, headers)
-            if 200 <= status < 300:
-                return json.loads(content) if content else None
-        except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError, ValueError, RecursionError) as error:
-            raise CmmsUnavailable(f"{method} {path}: {type(error).__name__} {error}".strip()) from error
-        text = f"{method} {path}: {status} {content[:200].decode(errors='replace')}"
-        if status in (401, 403, 408, 425, 429) or not 400 <= status < 500:
-            raise CmmsUnavailable(text)
-        raise CmmsRefused(text)
-
-    async def _exchange(
-        self, method: str, path: str, body: Any, headers: Mapping[str, str] | None
-    ) -> tuple[int, bytes]:
-        content = bytearray()
-        async with self._client.stream(method, self._url + path, json=body, headers=headers) as answer:
-            async for piece in answer.aiter_bytes():
-                content += piece
-                if len(content) > ANSWER_BYTES_MAX:
-                    raise CmmsUnavailable(
-                        f"{method} {path}: an answer of more than {ANSWER_BYTES_MAX:,} bytes"
-                    )
-        return answer.status_code, bytes(content)
-
-    async def close(self) -> None:
-        await self._client.aclose()
-
-
 class EmbeddedAdapter:
-    """The CMMS of docs/shift.md: it knows idempotency keys and time-bound assignments."""
+    """The CMMS of docs/shift.md: it knows idempotency keys, time-bound assignments and webhooks."""
 
-    def __init__(self, http: _Http) -> None:
+    def __init__(self, http: CmmsHttp) -> None:
         self._http = http
 
     async def asset(self, order: WorkOrder) -> str:
-        found = await self._http.ask(
-            "GET", f"/assignments?equipment={quote(order.equipment, safe='')}&at_ms={order.raised_ms}"
-        )
-        return str(_at(found, "0.physical_asset") or "") if found else ""
+        path = f"/assignments?equipment={quote(order.equipment, safe='')}&at_ms={order.raised_ms}"
+        found = await self._http.ask("GET", path)
+        return _text(_at(found, "0.physical_asset"), "physical_asset") if found else ""
 
     async def create(self, order: WorkOrder) -> Answer:
-        return _answer(
-            await self._http.ask(
-                "POST", "/work-orders", body=order.body, headers={"Idempotency-Key": order.key}
-            )
-        )
+        headers = {"Idempotency-Key": order.key}
+        return _answer(await self._http.ask("POST", "/work-orders", body=order.body, headers=headers))
 
     async def follow(self, order: WorkOrder) -> Answer:
-        return _answer(await self._http.ask("GET", f"/work-orders/{quote(order.id, safe='')}"))
+        return _same(_answer(await self._http.ask("GET", f"/work-orders/{quote(order.id, safe='')}")), order)
+
+    async def call_back(self, url: str, key: str) -> str | None:
+        listed = await self._http.ask("GET", "/webhooks")
+        hooks = [(_at(hook, "id"), _at(hook, "url")) for hook in listed] if isinstance(listed, list) else []
+        ours = [(i, at) for i, at in hooks if type(i) is int and type(at) is str and _path(at) == _path(url)]
+        kept = next((i for i, at in ours if _place(at) == _place(url)), None)
+        for i in (i for i, _ in ours if i != kept):  # at another port, before a restart
+            await self._http.ask("DELETE", f"/webhooks/{i}")
+        if kept is None:
+            answer = await self._http.ask(
+                "POST", "/webhooks", body={"url": url}, headers={"Idempotency-Key": key}
+            )
+            kept = _at(answer, "id")
+            if type(kept) is not int:
+                raise CmmsUnavailable("POST /webhooks: the answer is no webhook")
+        return str(kept)
 
     async def close(self) -> None:
         await self._http.close()
 
 
 def _answer(content: Any) -> Answer:
-    order_id, state = _at(content, "id"), _at(content, "state")
-    if not order_id or state not in STATES:
-        raise CmmsUnavailable(f"the answer is no work order: {str(content)[:200]}")
-    history = _at(content, "history")
-    ended = [entry[0] for entry in history if entry[1] in ENDED] if isinstance(history, list) else []
-    return Answer(str(order_id), state, ended[-1] if ended else None)
+    order_id, state, history = (_at(content, name) for name in ("id", "state", "history"))
+    state = _known(state)
+    ended = [
+        entry[0]
+        for entry in (history if isinstance(history, list) else [])
+        if isinstance(entry, list) and len(entry) > 1 and entry[1] in tuple(ENDED)
+    ]
+    return Answer(_text(order_id, "id"), state, _moment(ended[-1]) if ended else None)
+
+
+def _same(answer: Answer, order: WorkOrder) -> Answer:
+    if answer.id != order.id:
+        raise CmmsUnavailable(f"asked for order {order.id}, the CMMS tells of {answer.id}")
+    return answer
+
+
+def _known(state: Any) -> str:
+    if not isinstance(state, str) or state not in STATES:
+        raise CmmsUnavailable(f"the answer has no known state: {ascii(state)[:TEXT_MAX]}")
+    return state
+
+
+def _text(value: Any, what: str) -> str:
+    """An id or a name, a text or a whole number; what else a CMMS may say is no answer."""
+    text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    if not 0 < len(text) <= TEXT_MAX or not text.isprintable():
+        raise CmmsUnavailable(f"the answer has no {what}: {ascii(value)[:TEXT_MAX]}")
+    return text
+
+
+def _moment(value: Any) -> int | None:
+    """Milliseconds since the epoch; None if it is no such thing."""
+    return value if type(value) is int and 0 <= value < 2**53 else None
+
+
+def _path(url: str) -> str:
+    try:
+        return urlsplit(url).path
+    except ValueError:
+        return ""
+
+
+def _place(url: str) -> tuple[str, str, int | None]:
+    """Where a URL leads, however it is written."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    except ValueError:
+        return "", "", None
+    return parts.scheme, parts.hostname or "", port
 
 
 class GenericAdapter:
@@ -155,7 +157,7 @@ class GenericAdapter:
     Every creation carries an Idempotency-Key. For a CMMS that does not know it, `find` is asked first.
     """
 
-    def __init__(self, http: _Http, config: GenericConfig) -> None:
+    def __init__(self, http: CmmsHttp, config: GenericConfig) -> None:
         self._http = http
         self._config = config
 
@@ -163,7 +165,8 @@ class GenericAdapter:
         call = self._config.asset
         if call is None:
             return ""
-        return str(_at(await self._call(call, order), call.asset) or "")
+        found = _at(await self._call(call, order), call.asset)
+        return _text(found, "asset") if found else ""
 
     async def create(self, order: WorkOrder) -> Answer:
         find = self._config.find
@@ -174,7 +177,10 @@ class GenericAdapter:
 
     async def follow(self, order: WorkOrder) -> Answer:
         call = self._config.follow
-        return self._read(call, await self._call(call, order), order)
+        return _same(self._read(call, await self._call(call, order), order), order)
+
+    async def call_back(self, url: str, key: str) -> str | None:
+        return None
 
     async def close(self) -> None:
         await self._http.close()
@@ -191,15 +197,13 @@ class GenericAdapter:
         )
 
     def _read(self, call: CallConfig, content: Any, order: WorkOrder) -> Answer:
-        order_id = str(_at(content, call.id) or order.id) if call.id else order.id
-        said = str(_at(content, call.state)) if call.state else "open"
-        state = self._config.states.get(said, said)
-        if not order_id or state not in STATES:
-            raise CmmsUnavailable(
-                f"the answer has no id at {call.id!r} or no known state at {call.state!r}: {said!r}"
-            )
-        ended_ms = _at(content, call.ended_ms) if call.ended_ms else None
-        if not isinstance(ended_ms, int):
+        found = _at(content, call.id) if call.id else None
+        order_id = _text(found or order.id, f"id at {call.id!r}")
+        said = _at(content, call.state) if call.state else "open"
+        said = str(said) if isinstance(said, str | int) else ""
+        state = _known(self._config.states.get(said, said))
+        ended_ms = _moment(_at(content, call.ended_ms)) if call.ended_ms else None
+        if ended_ms is None:
             ended_ms = time.time_ns() // 1_000_000
         return Answer(order_id, state, ended_ms if state in ENDED else None)
 
@@ -222,19 +226,8 @@ def _at(content: Any, path: str) -> Any:
     for step in path.split("."):
         if isinstance(content, dict):
             content = content.get(step)
-        elif isinstance(content, list) and step.isdigit() and int(step) < len(content):
+        elif isinstance(content, list) and step.isdecimal() and int(step) < len(content):
             content = content[int(step)]
         else:
             return None
     return content
-
-
-def _token(path: str) -> str:
-    try:
-        return Path(path).read_text().strip()
-    except OSError as error:
-        raise ConfigError(
-            [
-                f"cmms.token_file: {path} cannot be read: {error.strerror} - put the file there or mend the path"
-            ]
-        ) from None

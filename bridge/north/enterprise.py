@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import ssl
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Protocol
 
-from shakedown.bridge.config import NorthConfig, TlsConfig
+from shakedown.bridge.config import NorthConfig
 from shakedown.bridge.core import events as ev
 from shakedown.bridge.core import naming
 from shakedown.bridge.core.events import Effect, Event, Publish
@@ -21,7 +20,7 @@ from shakedown.bridge.core.session import Session, SessionConfig
 from shakedown.bridge.core.transitions import State
 from shakedown.bridge.journal_file import JournalError
 from shakedown.bridge.north.mqtt import MqttConnection
-from shakedown.bridge.yamlfile import ConfigError
+from shakedown.bridge.north.tls import tls_context
 
 REPLAY_TICK_S = 0.05
 """Pause between two slices of history; live samples go out in between."""
@@ -66,7 +65,7 @@ class EnterpriseTarget:
         self._address = (connect_to or {}).get(f"{host}:{port}", (host, port))
         self._config = config
         self._journal = journal
-        self._tls = tls_context(config.tls, name) if config.secure and config.tls else None
+        self._tls = tls_context(config.tls, f"north.{name}.tls") if config.secure and config.tls else None
         self._client_id = f"{model.group_id}/{model.edge_node_id}"
         self._barrier_topic = naming.barrier_topic(model.group_id, model.edge_node_id)
         self._log = log or logging.getLogger("shakedown.bridge")
@@ -355,27 +354,3 @@ class EnterpriseTarget:
             if self._connection is connection:
                 host, port = self._address
                 self.lost(f"broker {host}:{port} cannot be reached: {str(error) or 'no answer'}")
-
-
-def tls_context(config: TlsConfig, name: str) -> ssl.SSLContext:
-    """TLS of an mqtts:// target: the broker's name is verified against `ca`. Raises ConfigError."""
-    for key in ("ca", "certificate", "key"):
-        path = getattr(config, key)
-        try:
-            if path:
-                with open(path, "rb"):
-                    pass
-        except OSError as error:
-            where = f"north.{name}.tls.{key}"
-            raise ConfigError(
-                [f"{where}: {path} cannot be read: {error.strerror} - put the file there or mend the path"]
-            ) from None
-    try:
-        context = ssl.create_default_context(cafile=config.ca)
-        if config.certificate:
-            context.load_cert_chain(config.certificate, config.key or None)
-    except ssl.SSLError as error:
-        remedy = "both must be PEM, and the key must belong to the certificate"
-        raise ConfigError([f"north.{name}.tls: cannot be used: {error.reason} - {remedy}"]) from None
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context

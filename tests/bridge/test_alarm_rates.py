@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import random
+
 import pytest
 
-from shakedown.bridge.core.alarm_rates import Annunciation, Rates, figures
+from shakedown.bridge.core.alarm_rates import RECORDS_MAX, Annunciation, Rates, figures
 
 S = 1_000_000_000
 A, B = ("d", "a"), ("d", "b")
@@ -80,3 +83,36 @@ def test_rates_note_how_an_annunciation_ended() -> None:
 def test_an_empty_period_is_refused() -> None:
     with pytest.raises(ValueError, match="is empty"):
         figures([], 5, 5)
+
+
+def test_a_flood_that_was_over_before_the_next_annunciation_has_ended_whoever_looked() -> None:
+    rates = Rates()
+    for number in range(11):
+        rates.annunciated(A, "low", number * S)
+    assert rates.is_flood
+    rates.annunciated(B, "low", 2000 * S)
+    assert (rates.in_window, rates.is_flood) == (1, False)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_was_written_down_is_all_that_a_restart_needs(seed: int) -> None:
+    """At any moment, over more annunciations than are remembered."""
+    draw = random.Random(seed)
+    rates, written, now_ns = Rates(), {}, 0
+    restarts = {draw.randrange(24_000) for _ in range(4)}
+    for number in range(24_000):
+        now_ns += draw.choice((1, 20, 20, 300)) * S if number % 1000 < 40 else 100 * S
+        alarm = ("d", draw.choice("abc"))
+        draw.choice((rates.cleared, rates.acked))(alarm, now_ns)
+        rates.annunciated(alarm, "low", now_ns)
+        written |= rates.drain()
+        if number not in restarts:
+            continue
+        again = Rates()
+        again.restore(json.loads(json.dumps(list(written.values()))))
+        assert again.records == rates.records
+        assert (again.is_flood, again.in_window) == (rates.is_flood, rates.in_window)
+        assert again.chattering(now_ns) == rates.chattering(now_ns)
+        assert again.drain() == {}
+        rates = again
+    assert len(rates.records) == RECORDS_MAX

@@ -156,6 +156,17 @@ def test_suppression_follows_the_machine_and_a_release_calls_again() -> None:
     ]  # fmt: skip
 
 
+def test_after_suppression_the_on_delay_begins_anew() -> None:
+    alarms = Alarms([rule(suppress_in=frozenset({"idle"}), state_metric_id=1, on_delay_ns=10 * S)])
+    idle, run = (lambda s: at(s, "idle", metric_id=1)), (lambda s: at(s, "run", metric_id=1))
+    assert play(alarms, idle(1), at(2, 11.0), run(60), at(65, 9.0), until_s=100) == [
+        (1, "suppressed"), (60, "normal"),
+    ]  # fmt: skip
+    assert play(alarms, idle(101), at(102, 11.0), run(160), until_s=200) == [
+        (101, "suppressed"), (160, "normal"), (170, "unacked!"),
+    ]  # fmt: skip
+
+
 def test_a_shelf_has_an_owner_a_reason_and_an_end() -> None:
     alarms = Alarms([rule()])
     alarms.take(at(1, 11.0))

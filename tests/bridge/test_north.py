@@ -11,7 +11,7 @@ from shakedown.bridge.config import TlsConfig
 from shakedown.bridge.core import payload
 from shakedown.bridge.core.model import Sample
 from shakedown.bridge.core.transitions import State
-from shakedown.bridge.north.enterprise import tls_context
+from shakedown.bridge.north.tls import tls_context
 from shakedown.bridge.yamlfile import ConfigError
 from shakedown.twin.clock import run
 from shakedown.twin.network.memory import MemoryNetwork
@@ -306,7 +306,7 @@ def test_a_broker_with_another_name_is_refused(tmp_path: Path, caplog) -> None:
 
 def test_missing_and_foreign_certificates_are_configuration_errors(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"north\.enterprise\.tls\.ca: .*none\.pem cannot be read"):
-        tls_context(TlsConfig(ca=str(tmp_path / "none.pem")), "enterprise")
+        tls_context(TlsConfig(ca=str(tmp_path / "none.pem")), "north.enterprise.tls")
     (tmp_path / "text.pem").write_text("no certificate")
     with pytest.raises(ConfigError, match=r"north\.enterprise\.tls: cannot be used"):
-        tls_context(TlsConfig(ca=str(tmp_path / "text.pem")), "enterprise")
+        tls_context(TlsConfig(ca=str(tmp_path / "text.pem")), "north.enterprise.tls")
