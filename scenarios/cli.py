@@ -14,6 +14,7 @@ from rich.table import Table
 from shakedown.bridge.cli import bridge_group
 from shakedown.bridge.yamlfile import ConfigError
 from shakedown.scenarios.accept_command import accept
+from shakedown.scenarios.alarms_command import alarms_group
 from shakedown.scenarios.errors import EXIT_HARNESS, EXIT_INTERRUPTED, EXIT_USAGE, HarnessFault, UsageError
 from shakedown.scenarios.interruption import terminated_like_interrupted
 from shakedown.scenarios.plant_files import find_plant
@@ -47,6 +48,7 @@ def cli() -> None:
 
 cli.add_command(accept)
 cli.add_command(bridge_group)
+cli.add_command(alarms_group)
 cli.add_command(twin_group(find_plant))
 
 

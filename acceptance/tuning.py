@@ -1,0 +1,265 @@
+"""Tuning of alarm rules on a recorded run: what deadband and delays would have done, and what to write into site.yaml.
+
+The rule of the proposal. Where the run has faults that a rule tells: fewest false alarms among the settings that miss
+none of them and tell each within `share` of its response time (from the onset; or, where even the quickest setting
+needs longer than that, from that setting's word). Where it has none, delay cannot be judged, and only what the noise
+of the quiet signal asks for is proposed: a deadband of three deviations, and the shortest on-delay that keeps the
+expected false alarms of white noise (standards 4.3) to one a week.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from shakedown.acceptance.tuning_noise import (
+    CROSSINGS_MIN,
+    Crossings,
+    Noise,
+    annunciation_rate,
+    crossings_of,
+    gauss_tail,
+    samples_held,
+)
+from shakedown.acceptance.tuning_record import Record, Seen, Untunable, read_record
+from shakedown.acceptance.tuning_replay import Bools, Setting
+from shakedown.acceptance.tuning_search import (
+    ON_DELAYS_S,
+    SHARE,
+    Figures,
+    Table,
+    best,
+    front,
+    is_better,
+    room,
+    rounded,
+    tabulate,
+)
+
+__all__ = ["SHARE", "Check", "RuleTuning", "Tuning", "Untunable", "as_dict", "fragment", "tune"]
+
+NOISE_SIGMAS = 3.0
+FALSE_PER_HOUR_MAX = 1 / 168
+NEGLIGIBLE = 1e-9
+
+
+@dataclass(frozen=True)
+class Check:
+    """A proposal made from one half of the run, and what it does in the other."""
+
+    made_from: str
+    own: Figures
+    other: Figures
+
+
+@dataclass(frozen=True)
+class RuleTuning:
+    """One rule: its setting now and the one proposed, with what each does in the run; `proposed` None: leave it."""
+
+    name: str
+    metric: str
+    unit: str
+    limit: str
+    now: Figures
+    proposed: Figures | None
+    basis: str  # faults, noise, or none
+    why: str
+    untold: int  # faults that no setting tells: the limit or the metric is at issue
+    late_at_best: int  # faults that even the quickest setting tells after their share of the response time
+    noise: Noise | None
+    crossings: Crossings
+    expected_now: float | None  # false alarms in the run by the closed form; None where it does not hold
+    expected_proposed: float | None
+    checks: list[Check]
+    unchecked: str  # why the halves show nothing, else empty
+    front: list[Figures]
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """All rules of a run."""
+
+    folder: Path
+    hours: float
+    share: float
+    rules: list[RuleTuning]
+    document: dict[str, Any]  # site.yaml as it was in the run
+
+
+def tune(folder: Path, *, share: float = SHARE) -> Tuning:
+    """Tune every alarm rule on the run in `folder`. Raises `Untunable`."""
+    record = read_record(folder)
+    cut_ns = _cut(record)
+    rules = [_tuned(seen, record, cut_ns, share) for seen in record.seen]
+    return Tuning(folder, (record.to_ns - record.from_ns) / 3.6e12, share, rules, record.document)
+
+
+def _cut(record: Record) -> int:
+    """Where the run is cut in two: the end of a shift in its middle half, else its middle."""
+    middle = (record.from_ns + record.to_ns) // 2
+    quarter = (record.to_ns - record.from_ns) // 4
+    ends = [ns for ns in record.shift_ends_ns if abs(ns - middle) <= quarter]
+    return min(ends, key=lambda ns: abs(ns - middle), default=middle)
+
+
+def _tuned(seen: Seen, record: Record, cut_ns: int, share: float) -> RuleTuning:
+    table = tabulate(seen, record.from_ns, record.to_ns, cut_ns, share)
+    now = table.index(seen.now)
+    crossings = crossings_of(_beyond(seen), seen.scan_normal)
+    if table.faults:
+        chosen, why = _by_faults(table, now)
+        basis = "faults"
+    else:
+        chosen, why = _by_noise(seen, table, now)
+        basis = "noise" if chosen is not None else "none"
+    checks, unchecked = _checks(table)
+    return RuleTuning(
+        name=seen.rule.name,
+        metric=seen.rule.metric,
+        unit=seen.rule.unit,
+        limit=f"{seen.rule.kind} {seen.rule.limit}",
+        now=table.figures(now),
+        proposed=None if chosen is None else table.figures(chosen),
+        basis=basis,
+        why=why,
+        untold=int(table.is_untold.sum()),
+        late_at_best=int(table.is_late_at_best.sum()),
+        noise=seen.noise,
+        crossings=crossings,
+        expected_now=_expected(seen, crossings, seen.now),
+        expected_proposed=None if chosen is None else _expected(seen, crossings, table.settings[chosen]),
+        checks=checks,
+        unchecked=unchecked,
+        front=front(table),
+    )
+
+
+def _by_faults(table: Table, now: int) -> tuple[int | None, str]:
+    """The proposal where there are faults; the words say why there is none, or what it rests on."""
+    if table.is_untold.all():
+        return (
+            None,
+            "no setting tells any fault of this alarm: look at the limit and the metric, not at delays",
+        )
+    chosen = best(table)
+    if chosen is None:
+        return None, "no setting tells every fault in time: look at the limit and the metric, not at delays"
+    if not is_better(table.figures(chosen), table.figures(now)):
+        return None, "no setting is better than the one of now"
+    return chosen, f"counted over {len(table.faults)} faults"
+
+
+def _by_noise(seen: Seen, table: Table, now: int) -> tuple[int | None, str]:
+    """The proposal where no fault shows the delay: only what noise alone asks for."""
+    blind = "no fault of this alarm in the run, so delay cannot be judged"
+    noise = seen.noise
+    if seen.rule.kind == "state":
+        return None, f"{blind}, and a state has no noise"
+    if noise is None:
+        return None, f"{blind}, and the signal was not quiet long enough to know its noise"
+    width = rounded(NOISE_SIGMAS * noise.sigma)
+    if width > room(seen):
+        return None, f"{blind}, and the limit lies within three deviations of the quiet signal"
+    deadband = max(width, seen.now.deadband)
+    on_s = _on_delay(seen, noise, deadband)
+    if on_s is None:
+        return None, f"{blind}, and no closed form holds: the noise has correlation {noise.correlation:.2f}"
+    setting = Setting(on_s, seen.now.off_delay_s, deadband)
+    if setting == seen.now:
+        return None, f"{blind}; for the noise alone the rule is patient enough"
+    chosen = table.index(setting)
+    if table.false[chosen].sum() > table.false[now].sum():
+        return None, f"{blind}, and what the noise asks for would have called more often in this run"
+    return chosen, f"{blind}: from the noise of the quiet signal alone"
+
+
+def _on_delay(seen: Seen, noise: Noise, deadband: float) -> float | None:
+    """The shortest on-delay, at least that of now, that keeps noise silent; None if no closed form gives one."""
+    scans_per_hour = 3600 / seen.scan_s
+    out, back = _gaussian(seen, noise, deadband)
+    if out * scans_per_hour <= FALSE_PER_HOUR_MAX:
+        return seen.now.on_delay_s  # white or not, it cannot annunciate more often than it is beyond
+    if not noise.is_white:
+        return None
+    m = samples_held(seen.now.off_delay_s, seen.scan_s)
+    for on_s in (seen.now.on_delay_s, *(delay for delay in ON_DELAYS_S if delay > seen.now.on_delay_s)):
+        n = samples_held(on_s, seen.scan_s)
+        if annunciation_rate(out, back, n, m) * scans_per_hour <= FALSE_PER_HOUR_MAX:
+            return on_s
+    return None
+
+
+def _gaussian(seen: Seen, noise: Noise, deadband: float) -> tuple[float, float]:
+    """P(beyond) and P(back behind the deadband) of a scan, for normal noise around the quiet median."""
+    sigma = max(noise.sigma, 1e-12)
+    return gauss_tail(room(seen) / sigma), 1 - gauss_tail((room(seen) - deadband) / sigma)
+
+
+def _beyond(seen: Seen, inside: float = 0.0) -> Bools:
+    """At which scans the value is beyond its limit, or beyond one that lies `inside` it."""
+    if seen.rule.kind == "state":
+        return seen.scan_values > 0.5
+    limit = float(seen.rule.limit)
+    return (
+        seen.scan_values > limit - inside if seen.rule.kind == "high" else seen.scan_values < limit + inside
+    )
+
+
+def _expected(seen: Seen, crossings: Crossings, setting: Setting) -> float | None:
+    """False alarms of the run by the closed form; None where its condition, samples without memory, is not met."""
+    n, m = (samples_held(delay, seen.scan_s) for delay in (setting.on_delay_s, setting.off_delay_s))
+    if crossings.beyond >= CROSSINGS_MIN:
+        if not crossings.is_white:
+            return None
+        out = crossings.beyond / crossings.scans
+        inside = _beyond(seen, setting.deadband) & seen.scan_normal
+        back = 1 - int(inside.sum()) / crossings.scans
+    elif seen.noise is not None and (seen.noise.is_white or _gaussian(seen, seen.noise, 0)[0] < NEGLIGIBLE):
+        out, back = _gaussian(seen, seen.noise, setting.deadband)
+    else:
+        return None
+    return crossings.scans * annunciation_rate(out, back, n, m)
+
+
+def _checks(table: Table) -> tuple[list[Check], str]:
+    """Each half's own proposal, tried on the other half."""
+    if not table.faults:
+        return [], "no fault of this alarm in the run"
+    found = []
+    for half, name in enumerate(("first half", "second half")):
+        row = best(table, half)
+        if row is None:
+            return [], f"the {name} has no fault that can be told in time"
+        found.append(Check(name, table.figures(row, half), table.figures(row, 1 - half)))
+    return found, ""
+
+
+def as_dict(tuning: Tuning) -> dict[str, Any]:
+    """The result as plain data, for JSON."""
+    return {
+        "run": str(tuning.folder),
+        "hours": tuning.hours,
+        "share_of_response": tuning.share,
+        "rules": [asdict(rule) for rule in tuning.rules],
+    }
+
+
+def fragment(tuning: Tuning) -> str:
+    """The `alarms:` of site.yaml with the proposals in it, as YAML; a rule without one is as it was."""
+    alarms: dict[str, Any] = {}
+    proposals = {rule.name: rule.proposed for rule in tuning.rules}
+    for name, body in tuning.document["alarms"].items():
+        alarms[name] = dict(body)
+        if (proposed := proposals[str(name)]) is not None:
+            changes = asdict(proposed.setting)
+            alarms[name] |= {
+                key: _plain(value) for key, value in changes.items() if value != float(body.get(key) or 0.0)
+            }
+    return yaml.safe_dump({"alarms": alarms}, sort_keys=False, allow_unicode=True, width=120)
+
+
+def _plain(value: float) -> float | int:
+    return int(value) if value == int(value) else value
