@@ -169,10 +169,11 @@ class Bridge:
     async def _run_parts(self) -> None:
         """No part ends by itself unless it fails. The south ends first: what it has delivered still goes out."""
         loop = asyncio.get_running_loop()
+        derived_work = self._derived_work()  # what of it is configured wrongly is said before anything runs
         norths = [loop.create_task(target.run(), name=f"north {target.name}") for target in self._targets]
         souths = [loop.create_task(south.run(), name=f"south {south.name}") for south in self._souths]
         souths.append(loop.create_task(self._declare(), name="declare"))
-        souths += [loop.create_task(work, name=name) for name, work in self._derived_work()]
+        souths += [loop.create_task(work, name=name) for name, work in derived_work]
         done: set[asyncio.Task[None]] = set()
         try:
             done, _ = await asyncio.wait([*norths, *souths], return_when=asyncio.FIRST_COMPLETED)
