@@ -44,6 +44,22 @@ class NetworkModel(_Part):
     wan: ConduitModel = ConduitModel(latency_ms=20, jitter_ms=5)
 
 
+class CrewModel(_Part):
+    """The maintenance crew: how many, how often they look, how far they walk."""
+
+    people: int = Field(default=1, ge=1, le=100)
+    poll_s: float = Field(default=30, gt=0, le=3600)
+    travel_median_s: float = Field(default=120, gt=0, le=3600)
+    travel_sigma: float = Field(default=0.5, ge=0, le=3, description="of the logarithm of the travel time")
+    inspect_s: float = Field(default=60, gt=0, le=3600, description="To find that nothing is to be repaired")
+
+
+class PeopleModel(_Part):
+    """The people of a site with alarms or a CMMS."""
+
+    crew: CrewModel = CrewModel()
+
+
 class Override(_Part):
     """Keys of the plant's files that this scenario sets otherwise."""
 
@@ -73,6 +89,7 @@ class Scenario(_Part):
         default=(), description="Criteria that this scenario is too short to judge; they may still FAIL"
     )
     network: NetworkModel = NetworkModel()
+    people: PeopleModel = PeopleModel()
     override: Override = Override()
     faults: tuple[AnyFault, ...] = ()
 

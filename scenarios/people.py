@@ -16,7 +16,7 @@ from shakedown.twin.services.cmms.server import Cmms
 from shakedown.twin.services.errors import ServiceError
 from shakedown.twin.services.jsonl import JsonLines
 from shakedown.twin.services.people.auditor import audit_ledger
-from shakedown.twin.services.people.crew import Crew
+from shakedown.twin.services.people.crew import Crew, CrewParameters
 from shakedown.twin.services.people.operator import OperatorDesk
 from shakedown.twin.services.people.storekeeper import Storekeeper
 
@@ -80,7 +80,12 @@ class People:
         line, start_ns = self._lab.line, self._lab.ledger.start_ns
         assets = described(self._lab.setup.plant, start_ns)["assets"]
         crew = Crew(
-            self._url, seed=self._lab.seed, log=self._log, open_faults=self._open_faults, repair=line.repair
+            self._url,
+            seed=self._lab.seed,
+            log=self._log,
+            open_faults=self._open_faults,
+            repair=line.repair,
+            parameters=CrewParameters(**self._lab.setup.scenario.people.crew.model_dump()),
         )
         self._lab.serve("storekeeper", "crew", Storekeeper(self._url, assets).run())
         self._lab.serve("crew", "crew", crew.run())

@@ -26,6 +26,7 @@ HOOK_PORT = 18_077
 class Fault:
     alarms: list[str]
     maintenance: bool = True
+    stopped: bool = True
     repair_s: float = 300.0
 
 

@@ -44,6 +44,8 @@ class Fault(Protocol):
     @property
     def maintenance(self) -> bool: ...
     @property
+    def stopped(self) -> bool: ...
+    @property
     def repair_s(self) -> float: ...
 
 
@@ -187,10 +189,15 @@ class Crew:
         return repaired
 
     def _find(self, alarm: str, repaired: list[str]) -> tuple[str, float] | None:
-        for name, fault in self._open_faults().items():
-            if fault.maintenance and alarm in fault.alarms and name not in repaired:
-                return name, fault.repair_s
-        return None
+        """What is to be repaired next: what stopped the machine, and what only begins if nothing has."""
+        told = {
+            name: fault
+            for name, fault in self._open_faults().items()
+            if fault.maintenance and alarm in fault.alarms and name not in repaired
+        }
+        stopped = [name for name, fault in told.items() if fault.stopped]
+        found = next(iter(stopped or ([] if repaired else told)), None)
+        return None if found is None else (found, told[found].repair_s)
 
     def _travel_s(self) -> float:
         given = self._parameters
