@@ -30,17 +30,12 @@ _FOLDER = resources.files("shakedown.reports") / "templates"
 
 def render_html(facts: RunFacts) -> str:
     """The report of one run as one HTML page."""
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    template = environment.from_string((_FOLDER / "report.html.j2").read_text(encoding="utf-8"))
     verdict = facts.verdict
-    return template.render(
+    return page(
+        "report.html.j2",
         manifest={"bridge_ended": None, "trace_sha256": None} | facts.manifest,
         verdict=verdict,
         headline=facts.headline,
-        words=WORDS,
-        css=Markup((_FOLDER / "report.css").read_text(encoding="utf-8")),
         clock=clock,
         figures=_figures(facts),
         faults=[_fault(facts, fault) for fault in facts.faults],
@@ -52,6 +47,16 @@ def render_html(facts: RunFacts) -> str:
         command=facts.command,
         tree=_tree,
     )
+
+
+def page(template: str, **facts: Any) -> str:
+    """One of the templates filled in, in the reports' own style."""
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    css = Markup((_FOLDER / "report.css").read_text(encoding="utf-8"))
+    text = (_FOLDER / template).read_text(encoding="utf-8")
+    return environment.from_string(text).render(words=WORDS, css=css, **facts)
 
 
 def _fault(facts: RunFacts, fault: dict[str, Any]) -> dict[str, Any]:

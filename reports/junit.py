@@ -6,13 +6,24 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as Xml
 
+from shakedown.acceptance.files import Problem
 from shakedown.reports.facts import RunFacts
 
 
 def render_junit(facts: RunFacts) -> str:
     """The run as one JUnit test suite."""
+    return as_text(suite_of(facts))
+
+
+def classname(scenario: str) -> str:
+    """What a scenario is called in JUnit."""
+    return f"shakedown.{scenario}"
+
+
+def suite_of(facts: RunFacts) -> Xml.Element:
+    """The run as a `testsuite` element, to stand alone or among others."""
     verdict, manifest = facts.verdict, facts.manifest
-    name = f"shakedown.{manifest['scenario']}"
+    name = classname(manifest["scenario"])
     seconds = f"{facts.second(manifest['end_ns']):.3f}"
     criteria = [(c, c.verdict) for c in verdict.criteria]
     failures = sum(v in ("FAIL", "INCONCLUSIVE") and not c.excused for c, v in criteria)
@@ -38,9 +49,18 @@ def render_junit(facts: RunFacts) -> str:
             kind = "error" if outcome == "HARNESS_FAULT" else "failure"
             Xml.SubElement(case, kind, type=outcome, message=criterion.measured).text = text
     for number, fault in enumerate(verdict.harness, 1):
-        case = Xml.SubElement(suite, "testcase", classname=name, name=f"harness fault {number}", time=seconds)
-        Xml.SubElement(
-            case, "error", type="HARNESS_FAULT", message=fault.what
-        ).text = f"{fault.where}. {fault.remedy}"
-    Xml.indent(suite)
-    return '<?xml version="1.0" encoding="UTF-8"?>\n' + Xml.tostring(suite, encoding="unicode") + "\n"
+        fault_case(suite, name, number, fault, seconds)
+    return suite
+
+
+def fault_case(suite: Xml.Element, name: str, number: int, fault: Problem, seconds: str) -> None:
+    """Add a fault of the lab to `suite` as a test case with an error."""
+    case = Xml.SubElement(suite, "testcase", classname=name, name=f"harness fault {number}", time=seconds)
+    error = Xml.SubElement(case, "error", type="HARNESS_FAULT", message=fault.what)
+    error.text = f"{fault.where}. {fault.remedy}"
+
+
+def as_text(root: Xml.Element) -> str:
+    """A whole JUnit file."""
+    Xml.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + Xml.tostring(root, encoding="unicode") + "\n"

@@ -6,6 +6,7 @@ import json
 import sys
 import traceback
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.markup import escape
@@ -21,13 +22,17 @@ from shakedown.scenarios.plant_files import find_plant
 from shakedown.scenarios.terminal import ERR, OUT, paragraph
 from shakedown.twin.cli import twin_group
 
+if TYPE_CHECKING:
+    from shakedown.scenarios.replay import Replay
+
 
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="""\b
 Examples:
-  shakedown accept                      the default scenario, in virtual time
+  shakedown accept                      the default suite, in virtual time
   shakedown accept --strict --seed 7    not one sample lost, on another seed
+  shakedown accept --suite full         the whole shift
   shakedown accept wan_outage_fast --clock wall
                                         real sockets, processes and time
   shakedown accept my_scenario.yaml --out runs/tuesday
@@ -54,8 +59,9 @@ cli.add_command(twin_group(find_plant))
 
 @cli.command("list", epilog="\b\nExample:\n  shakedown list")
 def list_scenarios() -> None:
-    """List the shipped scenarios."""
+    """List the shipped scenarios, and the suites that they make."""
     from shakedown.scenarios import model
+    from shakedown.scenarios.suites import SUITES
 
     table = Table(box=None, padding=(0, 2, 0, 0))
     for column in ("scenario", "lasts", "faults", "what it does"):
@@ -65,42 +71,68 @@ def list_scenarios() -> None:
         lasts = f"{(scenario.duration_s + scenario.drain_s) / 60:.0f} min"
         table.add_row(name, lasts, str(len(scenario.faults)), escape(scenario.title))
     OUT.print(table)
+    OUT.print()
+    suites = Table(box=None, padding=(0, 2, 0, 0))
+    for column in ("suite", "scenarios, one after the other"):
+        suites.add_column(column, no_wrap=column == "suite")
+    for suite, names in SUITES.items():
+        suites.add_row(suite, ", ".join(names))
+    OUT.print(suites)
 
 
 @cli.command(
-    short_help="Repeat a virtual run and compare every byte.",
+    short_help="Repeat a virtual run, or a suite's runs, and compare every byte.",
     epilog="\b\nExample:\n  shakedown replay runs/wan-3\n\n\b\nExit codes: 0 the same, 1 not the same",
 )
 @click.argument("run", type=click.Path(path_type=Path))
 def replay(run: Path) -> None:
-    """Repeat the virtual run in folder RUN and check that every byte on every simulated wire is the same."""
-    from shakedown.scenarios.replay import replay as repeat
+    """Repeat the virtual run in folder RUN and check that every byte on every simulated wire is the same.
 
-    with terminated_like_interrupted():
-        result = repeat(run, ERR)
+    Where RUN is the folder of a suite, all its runs are repeated.
+    """
+    from shakedown.scenarios.replay import replay as repeat
+    from shakedown.scenarios.suite_folder import runs_in
+
+    runs = runs_in(run)
+    same = True
+    for number, folder in enumerate(runs, 1):
+        of_several = folder != run
+        with terminated_like_interrupted():
+            result = repeat(folder, ERR, f"{number} of {len(runs)}  {folder.name}" if of_several else "")
+        same &= result.same
+        _print_replay(result, f"{folder.name} " if of_several else "")
+    if not same:
+        sys.exit(1)
+
+
+def _print_replay(result: Replay, name: str) -> None:
     if result.same:
-        OUT.print(f"[green]identical[/]: trace {result.trace_now}", soft_wrap=True)
+        OUT.print(f"[green]identical[/]: {name}trace {result.trace_now}", soft_wrap=True)
         return
-    OUT.print(f"[red]different[/]: trace {result.trace_before} then, {result.trace_now} now", soft_wrap=True)
-    for name in result.differing:
-        OUT.print(f"  {name} differs")
+    traces = f"trace {result.trace_before} then, {result.trace_now} now"
+    OUT.print(f"[red]different[/]: {escape(name)}{traces}", soft_wrap=True)
+    for file in result.differing:
+        OUT.print(f"  {file} differs")
     for version in result.other_versions:
         OUT.print(f"  other version: {version}")
-    sys.exit(1)
 
 
 @cli.command(
-    short_help="Check that a run folder is as it was written.",
+    short_help="Check that a run folder, or a suite's, is as it was written.",
     epilog="\b\nExample:\n  shakedown verify runs/wan-3\n\n\b\nExit codes: 0 unchanged, 1 changed",
 )
 @click.argument("run", type=click.Path(path_type=Path))
 def verify(run: Path) -> None:
-    """Check that nothing in the run folder RUN was changed, removed or added since it was written."""
-    from shakedown.scenarios.run_folder import verify as check
+    """Check that nothing in the run folder RUN was changed, removed or added since it was written.
 
-    problems = check(run)
+    Where RUN is the folder of a suite, it and all its runs are checked.
+    """
+    from shakedown.scenarios import run_folder, suite_folder
+
+    suite_folder.check_came_to_its_end(run)
+    problems = suite_folder.verify(run) if suite_folder.is_suite(run) else run_folder.verify(run)
     for problem in problems:
-        OUT.print(escape(problem))
+        OUT.print(escape(problem), soft_wrap=True)
     if problems:
         sys.exit(1)
     OUT.print("[green]unchanged[/]: every file fits the chain")

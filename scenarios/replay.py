@@ -38,8 +38,11 @@ class Replay:
         return self.trace_before == self.trace_now and not self.differing
 
 
-def replay(folder: Path, console: Console) -> Replay:
-    """Run the inputs and seed of `folder` again in virtual time and compare. Raises UsageError where that cannot be."""
+def replay(folder: Path, console: Console, which: str = "") -> Replay:
+    """Run the inputs and seed of `folder` again in virtual time and compare; `which` of several replays this is.
+
+    Raises UsageError where that cannot be.
+    """
     manifest = read_manifest(folder)
     if manifest["status"] != "complete":
         raise UsageError(
@@ -57,7 +60,7 @@ def replay(folder: Path, console: Console) -> Replay:
     with tempfile.TemporaryDirectory(prefix="shakedown-replay-") as scratch:
         again = Path(scratch) / "run"
         request = Request(setup, again, seed=manifest["seed"], strict=manifest["strict"])
-        outcome = accept(request, console)
+        outcome = accept(request, console, which=which)
         differing = tuple(
             name for name in COMPARED if file_sha256(folder / name) != file_sha256(again / name)
         )

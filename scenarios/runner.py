@@ -78,9 +78,9 @@ def accept(
 ) -> Outcome:
     """Carry out a run, judge it and write its reports.
 
-    `factory` makes the bridge on virtual and paced clocks; `which` of several runs this is, for who watches. Raises UsageError when the run cannot be had as asked,
-    RunFault when the lab itself fails (what was written stays, under a name that ends in `.partial`), and
-    KeyboardInterrupt after everything was taken down and removed.
+    `factory` makes the bridge on virtual and paced clocks; `which` tells who watches which of several runs this is.
+    Raises UsageError when the run cannot be had as asked, RunFault when the lab itself fails (what was written stays,
+    under a name that ends in `.partial`), and KeyboardInterrupt after everything was taken down and removed.
     """
     folder = RunFolder(request.out)
     try:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 
 from rich.console import Console
+from rich.table import Table
 
 COLOURS = {"PASS": "green", "FAIL": "red", "INCONCLUSIVE": "yellow", "HARNESS_FAULT": "magenta"}
+PROGRAM_WIDTH = 1000  # of a line that is not for a screen
 
 
 class _Output(Console):
@@ -28,3 +30,12 @@ def coloured(verdict: str, *, bold: bool = False) -> str:
 def paragraph(console: Console, text: str) -> None:
     """Wrapped at words for a person, one line for a program."""
     console.print(text, soft_wrap=not console.is_terminal)
+
+
+def rows(console: Console, table: Table) -> None:
+    """Wrapped at words for a person, each row one line for a program."""
+    before = console.width
+    if not console.is_terminal:
+        console.width = PROGRAM_WIDTH
+    console.print(table)
+    console.width = before

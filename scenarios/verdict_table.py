@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
 from rich.table import Table
 
-from shakedown.scenarios.terminal import OUT, coloured, paragraph
+from shakedown.scenarios.terminal import OUT, coloured, paragraph, rows
 
 if TYPE_CHECKING:
+    from shakedown.acceptance.verdict import CriterionResult
+    from shakedown.reports.suite import Suite, SuiteRun
     from shakedown.scenarios.runner import Outcome, Request
+    from shakedown.scenarios.suite_runner import SuiteOutcome
 
 
 def print_verdict(outcome: Outcome) -> None:
@@ -30,23 +35,81 @@ def print_verdict(outcome: Outcome) -> None:
     OUT.print()
     for criterion in verdict.criteria:
         if criterion.verdict != "PASS":
-            needs = f" It needs {criterion.needs}." if criterion.needs else ""
-            paragraph(OUT, f"{criterion.title}: {escape(criterion.statement + needs)}")
+            paragraph(OUT, _explained(criterion))
     for fault in verdict.harness:
         paragraph(OUT, f"harness fault: {escape(fault.what)} ({escape(fault.where)}). {escape(fault.remedy)}")
     if ended := outcome.facts.get("bridge_ended"):
         paragraph(OUT, f"The bridge ended by itself: {escape(ended)}")
 
 
+def print_suite(suite: Suite) -> None:
+    """Every criterion of every run in one table: a line each, with the verdict first and then the scenario."""
+    name = f"suite {suite.suite}" if suite.suite else suite.name
+    OUT.print(f"{name}, seed {suite.seed}{', strict' if suite.strict else ''}\n", style="bold")
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for no_wrap in (True, True, False):
+        table.add_column(no_wrap=no_wrap)
+    for run in suite.runs:
+        for verdict, text, demanded in _criteria(run):
+            table.add_row(coloured(verdict), run.scenario, text)
+            if demanded:
+                table.add_row("", "", f"[dim]{demanded}[/]")
+        if run is not suite.runs[-1]:
+            table.add_row()
+    rows(OUT, table)
+    OUT.print()
+    for run in suite.runs:
+        for criterion in run.criteria:
+            if criterion.verdict != "PASS":
+                paragraph(OUT, f"{run.scenario}, {_explained(criterion)}")
+        if run.bridge_ended:
+            paragraph(OUT, f"{run.scenario}: the bridge ended by itself: {escape(run.bridge_ended)}")
+
+
+def _criteria(run: SuiteRun) -> Iterator[tuple[str, str, str]]:
+    for criterion in run.criteria:
+        excused = " (not counted)" if criterion.excused else ""
+        text = f"{escape(criterion.title)}: {escape(criterion.measured)}{excused}"
+        yield criterion.verdict, text, escape(criterion.threshold)
+    for fault in run.harness:
+        yield "HARNESS_FAULT", f"{escape(fault.what)} ({escape(fault.where)}). {escape(fault.remedy)}", ""
+
+
+def _explained(criterion: CriterionResult) -> str:
+    needs = f" It needs {criterion.needs}." if criterion.needs else ""
+    return f"{criterion.title}: {escape(criterion.statement + needs)}"
+
+
 def print_where(outcome: Outcome, request: Request, scenario: str, duration: float | None) -> None:
-    OUT.print(coloured(outcome.verdict.verdict, bold=True))
-    OUT.print(f"report  {escape(str(outcome.folder / 'report.html'))}", soft_wrap=True)
-    if request.is_repeatable:
-        again = ["shakedown", "replay", str(outcome.folder)]
-    else:
-        again = ["shakedown", "accept", scenario, "--clock", request.clock, "--seed", str(request.seed)]
-        again += ["--broker", request.broker] if request.broker != "embedded" else []
-        again += ["--toxiproxy", request.toxiproxy] if request.toxiproxy else []
-        again += ["--strict"] if request.strict else []
-        again += ["--duration", f"{duration:g}"] if duration is not None else []
-    OUT.print(f"repeat  {escape(shlex.join(again))}", soft_wrap=True)
+    """The verdict once more, the report, and how to have the run again."""
+    again = _replay(outcome.folder) if request.is_repeatable else _accept(request, [scenario], duration)
+    _print_end(outcome.verdict.verdict, outcome.folder / "report.html", again)
+
+
+def print_suite_where(
+    outcome: SuiteOutcome, request: Request, named: Sequence[str], duration: float | None
+) -> None:
+    """The verdict of the suite, its index, and how to have it again; `named` is what selects the suite."""
+    whole = all(run.folder for run in outcome.suite.runs)
+    repeatable = request.is_repeatable and whole
+    again = _replay(outcome.folder) if repeatable else _accept(request, named, duration)
+    _print_end(outcome.suite.verdict, outcome.folder / "index.html", again)
+
+
+def _print_end(verdict: str, report: Path, again: str) -> None:
+    OUT.print(coloured(verdict, bold=True))
+    OUT.print(f"report  {escape(str(report))}", soft_wrap=True)
+    OUT.print(f"repeat  {escape(again)}", soft_wrap=True)
+
+
+def _replay(folder: Path) -> str:
+    return shlex.join(["shakedown", "replay", str(folder)])
+
+
+def _accept(request: Request, named: Sequence[str], duration: float | None) -> str:
+    again = ["shakedown", "accept", *named, "--clock", request.clock, "--seed", str(request.seed)]
+    again += ["--broker", request.broker] if request.broker != "embedded" else []
+    again += ["--toxiproxy", request.toxiproxy] if request.toxiproxy else []
+    again += ["--strict"] if request.strict else []
+    again += ["--duration", f"{duration:g}"] if duration is not None else []
+    return shlex.join(again)

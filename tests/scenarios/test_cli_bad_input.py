@@ -27,7 +27,7 @@ def line(tmp_path):
 def finished(tmp_path_factory):
     """A short run that nobody may change; copy it."""
     line = CommandLine(tmp_path_factory.mktemp("finished"))
-    assert line.run("accept", *SHORT, "--out", "run").returncode == 3
+    assert line.run("accept", "wan_outage", *SHORT, "--out", "run").returncode == 3
     return line.folder / "run"
 
 
@@ -139,7 +139,7 @@ def test_a_file_that_may_not_grow_is_a_harness_fault_and_no_verdict(line):
     def limit():
         resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
 
-    result = line.run("accept", "--duration", "60", "--out", "run", preexec_fn=limit)
+    result = line.run("accept", "wan_outage", "--duration", "60", "--out", "run", preexec_fn=limit)
     assert result.returncode == 4
     assert "Traceback" not in result.stderr
     assert result.stderr.startswith("harness fault: ")

@@ -43,7 +43,7 @@ def assert_gone(line, processes):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_virtual_run_leaves_nothing(line, number):
-    process = line.start("accept", "--clock", "x1", "--out", "run")
+    process = line.start("accept", "wan_outage", "--clock", "x1", "--out", "run")
     ledger = line.folder / "run.partial" / "ledger.jsonl"
     wait_for(ledger.exists, process)
     process.send_signal(number)
@@ -109,7 +109,7 @@ def on_a_terminal(line, *args, **env):
 
 
 def test_a_terminal_sees_how_far_the_run_is_and_then_the_verdict_alone(line):
-    code, shown = on_a_terminal(line, "accept", "--duration", "30", "--out", "run")
+    code, shown = on_a_terminal(line, "accept", "wan_outage", "--duration", "30", "--out", "run")
     assert code == 3
     assert "backlog" in shown
     assert "x real time" in shown
@@ -121,18 +121,18 @@ def test_a_terminal_sees_how_far_the_run_is_and_then_the_verdict_alone(line):
 
 
 def test_no_color_is_honoured(line):
-    _, shown = on_a_terminal(line, "accept", "--duration", "10", "--out", "run", NO_COLOR="1")
+    _, shown = on_a_terminal(line, "accept", "wan_outage", "--duration", "10", "--out", "run", NO_COLOR="1")
     verdicts = shown[shown.index("wan_outage, seed 0") :]
     assert not any(f"\x1b[{colour}" in verdicts for colour in (30, 31, 32, 33, 34, 35, 36, 37))
 
 
 def test_a_run_that_is_watched_and_one_that_is_not_are_the_same(line):
-    on_a_terminal(line, "accept", "--duration", "30", "--out", "watched")
+    on_a_terminal(line, "accept", "wan_outage", "--duration", "30", "--out", "watched")
     assert line.run("replay", "watched").returncode == 0
 
 
 def test_a_pipe_gets_one_line_a_criterion_and_nothing_else(line):
-    result = line.run("accept", "--duration", "30", "--out", "run")
+    result = line.run("accept", "wan_outage", "--duration", "30", "--out", "run")
     assert (result.returncode, result.stderr) == (3, "")
     assert "\x1b" not in result.stdout
     rows = [row for row in result.stdout.splitlines() if row.startswith(("PASS ", "INCONCLUSIVE "))]
@@ -145,7 +145,7 @@ def test_a_pipe_gets_one_line_a_criterion_and_nothing_else(line):
 def test_a_reader_that_leaves_early_does_not_change_the_exit_code(line):
     reading, writing = os.pipe()
     os.close(reading)
-    result = line.run("accept", "--duration", "10", "--out", "run", stdout=writing)
+    result = line.run("accept", "wan_outage", "--duration", "10", "--out", "run", stdout=writing)
     os.close(writing)
     assert (result.returncode, result.stderr) == (3, "")
 

@@ -1,0 +1,122 @@
+"""What a suite looks like: `suite.json` is its model, `index.html` and `junit.xml` are made of it and of its runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from xml.etree import ElementTree as Xml
+
+import msgspec
+
+from shakedown.acceptance.files import Problem
+from shakedown.acceptance.verdict import EXIT_CODES, CriterionResult, Outcome, Verdict, combine
+from shakedown.reports.facts import HEADLINES, read_facts
+from shakedown.reports.html import page
+from shakedown.reports.junit import as_text, classname, fault_case, suite_of
+
+INDEX = "suite.json"
+
+
+class SuiteRun(msgspec.Struct, kw_only=True):
+    """One run of a suite. `folder` and `chain` (the head of its chain.json) are None for a run without a verdict;
+    `bridge_ended` says why the bridge ended by itself.
+    """
+
+    scenario: str
+    title: str
+    verdict: Outcome
+    folder: str | None = None
+    chain: str | None = None
+    criteria: list[CriterionResult] = []
+    harness: list[Problem] = []
+    bridge_ended: str | None = None
+
+
+class Suite(msgspec.Struct, kw_only=True):
+    """Several runs judged as one (docs/architecture.md, `suite.json`)."""
+
+    format: int = 1
+    suite: str
+    verdict: Outcome
+    seed: int
+    clock: str
+    broker: str
+    strict: bool
+    runs: list[SuiteRun]
+
+    @property
+    def exit_code(self) -> int:
+        """0 PASS, 1 FAIL, 3 INCONCLUSIVE, 4 harness fault: the worst of the runs'."""
+        return EXIT_CODES[self.verdict]
+
+    @property
+    def name(self) -> str:
+        """The suite's name, or its scenarios."""
+        return self.suite or ", ".join(run.scenario for run in self.runs)
+
+    def write(self, path: Path) -> None:
+        """Write `suite.json`."""
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n")
+
+    @classmethod
+    def read(cls, path: Path) -> Suite:
+        """Read `suite.json`. Raises msgspec.ValidationError or msgspec.DecodeError for anything else."""
+        return msgspec.json.decode(path.read_bytes(), type=cls)
+
+
+def concluded(
+    scenario: str, title: str, folder: str, chain: str, verdict: Verdict, bridge_ended: str | None = None
+) -> SuiteRun:
+    """A run that came to its verdict; the details of its criteria stay in its own `verdict.json`."""
+    return SuiteRun(
+        scenario=scenario,
+        title=title,
+        verdict=verdict.verdict,
+        folder=folder,
+        chain=chain,
+        criteria=[msgspec.structs.replace(criterion, details={}) for criterion in verdict.criteria],
+        harness=verdict.harness,
+        bridge_ended=bridge_ended,
+    )
+
+
+def faulty(scenario: str, title: str, problem: Problem) -> SuiteRun:
+    """A run that the lab could not carry to its end."""
+    return SuiteRun(scenario=scenario, title=title, verdict="HARNESS_FAULT", harness=[problem])
+
+
+def worst(runs: Iterable[SuiteRun]) -> Outcome:
+    """The verdict on all runs together; what a run does not count (an announced INCONCLUSIVE) is not counted here."""
+    return combine(run.verdict for run in runs)
+
+
+def render_suite(folder: Path) -> None:
+    """Write the reports of the suite in `folder` from its files alone; the same folder gives the same bytes."""
+    suite = Suite.read(folder / INDEX)
+    (folder / "index.html").write_text(render_index(suite), encoding="utf-8")
+    (folder / "junit.xml").write_text(render_suite_junit(suite, folder), encoding="utf-8")
+
+
+def render_index(suite: Suite) -> str:
+    """Every criterion of every run in one table, each run with a link to its report."""
+    return page("suite.html.j2", suite=suite, headline=HEADLINES[suite.verdict])
+
+
+def render_suite_junit(suite: Suite, folder: Path) -> str:
+    """The runs' JUnit test suites in one file; a run without a verdict is one case with an error."""
+    root = Xml.Element("testsuites", name=f"shakedown.{suite.suite}" if suite.suite else "shakedown")
+    for run in suite.runs:
+        root.append(suite_of(read_facts(folder / run.folder)) if run.folder else _without_verdict(run))
+    for count in ("tests", "failures", "errors", "skipped"):
+        root.set(count, str(sum(int(child.get(count, "0")) for child in root)))
+    root.set("time", f"{sum(float(child.get('time', '0')) for child in root):.3f}")
+    return as_text(root)
+
+
+def _without_verdict(run: SuiteRun) -> Xml.Element:
+    name, count = classname(run.scenario), str(len(run.harness))
+    element = Xml.Element("testsuite", name=name, tests=count, failures="0", errors=count, skipped="0")
+    element.set("time", "0.000")
+    for number, fault in enumerate(run.harness, 1):
+        fault_case(element, name, number, fault, "0.000")
+    return element

@@ -1,0 +1,141 @@
+"""The folder that a suite leaves behind: a run folder for each scenario, and what they say together.
+
+It is written into `<folder>.partial` and gets its name when all runs are through, as a run folder does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+
+import msgspec
+
+from shakedown.acceptance.files import Problem
+from shakedown.acceptance.verdict import Verdict
+from shakedown.reports.suite import INDEX, Suite, SuiteRun, concluded, faulty, render_suite
+from shakedown.scenarios import run_folder
+from shakedown.scenarios.errors import UsageError
+from shakedown.scenarios.model import Scenario
+
+FORMAT = 1
+
+
+class SuiteFolder:
+    """One suite's folder while it is written. Raises UsageError when the place is taken or cannot be written."""
+
+    def __init__(self, final: Path) -> None:
+        self.final = final
+        self.path = run_folder.claim(final)
+
+    def place(self, scenario: str) -> Path:
+        """Where the run of `scenario` belongs."""
+        return self.path / scenario
+
+    def concluded(self, scenario: Scenario, verdict: Verdict, bridge_ended: str | None) -> SuiteRun:
+        """Note the verdict of the run at the scenario's place, and what ended the bridge by itself if it did."""
+        chain = json.loads((self.place(scenario.name) / "chain.json").read_text(encoding="utf-8"))
+        return concluded(scenario.name, scenario.title, scenario.name, chain["head"], verdict, bridge_ended)
+
+    def faulty(self, scenario: Scenario, what: str, seen: Path | None) -> SuiteRun:
+        """Note that the lab failed; `seen` is the folder with what was seen until then, None if nothing was."""
+        where = seen.name if seen else scenario.name
+        remedy = f"{f'What was seen until then is in {seen.name}. ' if seen else ''}Run it again alone."
+        return faulty(scenario.name, scenario.title, Problem(what, where, remedy))
+
+    def finish(self, suite: Suite) -> Path:
+        """Write the index and the reports, chain them and give the folder its name."""
+        suite.write(self.path / INDEX)
+        render_suite(self.path)
+        run_folder.write_chain(self.path)
+        self.path.rename(self.final)
+        return self.final
+
+    def whole_runs(self) -> list[Path]:
+        """The runs in it that came to their verdict, in order of name."""
+        return _whole_runs(self.path)
+
+    def leave(self) -> None:
+        """Keep what is in it under its partial name; an empty one goes."""
+        with contextlib.suppress(OSError):  # not empty
+            self.path.rmdir()
+
+
+def is_suite(folder: Path) -> bool:
+    """Whether `folder` is one of a suite that was run to its end, and not of a single run."""
+    return (folder / INDEX).is_file()
+
+
+def read_suite(folder: Path) -> Suite:
+    """The index of a suite folder. Raises UsageError when it is none, or not one that can be read."""
+    try:
+        suite = Suite.read(folder / INDEX)
+    except (OSError, msgspec.DecodeError) as error:
+        raise UsageError(f"{folder / INDEX} is no index of a suite ({error}). Give the folder that a suite printed at "
+                         "its end, or one of the run folders in it.") from None  # fmt: skip
+    if suite.format != FORMAT:
+        raise UsageError(f"{folder}: its {INDEX} has format {suite.format!r}, this version reads {FORMAT}. Use the "
+                         "version of Shakedown that wrote it.")  # fmt: skip
+    for run in suite.runs:
+        if run.folder is not None and Path(run.folder).name != run.folder:
+            raise UsageError(f"{folder / INDEX}: run {run.scenario}: folder {run.folder!r} is not the name of a folder "
+                             "in it. The file was changed; give one of the run folders themselves.")  # fmt: skip
+    return suite
+
+
+def check_came_to_its_end(folder: Path) -> None:
+    """Raise UsageError, with the runs to give instead, when `folder` is of a suite that did not come to its end."""
+    if is_suite(folder) or (folder / "manifest.json").exists():
+        return
+    if runs := _whole_runs(folder):
+        raise UsageError(f"{folder} is of a suite that did not come to its end, and as a whole says nothing. Give one "
+                         f"of its runs: {', '.join(map(str, runs))}.")  # fmt: skip
+
+
+def runs_in(folder: Path) -> list[Path]:
+    """The run folders that are meant: all of a suite's, or the folder itself.
+
+    Raises UsageError when it is of a suite in which a run did not come to its verdict.
+    """
+    check_came_to_its_end(folder)
+    if not is_suite(folder):
+        return [folder]
+    runs = read_suite(folder).runs
+    if unjudged := [run.scenario for run in runs if run.folder is None]:
+        raise UsageError(f"{folder}: {', '.join(unjudged)} did not come to a verdict. Give the others one by one: "
+                         f"{', '.join(str(folder / run.folder) for run in runs if run.folder)}.")  # fmt: skip
+    return [folder / run.folder for run in runs if run.folder]
+
+
+def verify(folder: Path) -> list[str]:
+    """What does not fit in a suite folder and its runs, in plain words; empty when everything does."""
+    suite = read_suite(folder)
+    problems = run_folder.chain_problems(folder)
+    for run in suite.runs:
+        problems += _verify_run(folder, run)
+    known = {run.folder for run in suite.runs} | {
+        f"{run.scenario}.partial" for run in suite.runs if not run.folder
+    }
+    found = {path.name for path in folder.iterdir() if path.is_dir()}
+    return problems + [f"{name} is not part of the suite" for name in sorted(found - known)]
+
+
+def _verify_run(folder: Path, run: SuiteRun) -> list[str]:
+    if run.folder is None:
+        return [f"{run.scenario} was not run to its end: it holds no verdict"]
+    try:
+        problems = [f"{run.folder}: {problem}" for problem in run_folder.verify(folder / run.folder)]
+    except UsageError as error:
+        return [str(error)]
+    if problems:
+        return problems
+    chain = json.loads((folder / run.folder / "chain.json").read_text(encoding="utf-8"))
+    return (
+        []
+        if chain["head"] == run.chain
+        else [f"{run.folder} is not the run that the suite was concluded from"]
+    )
+
+
+def _whole_runs(folder: Path) -> list[Path]:
+    return [file.parent for file in sorted(folder.glob("*/chain.json")) if file.parent.suffix != ".partial"]
