@@ -84,7 +84,9 @@ def twin_group(find_plant: Callable[[str], Plant]) -> click.Group:
         metavar="N",
         help="of the HTTP interface; 0 takes a free one",
     )
-    @click.option("--cmms", is_flag=True, help="serve a CMMS too, empty at first and gone at the end")
+    @click.option(
+        "--cmms", is_flag=True, help="serve a CMMS too, with the assets of the plant; gone at the end"
+    )
     @click.option(
         "--cmms-port",
         type=click.IntRange(0, 65535),
@@ -179,7 +181,7 @@ def _serve(asked: Serving) -> int:
     from shakedown.twin.services.errors import ServiceError
 
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
-    for name in ("asyncua", "uvicorn"):  # what matters of them comes as an error of ours
+    for name in ("asyncua", "uvicorn", "httpx2"):  # what matters of them comes as an error of ours
         logging.getLogger(name).setLevel(logging.CRITICAL)
     ready: list[Endpoints] = []
     try:

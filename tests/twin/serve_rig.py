@@ -29,6 +29,8 @@ UPSETS = {
     },
 }
 
+ASSETS = {"filler": {"equipment": "HAM-FILLER", "assignments": [{"physical_asset": "KR-1"}]}}
+
 
 class Desk:
     """Somebody who asks the served plant."""
@@ -52,7 +54,7 @@ class Desk:
 
 
 def plant(**changes: Any) -> Plant:
-    return Plant.model_validate(document(**{"upsets": UPSETS, **changes}))
+    return Plant.model_validate(document(**{"upsets": UPSETS, "assets": ASSETS, "crew": True, **changes}))
 
 
 def served(

@@ -153,6 +153,21 @@ def test_a_machine_upset_is_a_fault_until_it_is_repaired() -> None:
     served(script)
 
 
+def test_a_machine_that_stands_says_why_in_words() -> None:
+    async def script(desk: Desk) -> None:
+        await desk.post("/upsets/filler_jams")
+        await asyncio.sleep(20)
+        filler, packer = (await desk.get("/truth"))["machines"]
+        assert (filler["state_name"], filler["stop_reason"], filler["stop_cause"]) == (
+            "aborted",
+            200,
+            "broken",
+        )
+        assert (packer["stop_reason"], packer["stop_cause"]) in ((1, "starved"), (4, "no order"))
+
+    served(script)
+
+
 def test_a_trip_concerns_the_machine_and_the_signals() -> None:
     async def script(desk: Desk) -> None:
         upset = (await desk.post("/upsets/all_run_away"))["concerns"]

@@ -49,6 +49,9 @@ def test_a_cmms_is_served_too_and_is_gone_at_the_end(tmp_path: Path, monkeypatch
         assert desk.endpoints.cmms is not None
         port = int(desk.endpoints.cmms.rpartition(":")[2])
         assert (await ask(port, "GET", "/work-orders")).json == []
+        await asyncio.sleep(1)
+        (assignment,) = (await ask(port, "GET", "/assignments")).json
+        assert (assignment["equipment"], assignment["physical_asset"]) == ("HAM-FILLER", "KR-1")
         assert len(names_in(tmp_path)) == 1
 
     served(script, cmms_port=0)

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from jinja2 import Environment, PackageLoader, select_autoescape
 from markupsafe import Markup
 
-from shakedown.twin.line.states import StopReason
 from shakedown.twin.serving.endpoints import Endpoints
 from shakedown.twin.serving.overview import PlantOverview
 from shakedown.twin.serving.state import Truth, UpsetNow
@@ -35,14 +34,6 @@ def render(
     )
 
 
-def _why(number: int) -> str:
-    """A stop reason in words; the plant's own causes are numbers."""
-    if number == StopReason.NONE:
-        return ""
-    known = set(StopReason)
-    return StopReason(number).name.lower().replace("_", " ") if number in known else f"cause {number}"
-
-
 def _lasted(seconds: float) -> str:
     minutes = int(seconds) // 60
     return (
@@ -52,4 +43,4 @@ def _lasted(seconds: float) -> str:
     )
 
 
-_environment.filters |= {"why": _why, "lasted": _lasted}
+_environment.filters |= {"lasted": _lasted}

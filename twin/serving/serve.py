@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import tempfile
 import time
@@ -13,10 +14,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from shakedown.twin.ledger import NS_PER_MS, Ledger
+from shakedown.twin.line.header import described
 from shakedown.twin.line.plant import Plant
 from shakedown.twin.services.cmms.server import Cmms
 from shakedown.twin.services.errors import ServiceError
 from shakedown.twin.services.http_server import HttpServer
+from shakedown.twin.services.people.storekeeper import Storekeeper
 from shakedown.twin.serving.api import TwinApi
 from shakedown.twin.serving.endpoints import Endpoints
 from shakedown.twin.serving.live import LiveLedger
@@ -25,6 +28,7 @@ from shakedown.twin.serving.state import LineNow
 
 T = TypeVar("T")
 EVERYWHERE = "0.0.0.0"
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,8 @@ async def serve(asked: Serving, on_ready: Callable[[Endpoints], None]) -> None:
         started.push_async_callback(http.stop)
         cmms = await _start_cmms(asked, started)
         ledger = _ledger(asked, started)
+        if cmms is not None:
+            _enter_assets(asked, cmms, ledger.start_ns, started)
         api.endpoints = Endpoints(
             plant=asked.plant.plant,
             pid=os.getpid(),
@@ -121,6 +127,25 @@ async def _start_cmms(asked: Serving, started: contextlib.AsyncExitStack) -> Cmm
     await _listening(cmms.start(), "--cmms-port")
     started.push_async_callback(cmms.stop)
     return cmms
+
+
+def _enter_assets(asked: Serving, cmms: Cmms, start_ns: int, started: contextlib.AsyncExitStack) -> None:
+    """Tell the CMMS which asset does the work of which equipment, unless a client has told it otherwise."""
+    assets = described(asked.plant, start_ns)["assets"]
+    task = asyncio.create_task(
+        Storekeeper(_url("http", asked.host, cmms.port), assets).run(), name="storekeeper"
+    )
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.warning("the CMMS has refused an asset, the rest is not entered: %s", error)
+
+    async def end() -> None:
+        task.cancel()
+        await asyncio.wait([task])
+
+    task.add_done_callback(ended)
+    started.push_async_callback(end)
 
 
 def _ledger(asked: Serving, started: contextlib.AsyncExitStack) -> LiveLedger:

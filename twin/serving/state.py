@@ -10,8 +10,8 @@ from asyncua import ua
 
 from shakedown.twin.ledger import NS_PER_MS
 from shakedown.twin.line.line import Line
-from shakedown.twin.line.plant import Plant
-from shakedown.twin.line.states import State
+from shakedown.twin.line.plant import MachineSpec, Plant
+from shakedown.twin.line.states import CAUSE_CODE_MIN, State, StopReason
 from shakedown.twin.line.upsets import AnyUpset, MachineUpset, Trip
 from shakedown.twin.serving.live import Event, LiveLedger
 from shakedown.twin.serving.overview import Told
@@ -29,12 +29,16 @@ class SignalNow(Told):
 
 
 class MachineNow(Told):
-    """A machine's registers: parts since the line's start, bottles inside of it, energy drawn."""
+    """A machine's registers: parts since the line's start, bottles inside of it, energy drawn.
+
+    `stop_cause` is the stop reason in words: the plant file's for its own causes, empty for none.
+    """
 
     name: str
     state: int
     state_name: str
     stop_reason: int
+    stop_cause: str
     product: str
     infeed: int
     good: int
@@ -53,7 +57,10 @@ class ConveyorNow(Told):
 
 
 class FaultNow(Told):
-    """A failure that has begun and is not repaired; `stopped` once the machine stands."""
+    """A failure that has begun and is not repaired; `stopped` once the machine stands.
+
+    One that `needs_crew` stays open until somebody repairs it; the others repair themselves after `repair_s`.
+    """
 
     id: str
     machine: str
@@ -118,6 +125,7 @@ class LineNow:
     def __init__(self, plant: Plant, line: Line, live: LiveLedger) -> None:
         self.line = line
         self.live = live
+        self._plant = plant
         self._names = list(plant.each_signal_named())
         self._upsets: dict[str, AnyUpset] = dict(plant.each_upset())
 
@@ -163,6 +171,7 @@ class LineNow:
                 name=name,
                 state=int(machine.state),
                 state_name=State(machine.state).name.lower(),
+                stop_cause=_cause(self._plant.machines[name], machine.stop_reason),
                 product=machine.label,
                 bottles_inside=machine.bottles_in_hand,
                 **{register: getattr(machine, register) for register in registers},
@@ -179,7 +188,7 @@ class LineNow:
                 mode=fault.mode,
                 cause=fault.spec.cause,
                 stopped=fault.stopped,
-                needs_crew=fault.maintenance,
+                needs_crew=fault.maintenance and self._plant.crew,
                 repair_s=fault.repair_s,
                 alarms=fault.alarms,
             )
@@ -219,6 +228,14 @@ def _concerned(upset: AnyUpset) -> list[str]:
     if isinstance(upset, MachineUpset):
         return [f"{upset.machine}: {upset.mode}", *(upset.shifts if isinstance(upset, Trip) else ())]
     return list(upset.signals)
+
+
+def _cause(machine: MachineSpec, number: int) -> str:
+    """A stop reason in words."""
+    if number < CAUSE_CODE_MIN:
+        return "" if number == StopReason.NONE else StopReason(number).name.lower().replace("_", " ")
+    causes = (*machine.stoppages, *machine.failures.values())
+    return next((cause.cause for cause in causes if cause.code == number), str(number))
 
 
 def _told(event: Event) -> EventTold:
