@@ -11,7 +11,7 @@ ARGS ?=
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-accept: $(READY) ## set up and run the default scenario; ARGS="wan_outage_fast --seed 3" for others
+accept: $(READY) ## set up and run the default suite; ARGS="wan_outage_fast --seed 3" for others
 	$(BIN)/shakedown accept $(ARGS)
 
 test: $(TEST_READY) lint ## set up and pass the tests
