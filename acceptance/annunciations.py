@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
+from shakedown.acceptance.derived import Row, rows_of
 from shakedown.acceptance.run import Run, merged
 from shakedown.acceptance.shift_site import AlarmRule
-from shakedown.acceptance.sparkplug import GOOD
 
 S, MS = 1_000_000_000, 1_000_000
 
@@ -57,43 +55,24 @@ class Transition:
 
 def transitions(run: Run) -> dict[str, list[Transition]]:
     """The transitions of each alarm of `site.yaml`, by source time, as the enterprise has them."""
-    states, occurrences = _rows(run)
+    topics = {rule.name: (rule.device, f"alarm/{rule.name}") for rule in run.shift.alarms}
+    ordinal_of = {name: (device, f"{metric}/occurrence") for name, (device, metric) in topics.items()}
+    rows = rows_of(run, [*topics.values(), *ordinal_of.values()])
     found: dict[str, list[Transition]] = {}
-    for rule in run.shift.alarms:
-        ordinals = dict(occurrences.get(rule.name, ()))
-        rows = sorted(states.get(rule.name, ()), key=lambda row: row[0])  # stable: equal times by arrival
-        found[rule.name] = [
-            Transition(ts_ms * MS, received_ns, value, ordinals.get(ts_ms))
-            for ts_ms, (received_ns, value) in rows
+    for name, topic in topics.items():
+        ordinals = {row.ts_ms: row.value for row in rows[ordinal_of[name]] if type(row.value) is int}
+        moves = sorted(rows[topic], key=lambda row: row.ts_ms)  # stable: equal times by arrival
+        found[name] = [
+            Transition(row.ts_ms * MS, row.received_ns, row.value, _ordinal(row, ordinals))
+            for row in moves
+            if isinstance(row.value, str)
         ]
     return found
 
 
-def _rows(
-    run: Run,
-) -> tuple[dict[str, list[tuple[int, tuple[int, str]]]], dict[str, list[tuple[int, int]]]]:
-    host = run.host
-    states: dict[str, list[tuple[int, tuple[int, str]]]] = {}
-    occurrences: dict[str, list[tuple[int, int]]] = {}
-    wanted: dict[int, tuple[str, bool]] = {}
-    by_topic = {(rule.device, f"alarm/{rule.name}"): rule.name for rule in run.shift.alarms}
-    for index, (edge, device, metric) in enumerate(host.edges):
-        base = metric.removesuffix("/occurrence")
-        if edge == run.site.edge and (device, base) in by_topic:
-            wanted[index] = by_topic[device, base], base != metric
-    if not wanted:
-        return states, occurrences
-    keys = np.frombuffer(host.key, dtype=np.int32)
-    for row in np.flatnonzero(np.isin(keys, list(wanted))).tolist():
-        name, is_occurrence = wanted[host.key[row]]
-        value, ts_ms = host.values[row], host.ts_ms[row]
-        if host.quality[row] != GOOD:
-            continue
-        if is_occurrence and type(value) is int:
-            occurrences.setdefault(name, []).append((ts_ms, value))
-        elif not is_occurrence and isinstance(value, str):
-            states.setdefault(name, []).append((ts_ms, (host.received_ns[row], value)))
-    return states, occurrences
+def _ordinal(row: Row, ordinals: dict[int, int]) -> int | None:
+    """The ordinal is of the annunciation, not of another transition that happens to be at the same time."""
+    return ordinals.get(row.ts_ms) if row.value == UNACKED else None
 
 
 def annunciations(run: Run, moves: dict[str, list[Transition]]) -> list[Annunciation]:

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 from shakedown.acceptance.files import RERUN, LogFile, Problem
 
 ROWS_MAX = 1_000_000
+ENDED = frozenset({"closed", "cancelled"})
+"""States after which a work order changes no more."""
 
 
 class Ack(NamedTuple):
@@ -40,8 +42,13 @@ class WorkOrder:
     physical_asset: str
     raised_ms: int
     created_ms: int
-    ended_ms: int | None  # closed or cancelled
+    history: tuple[tuple[int, str], ...]  # (ms, state) of every state that it has had
     raw: dict[str, Any]
+
+    @property
+    def ended_ms(self) -> int | None:
+        """When it was closed or cancelled; None while it is not."""
+        return min((ms for ms, state in self.history if state in ENDED), default=None)
 
 
 def read_people(path: Path, problems: list[Problem]) -> People:
@@ -67,9 +74,6 @@ def read_people(path: Path, problems: list[Problem]) -> People:
     return people
 
 
-_ENDED = frozenset({"closed", "cancelled"})
-
-
 def read_cmms(path: Path, problems: list[Problem]) -> list[WorkOrder]:
     """The work orders of `cmms.jsonl`, by creation."""
     log = LogFile(path)
@@ -90,7 +94,7 @@ def read_cmms(path: Path, problems: list[Problem]) -> list[WorkOrder]:
 
 def _order(record: dict[str, Any]) -> WorkOrder:
     occurrence = record.get("occurrence")
-    ended = [int(ms) for ms, state, *_ in record.get("history") or () if state in _ENDED]
+    history = tuple((int(ms), str(state)) for ms, state, *_ in record.get("history") or ())
     return WorkOrder(
         id=str(record["id"]),
         device=str(record["device"]),
@@ -100,6 +104,6 @@ def _order(record: dict[str, Any]) -> WorkOrder:
         physical_asset=str(record.get("physical_asset") or ""),
         raised_ms=int(record["raised_ms"]),
         created_ms=int(record["created_ms"]),
-        ended_ms=min(ended, default=None),
+        history=history,
         raw=record,
     )

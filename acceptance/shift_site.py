@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from shakedown.acceptance.site import Topic
@@ -19,12 +19,13 @@ class AlarmRule:
     topic: Topic
     unit: str
     kind: str  # high, low or state
-    limit: float | str  # a state may be a truth value too
+    limit: float | str | bool  # of a state: its name, or the truth value of a Boolean metric
     priority: str
     on_delay_s: float
     work_order: bool
     suppress_in: frozenset[str]
     text: str
+    context: frozenset[str] = frozenset()  # further metrics that explain it
 
     @property
     def device(self) -> str:
@@ -39,7 +40,7 @@ class AlarmRule:
     def beyond(self, value: Value) -> bool:
         """Whether a value, as the enterprise sees it, is beyond the limit."""
         if self.kind == "state":
-            return value == self.limit
+            return value == self.limit  # a Boolean may come as 0 or 1
         if not isinstance(value, (int, float)) or isinstance(self.limit, str):
             return False
         return value > self.limit if self.kind == "high" else value < self.limit
@@ -53,6 +54,7 @@ class OeeLine:
     state: Topic
     produced: Topic
     by_order: bool = False  # idle inside an order is then ADET
+    has_rework: bool = False  # a counter tells which parts went through twice
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ class ShiftSite:
     lines: tuple[OeeLine, ...] = ()
     work_orders: WorkOrders | None = None
     alarm_slo_s: float = 2.0
+    units: dict[str, str] = field(default_factory=dict)  # of each `device/metric`
 
 
 def read_shift_site(site: dict[str, Any], topics: tuple[Topic, ...]) -> ShiftSite:
@@ -79,7 +82,13 @@ def read_shift_site(site: dict[str, Any], topics: tuple[Topic, ...]) -> ShiftSit
     units = _units(site)
     alarms = tuple(_alarm(name, body, by_name, units) for name, body in (site.get("alarms") or {}).items())
     lines = tuple(
-        OeeLine(str(name), by_name[body["state"]], by_name[body["produced"]], bool(body.get("order")))
+        OeeLine(
+            str(name),
+            by_name[body["state"]],
+            by_name[body["produced"]],
+            bool(body.get("order")),
+            bool(body.get("rework")),
+        )
         for name, body in (site.get("oee") or {}).items()
     )
     cmms = site.get("cmms")
@@ -90,7 +99,7 @@ def read_shift_site(site: dict[str, Any], topics: tuple[Topic, ...]) -> ShiftSit
         }
         orders = WorkOrders(float(cmms.get("context_s", 300.0)), equipment)
     slo_s = float((site.get("classes") or {}).get("alarm", 2.0))
-    return ShiftSite(alarms, lines, orders, slo_s)
+    return ShiftSite(alarms, lines, orders, slo_s, units)
 
 
 def _units(site: dict[str, Any]) -> dict[str, str]:
@@ -110,6 +119,8 @@ def _alarm(name: str, body: dict[str, Any], topics: dict[str, Topic], units: dic
     priority = str(body.get("priority", "medium"))
     if priority not in PRIORITIES:
         raise ValueError(f"alarm {name!r} has priority {priority!r}: one of {', '.join(PRIORITIES)}")
+    if kind == "state" and not isinstance(body[kind], (str, bool)):
+        raise ValueError(f"alarm {name!r} has state {body[kind]!r}: a text, or true or false")
     return AlarmRule(
         name=str(name),
         topic=topics[body["metric"]],
@@ -121,4 +132,5 @@ def _alarm(name: str, body: dict[str, Any], topics: dict[str, Topic], units: dic
         work_order=body.get("work_order") is True,
         suppress_in=frozenset(map(str, body.get("suppress_in") or ())),
         text=str(body.get("text") or ""),
+        context=frozenset(topics[other].name for other in body.get("context") or ()),
     )

@@ -37,7 +37,7 @@ def judge(evidence: Evidence) -> CriterionResult:
     """Bound the share of false alarms, then hold the vetoes."""
     view = evidence.alarms
     total, false = len(view.policy.entries), view.policy.without_fault
-    hidden = shelvings(evidence.run, view.moves)
+    hidden = shelvings(evidence)
     vetoes = _vetoes(view, hidden)
     verdict, needs = _verdict(total, false, vetoes)
     low, high = lower_bound(false, total), upper_bound(false, total)

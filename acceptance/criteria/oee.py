@@ -11,16 +11,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from shakedown.acceptance.derived import rows_of
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.oee_oracle import BUCKETS, COUNTS, S, ShiftTruth, ratio, shifts
 from shakedown.acceptance.oee_variance import explain
 from shakedown.acceptance.run import Run
 from shakedown.acceptance.shift_site import OeeLine
-from shakedown.acceptance.sparkplug import GOOD
 from shakedown.acceptance.verdict import CriterionResult, Outcome
 
 NAME, TITLE = "oee", "OEE accuracy"
-THRESHOLD = "OEE within 1 % of what happened; A, E, Q within 1 pp; each time within 1 % of PBT; counts exact"
+THRESHOLD = (
+    "OEE within 1 % of what happened; A, E, Q, FPY within 1 pp; each time within 1 % of PBT; counts exact"
+)
 OEE_RELATIVE, FACTOR_PP, BUCKET_SHARE = 0.01, 0.01, 0.01
 FACTORS = ("availability", "effectiveness", "quality")
 MS = 1_000_000
@@ -82,20 +84,11 @@ def first_birth_ns(evidence: Evidence, line: OeeLine) -> int:
 
 def _reports(run: Run, line: str) -> list[dict[str, Any]]:
     """Closed and restated reports of a line, in order of arrival; what is no report is left out."""
-    found = []
-    wanted = {
-        index
-        for index, (edge, device, metric) in enumerate(run.host.edges)
-        if edge == run.site.edge and device == "" and metric == f"oee/{line}/report"
-    }
-    if not wanted:
-        return []
-    for row, key in enumerate(run.host.key):
-        if key in wanted and run.host.quality[row] == GOOD:
-            report = _parsed(run.host.values[row])
-            if report is not None and report.get("status") in ("closed", "restated"):
-                found.append(report)
-    return found
+    topic = ("", f"oee/{line}/report")
+    parsed = (_parsed(row.value) for row in rows_of(run, [topic])[topic])
+    return [
+        report for report in parsed if report is not None and report.get("status") in ("closed", "restated")
+    ]
 
 
 def _parsed(value: Any) -> dict[str, Any] | None:
@@ -155,6 +148,8 @@ def _breaches(line: OeeLine, truth: ShiftTruth, report: dict[str, Any] | None, s
     for factor in FACTORS:
         hold(factor, kpis[factor], FACTOR_PP)
     hold("oee", kpis["oee"], OEE_RELATIVE * (kpis["oee"] or 0.0))
+    if line.has_rework or not truth.rework:  # without a counter of rework nobody can tell a first pass
+        hold("fpy", kpis["fpy"], FACTOR_PP)
     return found
 
 

@@ -2,6 +2,7 @@
 
 In time is less than three minutes from the annunciation to the CMMS's own record of the order, for every one of them.
 While the way to the CMMS is cut, or it is down itself, the clock restarts at the healing; both counts are reported.
+What the enterprise is told of each order, until it is closed, is what the CMMS has.
 """
 
 from __future__ import annotations
@@ -11,13 +12,18 @@ from typing import Any, NamedTuple
 
 from shakedown.acceptance.annunciations import Annunciation
 from shakedown.acceptance.evidence import Evidence
-from shakedown.acceptance.order_content import asset_breach, context_breach, reason_breach
+from shakedown.acceptance.order_content import asset_breach, reason_breach
+from shakedown.acceptance.order_context import context_breach
+from shakedown.acceptance.order_follow import follow_breaches
 from shakedown.acceptance.run import Run
 from shakedown.acceptance.shift_logs import WorkOrder
 from shakedown.acceptance.verdict import CriterionResult, Outcome
 
 NAME, TITLE = "work_orders", "Alert to work order"
-THRESHOLD = "every order < 3 min after the alarm (restarted at healing); exactly one each; right asset, reason, context"
+THRESHOLD = (
+    "every order < 3 min after the alarm (restarted at healing); exactly one each; right asset, reason, context;"
+    " followed until it is closed"
+)
 LIMIT_S, CHECKLIST_S = 180.0, 300.0
 S, MS = 1_000_000_000, 1_000_000
 LISTED_MAX = 20
@@ -30,6 +36,7 @@ KINDS = {
     "asset": "the wrong equipment or physical asset",
     "reason": "a reason that is not what happened",
     "context": "signals that are not those of the last minutes",
+    "follow": "an order of which the enterprise was not told as it was",
 }
 
 
@@ -66,6 +73,7 @@ def judge(evidence: Evidence) -> CriterionResult:
         if pair.elapsed_s >= LIMIT_S:
             what = f"{pair.elapsed_s:.0f} s after the alarm"
             breaches.append(Breach("late", pair.entry.tag, pair.order.id, what))
+    breaches += [Breach("follow", *untold) for untold in follow_breaches(run)]
     counts = Counter(breach.kind for breach in breaches)
     silent = not evidence.alarms.published
     verdict: Outcome = "FAIL" if breaches or silent else "PASS" if pairs else "INCONCLUSIVE"
@@ -207,5 +215,5 @@ def _statement(pairs: list[Pair], breaches: list[Breach], counts: Counter[str], 
     worst = max(pair.elapsed_s for pair in pairs)
     return (
         f"Each of {len(pairs)} alarms that need one has exactly one work order, {worst:.0f} s later at worst, on the"
-        " machine that it is about, with its reason and its signals."
+        " machine that it is about, with its reason and its signals, and it could be followed until it was closed."
     )

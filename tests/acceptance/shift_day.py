@@ -14,40 +14,34 @@ from typing import Any
 
 import yaml
 
-S, MS = 1_000_000_000, 1_000_000
-START_NS = 1_767_592_800 * S
-SECONDS = 28_800
-EDGE = "hamburg.filling/line1"
-PACKER, FILLER = "packer.packer_1", "filler.filler_1"
-NODES = {
-    (PACKER, "state"): ("P.ST", "packer", "Int32"),
-    (PACKER, "total"): ("P.TOT", "packer", "UInt32"),
-    (PACKER, "good"): ("P.GOOD", "packer", "UInt32"),
-    (PACKER, "reject"): ("P.REJ", "packer", "UInt32"),
-    (FILLER, "temperature"): ("F.TT", "filler", "Double"),
-    (FILLER, "pressure"): ("F.PT", "filler", "Double"),
-    (FILLER, "level"): ("F.LT", "filler", "Double"),
-}
-INDEX = {key: index for index, key in enumerate(NODES)}
-STATES = {6: "run", 4: "idle", 9: "fault", 101: "changeover"}
-NUMBERS = {name: number for number, name in STATES.items()}
-QUIET = {"temperature": 8.0, "pressure": 3.0, "level": 50.0}
-BEYOND = {"temperature": 14.5, "pressure": 1.25, "level": 12.0}
-ALARMS: dict[str, tuple[str, str, float, bool]] = {  # metric, kind, limit, work order
-    "temperature_high": ("temperature", "high", 12.0, True),
-    "pressure_low": ("pressure", "low", 2.0, False),
-    "level_low": ("level", "low", 20.0, False),
-}
-ON_DELAY_S, OFF_DELAY_S, ACK_S, ORDER_S, CONTEXT_S = 5, 10, 30, 12, 300
-FAULTS = 16
-IDEAL_S = {"A": 4.0, "B": 5.0}
-SWAP_S = 14_000
-Span = tuple[int, int]
-
-
-def at(second: float) -> int:
-    """Nanoseconds since the epoch of a second of the run."""
-    return START_NS + round(second * 1000) * MS
+from tests.acceptance.shift_plan import (
+    ACK_S,
+    ALARMS,
+    BEYOND,
+    CONTEXT_S,
+    EDGE,
+    FAULTS,
+    FILLER,
+    FOLLOW_MS,
+    IDEAL_S,
+    INDEX,
+    MS,
+    NUMBERS,
+    OFF_DELAY_S,
+    ON_DELAY_S,
+    ORDER_S,
+    PACKER,
+    QUIET,
+    SECONDS,
+    START_NS,
+    STATES,
+    SWAP_S,
+    S,
+    Span,
+    at,
+    header,
+    site,
+)  # fmt: skip
 
 
 @dataclass
@@ -72,6 +66,7 @@ class Day:
     )
     breaks: list[Span] = field(default_factory=lambda: [(7_200, 8_100), (21_600, 22_500)])
     parts: list[tuple[float, bool, str]] = field(default_factory=list)  # second, good, product
+    again: set[int] = field(default_factory=set)  # indices of the parts that went through twice
     faults: list[dict[str, Any]] = field(default_factory=list)
     signals: dict[str, dict[int, float]] = field(default_factory=dict)  # metric to {second: value}
     calls: list[Call] = field(default_factory=list)
@@ -122,6 +117,8 @@ class Day:
             found += [
                 (s, PACKER, metric, n) for i, (s, n) in enumerate(values) if not i or values[i - 1][1] != n
             ]
+        seconds = [0, *(-int(-self.parts[index][0] // 1) for index in sorted(self.again))]
+        found += [(second, PACKER, "reworked", count) for count, second in enumerate(seconds)]
         for metric, values_at in self.signals.items():
             found += [(second, FILLER, metric, value) for second, value in sorted(values_at.items())]
         return sorted(found, key=lambda row: (row[0], INDEX[row[1], row[2]]))
@@ -134,8 +131,14 @@ class Day:
             before = NUMBERS[state]
             rows.append(["P", at(begin), "state", "packer", data])
         for number, (second, good, product) in enumerate(self.parts):
-            data = {"id": number, "good": good, "product": product}
-            rows.append(["P", at(second), "part", "packer", data])
+            part = {"id": number, "product": product}
+            if number in self.again:
+                first = part | {"good": False, "rework": False, "disposition": "rework"}
+                rows.append(["P", at(second - 1.5), "part", "packer", first])
+            data = part | {"good": good, "rework": number in self.again}
+            rows.append(
+                ["P", at(second), "part", "packer", data | {"disposition": "good" if good else "scrap"}]
+            )
         for name, begin, end in self.shifts:
             rows += [
                 ["P", at(s), "shift", "line", {"phase": p, "name": name}]
@@ -169,6 +172,8 @@ class Day:
             rows.append(held(at(1), FILLER, f"alarm/{name}", at(1) // MS, "normal", birth=True))
         for call in self.calls:
             rows += _alarm_rows(call)
+        for order in self.orders:
+            rows += _order_rows(order)
         for report in self.reports:
             rows.append(held(report["to_ms"] * MS + S, "", "oee/line1/report", report["to_ms"], report))
         return sorted([*rows, *self.host_rows], key=lambda row: row[1])
@@ -213,6 +218,15 @@ def _alarm_rows(call: Call) -> list[list[Any]]:
     return [*rows, held(call.raised_ms * MS + 300 * MS, FILLER, metric, call.raised_ms, call.occurrence)]
 
 
+def _order_rows(order: dict[str, Any]) -> list[list[Any]]:
+    """What the bridge publishes of an order: each state as soon as it has asked for it."""
+    metric = f"work_order/{order['alarm']}"
+    first_ms = order["history"][0][0]
+    said = [(first_ms - 10_000, "pending")]
+    said += [(ms + FOLLOW_MS, f"{order['id']} {state}") for ms, state, _ in order["history"]]
+    return [held(ms * MS + 300 * MS, FILLER, metric, ms, value) for ms, value in said]
+
+
 def _lines(path: Path, records: list[Any]) -> None:
     path.write_text("".join(json.dumps(record) + "\n" for record in records))
 
@@ -222,8 +236,8 @@ def healthy() -> Day:
     day = Day()
     _work(day)
     _disturb(day)
-    day.header = _header()
-    day.site = _site()
+    day.header = header()
+    day.site = site()
     day.timeline = [
         {"id": "warm_up", "kind": "phase", "start_ns": START_NS, "end_ns": at(60)},
         {"id": "drain", "kind": "phase", "start_ns": at(SECONDS - 300), "end_ns": at(SECONDS)},
@@ -261,6 +275,7 @@ def _work(day: Day) -> None:
             if not any(pause <= second < until for pause, until in day.breaks):
                 day.parts.append((second, len(day.parts) % 50 != 49, product))
             second += step
+    day.again = set(range(20, len(day.parts), 40))
 
 
 def _disturb(day: Day) -> None:
@@ -351,16 +366,17 @@ def report_of(day: Day, name: str, begin: int, end: int) -> dict[str, Any]:
         state: float(sum(_overlap(span, (a, b)) for span in planned for a, b, s in day.states if s == state))
         for state in NUMBERS
     }
-    made = [(second, good, product) for second, good, product in day.parts if begin <= second < end]
-    produced, good = len(made), sum(good for _, good, _ in made)
+    made = [(*part, number in day.again) for number, part in enumerate(day.parts) if begin <= part[0] < end]
+    produced, good = len(made), sum(good for _, good, _, _ in made)
+    first_pass = sum(good and not again for _, good, _, again in made)
     pbt = float(sum(b - a for a, b in planned))
-    standard = sum(IDEAL_S[product] for _, _, product in made)
+    standard = sum(IDEAL_S[product] for _, _, product, _ in made)
     a, e, q = spent["run"] / pbt, standard / spent["run"], good / produced
     return {
         "line": "line1", "shift": name, "status": "closed", "from_ms": at(begin) // MS, "to_ms": at(end) // MS,
         "pbt_s": pbt, "apt_s": spent["run"], "aust_s": spent["changeover"], "adet_s": spent["fault"],
         "adot_s": spent["idle"], "produced": produced, "good": good, "reject": produced - good,
-        "availability": a, "effectiveness": e, "quality": q, "oee": a * e * q, "fpy": q,
+        "availability": a, "effectiveness": e, "quality": q, "oee": a * e * q, "fpy": first_pass / produced,
     }  # fmt: skip
 
 
@@ -382,50 +398,3 @@ def _without(spans: list[Span], holes: list[Span]) -> list[Span]:
 
 def _overlap(one: Span, other: Span) -> int:
     return max(0, min(one[1], other[1]) - max(one[0], other[0]))
-
-
-def _header() -> dict[str, Any]:
-    signals = [
-        {"tag": node, "node_id": f"ns=2;s={node}", "machine": machine, "data_type": kind, "unit": "",
-         "eu_low": 0, "eu_high": 100, "scan_ms": 1000}
-        for node, machine, kind in NODES.values()
-    ]  # fmt: skip
-    return {
-        "kind": "header", "format": 1, "plant": "test", "seed": 7, "start_ns": START_NS, "signals": signals,
-        "ideal_s": {product: {"packer": seconds, "filler": 1.0} for product, seconds in IDEAL_S.items()},
-        "assets": [["HAM-F", "SN-1", START_NS, at(SWAP_S)], ["HAM-F", "SN-2", at(SWAP_S), None]],
-        "bottleneck": "packer",
-    }  # fmt: skip
-
-
-def _site() -> dict[str, Any]:
-    cells: dict[str, Any] = {"packer": {"packer_1": {"metrics": {}}}, "filler": {"filler_1": {"metrics": {}}}}
-    for (device, metric), (node, _, vendor_type) in NODES.items():
-        cell, asset = device.split(".")
-        entry: dict[str, Any] = {
-            "south": "plc1",
-            "node": f"ns=2;s={node}",
-            "type": vendor_type,
-            "class": "process",
-        }
-        if metric == "state":
-            entry |= {"type": "String", "class": "state", "states": STATES}
-        cells[cell][asset]["metrics"][metric] = entry
-    alarms = {
-        name: {
-            "metric": f"{FILLER}/{metric}", kind: limit, "priority": "high", "on_delay_s": ON_DELAY_S,
-            "off_delay_s": OFF_DELAY_S, "work_order": order, "text": f"Look at {metric}",
-        }
-        for name, (metric, kind, limit, order) in ALARMS.items()
-    }  # fmt: skip
-    names = ("state", "produced", "good", "reject")
-    metrics = ("state", "total", "good", "reject")
-    return {
-        "format": 1, "enterprise": "acme", "site": "hamburg", "area": "filling", "line": "line1",
-        "south": {"plc1": {"endpoint": "opc.tcp://plc1:4840", "sampling_interval_ms": 100}},
-        "north": {"enterprise": {"broker": "mqtt://broker:1883", "primary_host": "scada"}},
-        "cells": cells, "alarms": alarms,
-        "oee": {"line1": {name: f"{PACKER}/{metric}" for name, metric in zip(names, metrics, strict=True)}},
-        "cmms": {"url": "http://cmms:8080", "adapter": "embedded", "context_s": CONTEXT_S},
-        "equipment": {FILLER: {"equipment": "HAM-F", "owner": "mechanics"}},
-    }  # fmt: skip

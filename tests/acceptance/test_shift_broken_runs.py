@@ -1,8 +1,7 @@
-"""Shift runs of broken OEE calculators, alarm engines and CMMS clients: each is told by the criterion that names it."""
+"""Shift runs of broken OEE calculators and alarm engines: each is told by the criterion that names it."""
 
 from __future__ import annotations
 
-import base64
 import copy
 from collections.abc import Callable
 from pathlib import Path
@@ -11,30 +10,15 @@ from typing import Any
 import pytest
 
 from shakedown.acceptance import judge
-from shakedown.acceptance.verdict import Verdict
 from tests.acceptance import shift_day
-from tests.acceptance.shift_day import ALARMS, FILLER, MS, Call, Day, S, at, order_of, recompute
-
-SHIFT = ("oee", "nuisance", "false_alarms", "acknowledgement", "work_orders")
-
-
-@pytest.fixture(scope="session")
-def template() -> Day:
-    return shift_day.healthy()
+from tests.acceptance.shift_day import ALARMS, MS, Call, Day, S, at, order_of, recompute
+from tests.acceptance.shift_verdicts import SHIFT, failed, fresh_day, outcomes
 
 
 @pytest.fixture
-def day(template: Day) -> Day:
+def day() -> Day:
     """A day without fault, to be broken."""
-    return copy.deepcopy(template)
-
-
-def outcomes(verdict: Verdict) -> dict[str, str]:
-    return {result.name: result.verdict for result in verdict.criteria if result.name in SHIFT}
-
-
-def failed(verdict: Verdict) -> set[str]:
-    return {name for name, outcome in outcomes(verdict).items() if outcome == "FAIL"}
+    return fresh_day()
 
 
 def test_a_healthy_shift_passes_everything(day: Day, tmp_path: Path) -> None:
@@ -105,12 +89,30 @@ def clips_effectiveness(day: Day) -> None:
         report["effectiveness"] = 1.0
 
 
-def counts_rework_twice(day: Day) -> None:
+def counts_passages(day: Day) -> None:
+    """A part that goes through twice is produced twice, and rejected once."""
+    for report in day.reports:
+        standard_s = report["effectiveness"] * report["apt_s"]
+        twice = sum(
+            report["from_ms"] <= at(day.parts[number][0]) // MS < report["to_ms"] for number in day.again
+        )
+        each_s = standard_s / report["produced"]
+        report["produced"] += twice
+        report["reject"] += twice
+        recompute(report, standard_s=standard_s + each_s * twice)
+
+
+def counts_rework_as_good(day: Day) -> None:
     for report in day.reports:
         report["good"] = report["produced"]
         report["reject"] = 0
         standard_s = report["effectiveness"] * report["apt_s"]
         recompute(report, standard_s=standard_s)
+
+
+def takes_rework_for_a_first_pass(day: Day) -> None:
+    for report in day.reports:
+        report["fpy"] = report["quality"]
 
 
 def never_closes_a_shift(day: Day) -> None:
@@ -131,7 +133,9 @@ OEE_MUTANTS: list[tuple[Callable[[Day], None], str]] = [
     (shifts_the_edge, "a shift edge that is off by +120 s"),
     (counts_breaks_as_planned, "pbt_s"),
     (clips_effectiveness, "effectiveness"),
-    (counts_rework_twice, "quality"),
+    (counts_passages, "produced"),
+    (counts_rework_as_good, "quality"),
+    (takes_rework_for_a_first_pass, "early' of line1: fpy;"),
     (never_closes_a_shift, "no closed report"),
     (sends_a_nan, "quality"),
 ]
@@ -336,164 +340,6 @@ def test_alarm_engines(
     assert outcomes(verdict)["oee"] == "PASS"
 
 
-# CMMS clients.
-
-
-def orders_twice(day: Day) -> None:
-    day.orders.append(dict(day.orders[5], id="WO-again", created_ms=day.orders[5]["created_ms"] + 9_000))
-
-
-def orders_again_while_one_is_open(day: Day) -> None:
-    """The first order is completed and never closed; a second one is raised at the next call all the same."""
-    day.orders[15]["history"][1][1] = "completed"
-
-
-def loses_after_a_timeout(day: Day) -> None:
-    del day.orders[6]
-
-
-def names_the_wrong_equipment(day: Day) -> None:
-    day.orders[3]["equipment"] = "HAM-C"
-
-
-def keeps_the_asset_of_before_the_swap(day: Day) -> None:
-    for order in day.orders:
-        order["physical_asset"] = "SN-1"
-
-
-def attaches_the_wrong_window(day: Day) -> None:
-    order = day.orders[8]
-    early = copy.copy(day.call(8))
-    early.raised_ms -= 1_200_000
-    order["context"] = order_of(day, early)["context"]
-
-
-def attaches_half_the_window(day: Day) -> None:
-    for signal in day.orders[8]["context"]:
-        signal["samples"] = signal["samples"][len(signal["samples"]) // 2 :]
-
-
-def leaves_out_the_last_samples(day: Day) -> None:
-    for signal in day.orders[8]["context"]:
-        signal["samples"] = signal["samples"][:-3]
-
-
-def attaches_a_wrong_value(day: Day) -> None:
-    day.orders[8]["context"][1]["samples"][4][1] += 0.01
-
-
-def attaches_other_signals(day: Day) -> None:
-    for order in day.orders:
-        order["context"] = order["context"][1:]
-
-
-def gives_the_limit_of_another_alarm(day: Day) -> None:
-    day.orders[2]["reason"]["limit"] = 2.0
-
-
-def gives_a_value_that_was_never_there(day: Day) -> None:
-    day.orders[2]["reason"]["value"] = 14.75
-
-
-def gives_no_reason(day: Day) -> None:
-    del day.orders[2]["reason"]
-
-
-def orders_after_an_hour(day: Day) -> None:
-    day.orders[4]["created_ms"] += 3_600_000
-
-
-def orders_four_minutes_late(day: Day) -> None:
-    for order in day.orders:
-        order["created_ms"] = order["raised_ms"] + 240_000
-
-
-def orders_what_nobody_called_for(day: Day) -> None:
-    day.orders.append(dict(day.orders[0], id="WO-x", occurrence=99))
-
-
-def orders_for_alarms_that_need_none(day: Day) -> None:
-    day.orders.append(order_of(day, day.call(0, "pressure_low")))
-
-
-def never_orders(day: Day) -> None:
-    day.orders.clear()
-
-
-CMMS_MUTANTS: list[tuple[Callable[[Day], None], str]] = [
-    (orders_twice, "duplicate"),
-    (orders_again_while_one_is_open, "duplicate"),
-    (loses_after_a_timeout, "missing"),
-    (names_the_wrong_equipment, "asset"),
-    (keeps_the_asset_of_before_the_swap, "asset"),
-    (attaches_the_wrong_window, "context"),
-    (attaches_half_the_window, "context"),
-    (leaves_out_the_last_samples, "context"),
-    (attaches_a_wrong_value, "context"),
-    (attaches_other_signals, "context"),
-    (gives_the_limit_of_another_alarm, "reason"),
-    (gives_a_value_that_was_never_there, "reason"),
-    (gives_no_reason, "reason"),
-    (orders_after_an_hour, "late"),
-    (orders_four_minutes_late, "late"),
-    (orders_what_nobody_called_for, "invented"),
-    (orders_for_alarms_that_need_none, "invented"),
-    (never_orders, "missing"),
-]
-
-
-@pytest.mark.parametrize(("mutant", "kind"), CMMS_MUTANTS, ids=lambda value: getattr(value, "__name__", None))
-def test_cmms_clients(mutant: Callable[[Day], None], kind: str, day: Day, tmp_path: Path) -> None:
-    mutant(day)
-    verdict = judge(day.write(tmp_path))
-    assert failed(verdict) == {"work_orders"}
-    breaches: dict[str, int] = verdict.criterion("work_orders").details["breaches"]
-    assert {name for name, count in breaches.items() if count} == {kind}
-
-
-def cut(day: Day, begin: float, end: float, affects: str, *, is_cut: bool = True) -> None:
-    entry: dict[str, Any] = {
-        "id": "c",
-        "kind": "down",
-        "target": affects,
-        "start_ns": at(begin),
-        "end_ns": at(end),
-    }
-    day.timeline.append(
-        entry | {"cut": is_cut, "affects": [affects], "asked": {}, "verified": True, "evidence": {}}
-    )
-
-
-@pytest.mark.parametrize(("affects", "is_cut"), [("wan", True), ("cmms", False)])
-def test_the_clock_of_an_order_restarts_at_a_healing(
-    day: Day, tmp_path: Path, affects: str, is_cut: bool
-) -> None:
-    order = day.orders[4]
-    begin = (order["raised_ms"] * MS - at(0)) / S - 10
-    cut(day, begin, begin + 3_000, affects, is_cut=is_cut)
-    order["created_ms"] += 3_000_000
-    result = judge(day.write(tmp_path)).criterion("work_orders")
-    assert result.verdict == "PASS"
-    assert result.details["times_without_restart"]["max_s"] == 3_012
-    assert result.details["times_without_restart"]["below_5_min"] == len(day.orders) - 1
-    assert result.details["times"]["max_s"] == 22.0
-
-
-def test_an_order_that_took_four_minutes_after_the_healing_is_late(day: Day, tmp_path: Path) -> None:
-    order = day.orders[4]
-    begin = (order["raised_ms"] * MS - at(0)) / S - 10
-    cut(day, begin, begin + 3_000, "cmms", is_cut=False)
-    order["created_ms"] += 3_230_000
-    assert failed(judge(day.write(tmp_path))) == {"work_orders"}
-
-
-def test_one_open_order_serves_an_alarm_that_speaks_again(day: Day, tmp_path: Path) -> None:
-    first, second = (next(o for o in day.orders if o["occurrence"] == number) for number in (1, 2))
-    first["history"][1][0] = second["raised_ms"] + 1_000  # closed just after the alarm had spoken again
-    day.orders.remove(second)
-    assert outcomes(judge(day.write(tmp_path)))["work_orders"] == "PASS"
-
-
 def test_idle_inside_an_order_may_be_a_delay(day: Day, tmp_path: Path) -> None:
     """With an order configured the sum of ADET and ADOT is held; without, each on its own."""
     for report in day.reports:
@@ -502,30 +348,6 @@ def test_idle_inside_an_order_may_be_a_delay(day: Day, tmp_path: Path) -> None:
     assert failed(judge(day.write(tmp_path))) == {"oee"}
     day.site["oee"]["line1"]["order"] = "packer.packer_1/state"
     assert outcomes(judge(day.write(tmp_path)))["oee"] == "PASS"
-
-
-def test_a_swap_in_the_events_alone_is_known(day: Day, tmp_path: Path) -> None:
-    day.header["assets"] = [["HAM-F", "SN-1", at(0), None]]
-    assert outcomes(judge(day.write(tmp_path)))["work_orders"] == "PASS"
-
-
-def test_a_shelved_alarm_with_owner_and_expiry_is_no_breach(day: Day, lab: Any, tmp_path: Path) -> None:
-    shelves_without_a_command(day)
-    payload = lab.Payload()
-    metric = payload.metrics.add()
-    metric.name, metric.datatype = "alarm/temperature_high/shelve", 12
-    metric.string_value = f'{{"operator":"ann","until_ms":{at(9_000) // MS},"reason":"sensor"}}'
-    day.commands.append(shelve(payload.SerializeToString()))
-    assert outcomes(judge(day.write(tmp_path)))["false_alarms"] == "PASS"
-    metric.string_value = '{"operator":"ann","reason":"sensor"}'
-    day.commands[0] = shelve(payload.SerializeToString())
-    result = judge(day.write(tmp_path)).criterion("false_alarms")
-    assert (result.verdict, "without an expiry" in result.statement) == ("FAIL", True)
-
-
-def shelve(payload: bytes) -> list[Any]:
-    topic = f"spBv1.0/hamburg.filling/DCMD/line1/{FILLER}"
-    return ["A", at(2_570), "ann", topic, base64.b64encode(payload).decode(), 0, False]
 
 
 # Shorter runs say what they lack.

@@ -1,0 +1,37 @@
+"""What the bridge says of itself, as the enterprise has it: the rows of metrics that are derived (docs/shift.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from shakedown.acceptance.run import Run
+from shakedown.acceptance.sparkplug import GOOD, Value
+
+
+class Row(NamedTuple):
+    """One sample of a derived metric: when it was true, when the enterprise had it, and what it says."""
+
+    ts_ms: int
+    received_ns: int
+    value: Value
+
+
+def rows_of(run: Run, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], list[Row]]:
+    """The good rows of each (device, metric) of the run's edge node, in order of arrival."""
+    host = run.host
+    names = set(wanted)
+    found: dict[tuple[str, str], list[Row]] = {name: [] for name in names}
+    keys = {
+        index: (device, metric)
+        for index, (edge, device, metric) in enumerate(host.edges)
+        if edge == run.site.edge and (device, metric) in names
+    }
+    if not keys:
+        return found
+    for row in np.flatnonzero(np.isin(np.frombuffer(host.key, dtype=np.int32), list(keys))).tolist():
+        if host.quality[row] == GOOD:
+            found[keys[host.key[row]]].append(Row(host.ts_ms[row], host.received_ns[row], host.values[row]))
+    return found

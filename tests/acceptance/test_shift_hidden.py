@@ -1,0 +1,228 @@
+"""Alarms that were hidden, or hard to see: shelves by DCMD and by HTTP, suppression, and alarms on a truth value."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shakedown.acceptance import judge
+from shakedown.acceptance.verdict import CriterionResult
+from tests.acceptance.shift_day import FILLER, MS, Call, Day, at, held
+from tests.acceptance.shift_plan import ALARMS
+from tests.acceptance.shift_verdicts import SHIFT, failed, fresh_day, outcomes
+
+SHELVED_S = 2_591  # after the one call that no fault is behind
+
+
+@pytest.fixture
+def day() -> Day:
+    """A day without fault, to be broken."""
+    return fresh_day()
+
+
+def hidden(day: Day, state: str) -> Call:
+    """The call that no fault is behind is hidden before anybody has acknowledged it."""
+    call = next(call for call in day.calls if at(2_551) // MS <= call.raised_ms <= at(2_570) // MS)
+    call.acked_ms = None
+    key = (call.alarm, call.occurrence)
+    day.acks = [ack for ack in day.acks if (ack[3]["alarm"], ack[3]["occurrence"]) != key]
+    call.hidden = (at(SHELVED_S) // MS, state)
+    return call
+
+
+def hiding(day: Day, folder: Path) -> CriterionResult:
+    return judge(day.write(folder)).criterion("false_alarms")
+
+
+def said(day: Day, second: float, **command: Any) -> None:
+    """The bridge publishes a shelve command that it has obeyed, however it came."""
+    text = json.dumps(command)
+    day.host_rows.append(
+        held(at(second) + 300 * MS, FILLER, "alarm/temperature_high/shelve", at(second) // MS, text)
+    )
+
+
+def returned(day: Day, second: float) -> None:
+    day.host_rows.append(
+        held(at(second) + 300 * MS, FILLER, "alarm/temperature_high", at(second) // MS, "normal")
+    )
+
+
+def dcmd(lab: Any, text: str) -> list[Any]:
+    payload = lab.Payload()
+    metric = payload.metrics.add()
+    metric.name, metric.datatype, metric.string_value = "alarm/temperature_high/shelve", 12, text
+    topic = f"spBv1.0/hamburg.filling/DCMD/line1/{FILLER}"
+    encoded = base64.b64encode(payload.SerializeToString()).decode()
+    return ["A", at(2_570), "ann", topic, encoded, 0, False]
+
+
+def test_a_shelf_by_dcmd_needs_owner_and_expiry(day: Day, lab: Any, tmp_path: Path) -> None:
+    hidden(day, "shelved")
+    returned(day, 2_700)
+    until = at(2_700) // MS
+    day.commands.append(dcmd(lab, f'{{"operator":"ann","until_ms":{until},"reason":"sensor"}}'))
+    assert hiding(day, tmp_path / "right").verdict == "PASS"
+    day.commands[0] = dcmd(lab, '{"operator":"ann","reason":"sensor"}')
+    result = hiding(day, tmp_path / "wrong")
+    assert (result.verdict, "without an expiry" in result.statement) == ("FAIL", True)
+
+
+def test_a_shelf_over_http_is_known_by_what_the_bridge_publishes(day: Day, tmp_path: Path) -> None:
+    hidden(day, "shelved")
+    returned(day, 2_700)
+    said(day, SHELVED_S, operator="ann", until_ms=at(2_700) // MS, reason="sensor")
+    assert outcomes(judge(day.write(tmp_path))) == dict.fromkeys(SHIFT, "PASS")
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        (None, "nobody had asked for it"),
+        ({"until_ms": at(2_700) // MS, "reason": "sensor"}, "without an owner"),
+        ({"operator": "", "until_ms": at(2_700) // MS}, "without an owner"),
+        ({"operator": "ann", "reason": "sensor"}, "without an expiry"),
+        ({"operator": "ann", "until_ms": at(2_000) // MS}, "without an expiry"),
+        ({"operator": "ann", "until_ms": at(2_620) // MS}, "until after its expiry"),
+    ],
+)
+def test_a_shelf_over_http_needs_owner_and_expiry(
+    day: Day, tmp_path: Path, command: dict[str, Any] | None, says: str
+) -> None:
+    hidden(day, "shelved")
+    returned(day, 2_700)
+    if command is not None:
+        said(day, SHELVED_S, **command)
+    result = hiding(day, tmp_path)
+    assert (result.verdict, says in result.statement) == ("FAIL", True)
+
+
+def test_a_command_that_came_later_allows_nothing(day: Day, tmp_path: Path) -> None:
+    hidden(day, "shelved")
+    returned(day, 2_700)
+    said(day, SHELVED_S + 60, operator="ann", until_ms=at(2_700) // MS, reason="sensor")
+    assert "nobody had asked for it" in hiding(day, tmp_path).statement
+
+
+def test_a_shelf_may_be_lengthened_and_must_end_when_told_so(day: Day, tmp_path: Path) -> None:
+    hidden(day, "shelved")
+    returned(day, 2_840)
+    said(day, SHELVED_S, operator="ann", until_ms=at(2_700) // MS, reason="sensor")
+    said(day, 2_650, operator="bob", until_ms=at(2_840) // MS, reason="still the sensor")
+    assert hiding(day, tmp_path / "longer").verdict == "PASS"
+    said(day, 2_750, operator="bob", until_ms=0)
+    assert "until after its expiry" in hiding(day, tmp_path / "ended").statement
+
+
+def test_a_shelf_that_never_ends_outlasts_its_expiry(day: Day, tmp_path: Path) -> None:
+    call = hidden(day, "shelved")
+    day.drop_calls(lambda other: other.alarm == call.alarm and other.raised_ms > call.raised_ms)
+    said(day, SHELVED_S, operator="ann", until_ms=at(2_700) // MS, reason="sensor")
+    (entry,) = hiding(day, tmp_path).details["hidden"]
+    assert "until after its expiry" in entry["breach"]
+
+
+def with_state(day: Day, states: dict[int, int]) -> None:
+    """The filler shows a state too, {second: number}, whatever it does."""
+    names = {6: "run", 4: "idle"}
+    day.header["signals"].append(
+        {**day.header["signals"][0], "tag": "F.ST", "node_id": "ns=2;s=F.ST", "machine": "filler"}
+    )
+    metrics = day.site["cells"]["filler"]["filler_1"]["metrics"]
+    metrics["state"] = {
+        "south": "plc1",
+        "node": "ns=2;s=F.ST",
+        "type": "String",
+        "class": "state",
+        "states": names,
+    }
+    day.site["alarms"]["temperature_high"]["suppress_in"] = ["idle"]
+    index = len(day.header["signals"]) - 1
+    rows = [*day.ledger_rows(), *(["S", at(second), index, number, 0] for second, number in states.items())]
+    day.ledger_rows = lambda: sorted(rows, key=lambda row: row[1])  # type: ignore[method-assign]
+    for second, number in states.items():
+        day.host_rows.append(held(at(second) + 200 * MS, FILLER, "state", at(second) // MS, names[number]))
+    for order in day.orders:
+        since = order["raised_ms"] - 300_000
+        samples = [
+            [at(second) // MS, names[number], 192]
+            for second, number in states.items()
+            if since <= at(second) // MS <= order["raised_ms"]
+        ]
+        order["context"].append({"metric": "state", "unit": "", "samples": samples})
+
+
+@pytest.mark.parametrize(("shown", "outcome"), [(4, "PASS"), (6, "FAIL")])
+def test_what_suppresses_is_the_state_that_the_machine_shows(
+    day: Day, tmp_path: Path, shown: int, outcome: str
+) -> None:
+    """The filler itself does nothing all day; a state signal that flaps is all that a bridge knows of it."""
+    hidden(day, "suppressed")
+    with_state(day, {0: 6, SHELVED_S - 5: shown, SHELVED_S + 5: 6})
+    result = hiding(day, tmp_path)
+    assert result.verdict == outcome
+    assert ("was in run, which is none of idle" in result.statement) == (outcome == "FAIL")
+
+
+def test_a_call_at_the_moment_of_a_return_is_a_call(day: Day, tmp_path: Path) -> None:
+    """A release and an annunciation at the same time, with one ordinal: the return does not take it away."""
+    before = judge(day.write(tmp_path / "before")).criterion("false_alarms").details["annunciations"]
+    for call in day.calls:
+        row = held(call.raised_ms * MS + 299 * MS, FILLER, f"alarm/{call.alarm}", call.raised_ms, "normal")
+        day.host_rows.append(row)
+    after = judge(day.write(tmp_path / "after")).criterion("false_alarms").details["annunciations"]
+    assert after == before == len(day.calls)
+
+
+# An alarm on a truth value.
+
+
+def on_a_switch(day: Day, active: bool) -> None:
+    """The temperature is a switch: `active` above its limit, and the alarm is on that."""
+    _, _, limit, _ = ALARMS["temperature_high"]
+    day.signals["temperature"] = {
+        second: (value > limit) is active for second, value in day.signals["temperature"].items()
+    }
+    day.site["cells"]["filler"]["filler_1"]["metrics"]["temperature"]["type"] = "Boolean"
+    rule = day.site["alarms"]["temperature_high"]
+    del rule["high"]
+    rule["state"] = active
+    for order in day.orders:
+        order["reason"] |= {"limit": active, "value": active}
+        for sample in order["context"][0]["samples"]:
+            sample[1] = (sample[1] > limit) is active
+
+
+@pytest.mark.parametrize("active", [True, False])
+def test_an_alarm_on_a_truth_value(day: Day, tmp_path: Path, active: bool) -> None:
+    on_a_switch(day, active)
+    verdict = judge(day.write(tmp_path))
+    assert verdict.harness == []
+    assert outcomes(verdict) == dict.fromkeys(SHIFT, "PASS")
+    assert verdict.criterion("nuisance").details["baseline"]["annunciations"] > len(day.calls)
+
+
+@pytest.mark.parametrize("active", [True, False])
+def test_a_bridge_that_takes_a_truth_value_for_its_contrary(day: Day, tmp_path: Path, active: bool) -> None:
+    """It speaks when the switch goes back, and gives the wrong value as the reason."""
+    on_a_switch(day, active)
+    for call in day.calls:
+        if call.alarm == "temperature_high" and call.cleared_ms is not None:
+            call.raised_ms, call.cleared_ms = call.cleared_ms, call.raised_ms + 900_000
+            call.acked_ms = call.raised_ms + 30_000
+    for order in day.orders:
+        order["reason"] |= {"value": not active}
+    assert {"work_orders", "false_alarms"} <= failed(judge(day.write(tmp_path)))
+
+
+@pytest.mark.parametrize("state", [9, 0.5, ["run"]])
+def test_a_state_that_is_neither_text_nor_truth_is_told(day: Day, tmp_path: Path, state: Any) -> None:
+    on_a_switch(day, active=True)
+    day.site["alarms"]["temperature_high"]["state"] = state
+    verdict = judge(day.write(tmp_path))
+    assert verdict.verdict == "HARNESS_FAULT"
+    assert "a text, or true or false" in verdict.harness[0].what
