@@ -1,8 +1,9 @@
 """Tuning of alarm rules on a recorded run: what deadband and delays would have done, and what to write into site.yaml.
 
-The rule of the proposal. Where the run has faults that a rule tells: fewest false alarms among the settings that miss
+The rule of the proposal. Where the run has faults for a rule to tell: fewest false alarms among the settings that miss
 none of them and tell each within `share` of its response time (from the onset; or, where even the quickest setting
-needs longer than that, from that setting's word). Where it has none, delay cannot be judged, and only what the noise
+needs longer than that, from that setting's word). A fault that another alarm, as it is, tells before this one can is
+that alarm's to tell. Where the rule has no fault, delay cannot be judged, and only what the noise
 of the quiet signal asks for is proposed: a deadband of three deviations, and the shortest on-delay that keeps the
 expected false alarms of white noise (standards 4.3) to one a week.
 """
@@ -37,6 +38,7 @@ from shakedown.acceptance.tuning_search import (
     room,
     rounded,
     tabulate,
+    told_now,
 )
 
 __all__ = ["SHARE", "Check", "RuleTuning", "Tuning", "Untunable", "as_dict", "fragment", "tune"]
@@ -68,6 +70,7 @@ class RuleTuning:
     basis: str  # faults, noise, or none
     why: str
     untold: int  # faults that no setting tells: the limit or the metric is at issue
+    elsewhere: int  # faults of this alarm that another one tells before this one can: not asked of it
     late_at_best: int  # faults that even the quickest setting tells after their share of the response time
     noise: Noise | None
     crossings: Crossings
@@ -93,8 +96,13 @@ def tune(folder: Path, *, share: float = SHARE) -> Tuning:
     """Tune every alarm rule on the run in `folder`. Raises `Untunable`."""
     record = read_record(folder)
     cut_ns = _cut(record)
-    rules = [_tuned(seen, record, cut_ns, share) for seen in record.seen]
+    told_s = {seen.rule.name: told_now(seen) for seen in record.seen}
+    rules = [_tuned(seen, record, cut_ns, share, _others(seen.rule.name, told_s)) for seen in record.seen]
     return Tuning(folder, (record.to_ns - record.from_ns) / 3.6e12, share, rules, record.document)
+
+
+def _said(limit: float | str | bool) -> str:
+    return str(limit).lower() if isinstance(limit, bool) else str(limit)
 
 
 def _cut(record: Record) -> int:
@@ -105,11 +113,20 @@ def _cut(record: Record) -> int:
     return min(ends, key=lambda ns: abs(ns - middle), default=middle)
 
 
-def _tuned(seen: Seen, record: Record, cut_ns: int, share: float) -> RuleTuning:
-    table = tabulate(seen, record.from_ns, record.to_ns, cut_ns, share)
+def _others(name: str, told_s: dict[str, dict[str, float]]) -> dict[str, float]:
+    """When the first of the other alarms, as they are now, tells each fault."""
+    found: dict[str, float] = {}
+    for other, delays in told_s.items():
+        for fault, delay_s in delays.items() if other != name else ():
+            found[fault] = min(delay_s, found.get(fault, delay_s))
+    return found
+
+
+def _tuned(seen: Seen, record: Record, cut_ns: int, share: float, others_s: dict[str, float]) -> RuleTuning:
+    table = tabulate(seen, record.from_ns, record.to_ns, cut_ns, share, others_s)
     now = table.index(seen.now)
     crossings = crossings_of(_beyond(seen), seen.scan_normal)
-    if table.faults:
+    if table.faults:  # that are this rule's to tell
         chosen, why = _by_faults(table, now)
         basis = "faults"
     else:
@@ -120,12 +137,13 @@ def _tuned(seen: Seen, record: Record, cut_ns: int, share: float) -> RuleTuning:
         name=seen.rule.name,
         metric=seen.rule.metric,
         unit=seen.rule.unit,
-        limit=f"{seen.rule.kind} {seen.rule.limit}",
+        limit=f"{seen.rule.kind} {_said(seen.rule.limit)}",
         now=table.figures(now),
         proposed=None if chosen is None else table.figures(chosen),
         basis=basis,
         why=why,
         untold=int(table.is_untold.sum()),
+        elsewhere=table.elsewhere,
         late_at_best=int(table.is_late_at_best.sum()),
         noise=seen.noise,
         crossings=crossings,
@@ -149,7 +167,7 @@ def _by_faults(table: Table, now: int) -> tuple[int | None, str]:
         return None, "no setting tells every fault in time: look at the limit and the metric, not at delays"
     if not is_better(table.figures(chosen), table.figures(now)):
         return None, "no setting is better than the one of now"
-    return chosen, f"counted over {len(table.faults)} faults"
+    return chosen, f"counted over {len(table.faults)} fault{'s' * (len(table.faults) != 1)}"
 
 
 def _by_noise(seen: Seen, table: Table, now: int) -> tuple[int | None, str]:
@@ -166,7 +184,7 @@ def _by_noise(seen: Seen, table: Table, now: int) -> tuple[int | None, str]:
     deadband = max(width, seen.now.deadband)
     on_s = _on_delay(seen, noise, deadband)
     if on_s is None:
-        return None, f"{blind}, and no closed form holds: the noise has correlation {noise.correlation:.2f}"
+        return None, f"{blind}, and no closed form holds: the quiet signal has a memory"
     setting = Setting(on_s, seen.now.off_delay_s, deadband)
     if setting == seen.now:
         return None, f"{blind}; for the noise alone the rule is patient enough"
@@ -193,9 +211,9 @@ def _on_delay(seen: Seen, noise: Noise, deadband: float) -> float | None:
 
 
 def _gaussian(seen: Seen, noise: Noise, deadband: float) -> tuple[float, float]:
-    """P(beyond) and P(back behind the deadband) of a scan, for normal noise around the quiet median."""
-    sigma = max(noise.sigma, 1e-12)
-    return gauss_tail(room(seen) / sigma), 1 - gauss_tail((room(seen) - deadband) / sigma)
+    """P(beyond) and P(back behind the deadband) of a scan, for a normal signal around the quiet median."""
+    spread = max(noise.spread, 1e-12)
+    return gauss_tail(room(seen) / spread), 1 - gauss_tail((room(seen) - deadband) / spread)
 
 
 def _beyond(seen: Seen, inside: float = 0.0) -> Bools:

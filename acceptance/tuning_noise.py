@@ -15,11 +15,12 @@ import numpy as np
 
 from shakedown.acceptance.tuning_replay import Bools, Floats
 
-DETREND_SCANS = 61  # the moving mean that is taken off: what is slower is the process, not noise
-QUIET_SCANS_MIN = 600
+DETREND_SCANS = 31  # the moving mean that is taken off: what is slower is the process, not noise
+QUIET_SCANS_MIN = 300
 SIGMA_PER_MAD = 1.4826  # of a normal variable
 SPIKE_SIGMAS = 5.0
 WHITE_CORRELATION_MAX = 0.1
+WHITE_SPREAD_MAX = 1.2  # ... of the whole, over the deviation of the noise
 CROSSINGS_MIN = 10
 
 
@@ -74,17 +75,19 @@ class Noise:
 
     scans: int
     median: float
-    sigma: float  # of what is faster than a minute's moving mean
-    correlation: float  # of neighbouring scans
+    sigma: float  # of what is faster than the moving mean
+    correlation: float  # of neighbouring scans, of the same
+    spread: float  # deviation of all that the quiet signal does, slow or fast
 
     @property
     def is_white(self) -> bool:
-        """Whether neighbouring scans tell (nearly) nothing of each other."""
-        return abs(self.correlation) <= WHITE_CORRELATION_MAX + 2 / math.sqrt(self.scans)
+        """Whether one scan tells (nearly) nothing of the next: the signal is noise alone, and without memory."""
+        is_uncorrelated = abs(self.correlation) <= WHITE_CORRELATION_MAX + 2 / math.sqrt(self.scans)
+        return is_uncorrelated and self.spread <= WHITE_SPREAD_MAX * self.sigma
 
 
 def noise_of(values: Floats, quiet: Bools) -> Noise | None:
-    """The noise of values at successive scans, where they have been `quiet` for a minute; None if too few are."""
+    """The noise of values at successive scans, where they have been `quiet` for a while; None if too few are."""
     settled = _whole(
         quiet, DETREND_SCANS
     )  # the last of so many quiet scans: what starts and stops has died away
@@ -103,7 +106,8 @@ def noise_of(values: Floats, quiet: Bools) -> Noise | None:
     covariance = float(np.mean(rest[1:][pairs] * rest[:-1][pairs]))
     covariance += variance / DETREND_SCANS  # what the moving mean takes from it, for white noise
     correlation = covariance / variance if variance > 0 else 0.0
-    return Noise(int(np.count_nonzero(kept)), median, math.sqrt(variance), correlation)
+    spread = float(np.std(values[kept]))
+    return Noise(int(np.count_nonzero(kept)), median, math.sqrt(variance), correlation, spread)
 
 
 def _detrended(values: Floats, marks: Bools) -> tuple[Floats, Bools]:

@@ -86,9 +86,10 @@ class Condition:
         if not len(begins) or not len(raised):
             return raised
         at = np.searchsorted(begins, raised, side="right") - 1
-        found = raised[(at < 0) | (raised >= ends[np.maximum(at, 0)])]
-        if on_ns:
-            return found
+        end = ends[np.maximum(at, 0)]
+        if on_ns:  # a delay that is over at the release itself is begun anew
+            return raised[(at < 0) | (raised > end)]
+        found = raised[(at < 0) | (raised >= end)]
         releases = ends[ends != NEVER]
         standing = np.searchsorted(raised, releases, side="left") - 1
         released = releases[(standing >= 0) & (cleared[np.maximum(standing, 0)] > releases)]

@@ -87,6 +87,7 @@ class Table:
     limit_s: Floats  # of each fault
     is_late_at_best: NDArray[np.bool_]  # even the quickest setting is beyond the share of the response time
     is_untold: NDArray[np.bool_]  # no setting tells it
+    elsewhere: int  # further faults of this alarm, that another one tells before this one can
 
     def index(self, setting: Setting) -> int:
         """Where a setting stands."""
@@ -116,10 +117,39 @@ class Table:
         )
 
 
-def tabulate(seen: Seen, from_ns: int, to_ns: int, cut_ns: int, share: float) -> Table:
-    """Replay every setting of the grid; what counts is in [from_ns, to_ns), and `cut_ns` parts the halves."""
+def told_now(seen: Seen) -> dict[str, float]:
+    """When the rule as it is tells each fault, in seconds from the onset; without those that it misses."""
+    now = seen.now
+    moments = condition(seen.rule, seen.trajectory, now.deadband).annunciations(
+        int(now.on_delay_s * S), int(now.off_delay_s * S)
+    )
+    found = told(moments, _windows(seen), _slack_ns(seen, now))
+    return {
+        fault.id: (first - fault.onset_ns) / S
+        for fault, (first, _) in zip(seen.faults, found, strict=True)
+        if first is not None
+    }
+
+
+def _windows(seen: Seen) -> list[Window]:
+    return [Window(fault.onset_ns, fault.end_ns, fault.id) for fault in seen.faults]
+
+
+def _slack_ns(seen: Seen, setting: Setting) -> int:
+    """How long after the end of a fault an annunciation may still tell it."""
+    return int((setting.on_delay_s + POLLS * seen.poll_s) * S)
+
+
+def tabulate(
+    seen: Seen, from_ns: int, to_ns: int, cut_ns: int, share: float, others_s: dict[str, float]
+) -> Table:
+    """Replay every setting of the grid; what counts is in [from_ns, to_ns), and `cut_ns` parts the halves.
+
+    `others_s` says when the other alarms, as they are, tell each fault: one that they tell before this rule can, in
+    whatever setting, is not asked of it.
+    """
     grid = settings(seen)
-    windows = [Window(fault.onset_ns, fault.end_ns, fault.id) for fault in seen.faults]
+    windows = _windows(seen)
     judged = [index for index, fault in enumerate(seen.faults) if _is_judged(fault, from_ns, to_ns)]
     faults = [seen.faults[index] for index in judged]
     false = np.zeros((len(grid), 2), np.int64)
@@ -129,7 +159,7 @@ def tabulate(seen: Seen, from_ns: int, to_ns: int, cut_ns: int, share: float) ->
     for row, setting in enumerate(grid):
         on_ns, off_ns = int(setting.on_delay_s * S), int(setting.off_delay_s * S)
         moments = conditions[setting.deadband].annunciations(on_ns, off_ns)
-        slack_ns = int((setting.on_delay_s + POLLS * seen.poll_s) * S)
+        slack_ns = _slack_ns(seen, setting)
         alone = moments[~covered(moments, windows, slack_ns)]
         first, middle, last = np.searchsorted(alone, (from_ns, cut_ns, to_ns))
         false[row] = middle - first, last - middle
@@ -139,21 +169,25 @@ def tabulate(seen: Seen, from_ns: int, to_ns: int, cut_ns: int, share: float) ->
                 at_ns, count[row, column] = found[index]
                 if at_ns is not None:
                     delay_s[row, column] = (at_ns - windows[index].onset_ns) / S
-    untold = np.isnan(delay_s).all(axis=0)
     quickest_s = np.where(np.isnan(delay_s), np.inf, delay_s).min(axis=0)
+    first_s = np.array([others_s.get(fault.id, math.inf) for fault in faults])
+    asked = (quickest_s <= first_s) | (np.isinf(quickest_s) & np.isinf(first_s))
+    faults = [fault for fault, kept in zip(faults, asked, strict=True) if kept]
+    quickest_s = quickest_s[asked]
     share_s = share * np.array([fault.response_s for fault in faults])
-    late_at_best = (quickest_s > share_s) & ~untold
+    late_at_best = (quickest_s > share_s) & np.isfinite(quickest_s)
     return Table(
         settings=grid,
         now=seen.now,
         faults=faults,
         half=np.array([int(fault.onset_ns >= cut_ns) for fault in faults], np.int64),
         false=false,
-        delay_s=delay_s,
-        count=count,
+        delay_s=delay_s[:, asked],
+        count=count[:, asked],
         limit_s=share_s + np.where(late_at_best, quickest_s, 0.0),
         is_late_at_best=late_at_best,
-        is_untold=untold,
+        is_untold=np.isinf(quickest_s),
+        elsewhere=int((~asked).sum()),
     )
 
 

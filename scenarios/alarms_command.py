@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from shakedown.acceptance.tuning_search import Figures
 
 NONE = "-"
-WIDTH_OF_A_FILE = 160
 POINTS_MAX = 10
 
 
@@ -71,15 +70,26 @@ def _print(result: Tuning) -> None:
         f"{len(result.rules)} alarm rules over {result.hours:.1f} h, {proposed} with a proposal; a fault is to be told"
         f" within {result.share:.0%} of its response time.\n",
     )
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("alarm", "", "on, off", "deadband", "false", "missed", "late", "delay", "calls"):
+    is_late = any(rule.now.late or (rule.proposed and rule.proposed.late) for rule in result.rules)
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    for column in (
+        "alarm",
+        "",
+        "on, off",
+        "deadband",
+        "false",
+        "missed",
+        *["late"] * is_late,
+        "delay",
+        "calls",
+    ):
         named = column in ("alarm", "")
         table.add_column(column, no_wrap=not named, overflow="fold", justify="left" if named else "right")
     for rule in result.rules:
-        table.add_row(escape(rule.name), "now", *_row(rule.now))
+        table.add_row(escape(rule.name), "now", *_row(rule.now, is_late))
         if rule.proposed is not None:
-            table.add_row("", "[bold]new[/]", *_row(rule.proposed))
-    OUT.print(table, width=None if OUT.is_terminal else WIDTH_OF_A_FILE)
+            table.add_row("", "[bold]new[/]", *_row(rule.proposed, is_late))
+    OUT.print(table)
     paragraph(
         OUT,
         "\n[dim]on, off: delays in s; delay: of the faults told, median and longest in s; calls: annunciations of a"
@@ -93,7 +103,7 @@ def _print(result: Tuning) -> None:
             paragraph(OUT, f"  {escape(remark)}")
 
 
-def _row(figures: Figures) -> list[str]:
+def _row(figures: Figures, is_late: bool) -> list[str]:
     setting = figures.setting
     delay = NONE
     if figures.delay_max_s is not None:
@@ -103,7 +113,7 @@ def _row(figures: Figures) -> list[str]:
         f"{setting.deadband:g}",
         str(figures.false_alarms),
         f"{figures.missed} of {figures.faults}" if figures.faults else NONE,
-        str(figures.late) if figures.faults else NONE,
+        *[str(figures.late) if figures.faults else NONE] * is_late,
         delay,
         NONE if figures.annunciations_per_fault is None else f"{figures.annunciations_per_fault:.1f}",
     ]
@@ -116,20 +126,26 @@ def _remarks(rule: RuleTuning) -> list[str]:
     if rule.proposed is not None and rule.proposed.missed_upper_95 is not None:
         faults, bound = rule.proposed.faults, rule.proposed.missed_upper_95
         found.append(
-            f"{rule.proposed.missed} of {faults} faults missed shows, with 95 % confidence, less than {bound:.0%}"
+            f"{rule.proposed.missed} of {faults} missed: with 95 % confidence fewer than {bound:.0%} would be"
         )
     if rule.untold:
-        found.append(f"{rule.untold} of the faults no setting tells")
+        found.append(
+            f"{rule.untold} of the faults no setting tells: the alarm stood already, or the value never was beyond"
+        )
+    if rule.elsewhere:
+        found.append(f"{rule.elsewhere} more, not counted here, another alarm tells before this one can")
     if rule.late_at_best:
         found.append(f"{rule.late_at_best} of the faults even the quickest setting tells later than asked")
     if rule.noise is not None:
         found.append(
             f"noise of the quiet signal: deviation {rule.noise.sigma:.3g} {rule.unit or 'of its unit'}, correlation of"
-            f" neighbouring scans {rule.noise.correlation:.2f}"
+            f" neighbouring scans {rule.noise.correlation:.2f}; with all that is slower {rule.noise.spread:.3g}"
         )
     if rule.expected_now is not None:
-        new = "" if rule.expected_proposed is None else f", {rule.expected_proposed:.3g} as proposed"
-        found.append(f"closed form, samples without memory: {rule.expected_now:.3g} false alarms now{new}")
+        new = "" if rule.expected_proposed is None else f", {rule.expected_proposed:.1f} as proposed"
+        found.append(
+            f"closed form for noise without memory: {rule.expected_now:.1f} false alarms in the run now{new}"
+        )
     found += map(_checked, rule.checks)
     if rule.basis == "faults" and not rule.checks:
         found.append(f"not checked on another half: {rule.unchecked}")

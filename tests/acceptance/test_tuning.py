@@ -113,6 +113,22 @@ def test_a_fault_that_never_shows_is_not_tuned_for(tmp_path: Path) -> None:
     assert (found.late_at_best, found.now.late) == (4, 0), "held against the quickest setting"
 
 
+def test_what_another_alarm_tells_sooner_is_not_asked_of_this_one(tmp_path: Path) -> None:
+    """The value creeps up: `warm` tells all but the last fault, which jumps; `hot` comes too late for the others."""
+    values = hot([0.0] * SECONDS, *[(begin, begin + 12) for begin in (1_000, 3_500, 6_000)])
+    for onset, end, _ in FAULTS[:3]:
+        values[onset:end] = [min(10.0, (second - onset) / 60) for second in range(onset, end)]
+    values = hot(values, FAULTS[3][:2])
+    others = {"warm": {"high": 0.5, "on_delay_s": 15}}
+    folder = sensor(tmp_path, values, {"high": 8.0}, faults=FAULTS, others=others)
+    hot_rule, warm = tune(folder).rules
+    assert (hot_rule.elsewhere, hot_rule.now.faults) == (3, 1)
+    assert hot_rule.proposed.setting.on_delay_s == 15, (
+        "480 s and more would have been late whatever the delay"
+    )
+    assert (warm.elsewhere, warm.now.faults, warm.now.missed) == (0, 4, 0), "the last both can tell at once"
+
+
 def test_without_a_fault_only_noise_speaks(tmp_path: Path) -> None:
     found = tuned(tmp_path, quiet())
     assert found.basis == "noise"
@@ -167,6 +183,17 @@ def test_suppression_counts_nobody_as_called(tmp_path: Path) -> None:
     states = [(0, 6), (900, 4), (1_100, 6), (2_900, 4), (3_010, 6)]
     found = tuned(tmp_path, values, rule, states=states)
     assert found.now.false_alarms == 2, "what stands at a release, and what comes in run"
+
+
+@pytest.mark.parametrize(("on_s", "calls"), [(0, 1), (9, 1), (10, 1), (11, 1), (12, 0)])
+def test_an_on_delay_that_ends_with_the_suppression_begins_anew(
+    tmp_path: Path, on_s: int, calls: int
+) -> None:
+    """Beyond for ten seconds up to a release, which calls nobody; and around another one for eleven more."""
+    values = hot([0.0] * SECONDS, (3_000, 3_010), (5_000, 5_021))
+    states = [(0, 6), (2_900, 4), (3_010, 6), (4_900, 4), (5_010, 6)]
+    rule = {"high": 6.0, "on_delay_s": on_s, "suppress_in": ["idle"]}
+    assert tuned(tmp_path, values, rule, states=states).now.false_alarms == calls
 
 
 def test_bad_values_are_no_return_to_normal(tmp_path: Path) -> None:

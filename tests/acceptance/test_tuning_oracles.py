@@ -173,7 +173,11 @@ def test_noise_is_found_under_a_slow_process_and_spikes(correlation: float) -> N
     assert found is not None
     assert found.sigma == pytest.approx(0.3, rel=0.08)
     assert found.correlation == pytest.approx(correlation, abs=0.06)
-    assert found.is_white is (correlation == 0.0)
+    assert found.spread == pytest.approx(5 / math.sqrt(2), rel=0.1)
+    assert not found.is_white, "what is slow is a memory too"
+    fast = noise_of(noise(count, correlation), quiet)
+    assert fast is not None
+    assert fast.is_white is (correlation == 0.0)
     assert noise_of(values, np.zeros(count, np.bool_)) is None
     assert noise_of(values[:30], quiet[:30]) is None
 

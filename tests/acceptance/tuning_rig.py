@@ -71,8 +71,13 @@ def sensor(
     *,
     faults: Sequence[tuple[int, int, float]] = (),
     states: Sequence[tuple[int, int]] = (),
+    others: dict[str, dict[str, Any]] | None = None,
 ) -> Path:
-    """A run folder of one sensor at 1 Hz (None: Bad). `faults`: (onset, end, response), `states`: (second, number)."""
+    """A run folder of one sensor at 1 Hz (None: Bad). `faults`: (onset, end, response), `states`: (second, number).
+
+    The alarm is `hot`; each fault names it, and the `others`.
+    """
+    alarms = {"hot": rule, **(others or {})}
     folder.mkdir(parents=True, exist_ok=True)
     signals = [
         {
@@ -99,7 +104,7 @@ def sensor(
     ]
     rows += [["S", at(second), 1, number, 0] for second, number in states]
     for number, (onset, end, response_s) in enumerate(faults):
-        data = {"id": f"F{number}", "mode": "hot", "alarms": ["hot"], "response_s": response_s}
+        data = {"id": f"F{number}", "mode": "hot", "alarms": list(alarms), "response_s": response_s}
         rows += [
             ["P", at(second), "fault", "m", {"phase": phase, **data}]
             for phase, second in (("onset", onset), ("repaired", end))
@@ -115,7 +120,8 @@ def sensor(
     site = {
         "format": 1, "enterprise": "acme", "site": "hamburg", "area": "filling", "line": "line1",
         "south": {"plc1": {"endpoint": "opc.tcp://plc1:4840"}}, "north": {"e": {"broker": "mqtt://broker:1883"}},
-        "cells": {"c": {"m": {"metrics": metrics}}}, "alarms": {"hot": {"metric": "c.m/t", **rule}},
+        "cells": {"c": {"m": {"metrics": metrics}}},
+        "alarms": {name: {"metric": "c.m/t", **body} for name, body in alarms.items()},
     }  # fmt: skip
     write_site(folder, site)
     return folder
