@@ -37,10 +37,17 @@ def test_a_port_in_use_ends_it_with_the_remedy(option: str, tmp_path: Path) -> N
         code, error = ServedPlant(tmp_path, "--ledger", "ledger.jsonl", **{option: port}).wait()
     assert code == 2
     assert f"127.0.0.1:{port}" in error
-    assert f"Give another --{option.replace('_', '-')}, or 0 for a free one." in error.replace("give", "Give")
+    assert f": give another --{option.replace('_', '-')}, or 0 for a free one." in error
     assert "Traceback" not in error
     assert len(error.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_address_of_another_machine_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    code, error = ServedPlant(tmp_path, "--host", "192.0.2.1").wait()  # TEST-NET-1: nobody's
+    assert code == 2
+    assert "cannot listen on 192.0.2.1:0" in error
+    assert "give --host an address of this machine" in error
 
 
 def test_an_address_that_others_reach_is_warned_of(tmp_path: Path) -> None:

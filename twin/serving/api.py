@@ -206,7 +206,7 @@ def _parameter(query: Query, text: str) -> int | str:
 
 
 def _encoded(answer: Any) -> str:
-    return json.dumps(answer, default=_plain)
+    return json.dumps(answer, default=_plain) + "\n"
 
 
 def _plain(told: BaseModel) -> Any:
@@ -221,5 +221,5 @@ async def _answer_problem(request: Request, error: Exception) -> Response:
     if error.status_code == 405:
         detail = f"{request.method} is not for {request.url.path[:100]}; GET /openapi.json tells what is"
     title = "Refused" if error.status_code < 500 else "Not ready"
-    content = json.dumps({"title": title, "status": error.status_code, "detail": detail})
+    content = json.dumps({"title": title, "status": error.status_code, "detail": detail}) + "\n"
     return Response(content, error.status_code, {**_SAFE_HEADERS, **(error.headers or {})}, _PROBLEM)

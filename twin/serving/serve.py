@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import tempfile
@@ -56,7 +57,7 @@ async def serve(asked: Serving, on_ready: Callable[[Endpoints], None]) -> None:
         try:
             await served.server.start()
         except OSError as error:
-            raise ServiceError(f"{error.strerror}. Give another --port, or 0 for a free one.") from error
+            raise ServiceError(_cannot_listen(asked, error)) from error
         started.push_async_callback(served.server.stop)
         api = TwinApi(asked.plant, asked.seed)
         http = HttpServer(api.app, "the HTTP interface", asked.host, asked.http_port)
@@ -99,6 +100,16 @@ async def _run(
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
+
+
+def _cannot_listen(asked: Serving, error: OSError) -> str:
+    """Why the OPC UA server, which is the first to listen, cannot, and the option that helps."""
+    foreign = error.errno == errno.EADDRNOTAVAIL
+    remedy = (
+        "give --host an address of this machine" if foreign else "give another --port, or 0 for a free one"
+    )
+    why = os.strerror(error.errno or 0)
+    return f"the OPC UA server cannot listen on {asked.host}:{asked.port} ({why}): {remedy}."
 
 
 def _write(endpoints: Endpoints, path: Path) -> None:
