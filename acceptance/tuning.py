@@ -44,6 +44,7 @@ from shakedown.acceptance.tuning_search import (
 __all__ = ["SHARE", "Check", "RuleTuning", "Tuning", "Untunable", "as_dict", "fragment", "tune"]
 
 NOISE_SIGMAS = 3.0
+ENOUGH_SIGMAS = 2.5  # a deadband that has these is left as it is
 FALSE_PER_HOUR_MAX = 1 / 168
 NEGLIGIBLE = 1e-9
 
@@ -181,7 +182,8 @@ def _by_noise(seen: Seen, table: Table, now: int) -> tuple[int | None, str]:
     width = rounded(NOISE_SIGMAS * noise.sigma)
     if width > room(seen):
         return None, f"{blind}, and the limit lies within three deviations of the quiet signal"
-    deadband = max(width, seen.now.deadband)
+    is_enough = seen.now.deadband >= ENOUGH_SIGMAS * noise.sigma
+    deadband = seen.now.deadband if is_enough else width
     on_s = _on_delay(seen, noise, deadband)
     if on_s is None:
         return None, f"{blind}, and no closed form holds: the quiet signal has a memory"
