@@ -234,8 +234,9 @@ def _cause(machine: MachineSpec, number: int) -> str:
     """A stop reason in words."""
     if number < CAUSE_CODE_MIN:
         return "" if number == StopReason.NONE else StopReason(number).name.lower().replace("_", " ")
-    causes = (*machine.stoppages, *machine.failures.values())
-    return next((cause.cause for cause in causes if cause.code == number), str(number))
+    causes = {stoppage.code: stoppage.cause for stoppage in machine.stoppages}
+    causes |= {failure.code: failure.cause for failure in machine.failures.values()}
+    return causes.get(number, str(number))
 
 
 def _told(event: Event) -> EventTold:
