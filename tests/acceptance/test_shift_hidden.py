@@ -226,3 +226,18 @@ def test_a_state_that_is_neither_text_nor_truth_is_told(day: Day, tmp_path: Path
     verdict = judge(day.write(tmp_path))
     assert verdict.verdict == "HARNESS_FAULT"
     assert "a text, or true or false" in verdict.harness[0].what
+
+
+@pytest.mark.parametrize(("others", "missed", "vetoes"), [(1, 1, 0), (2, 2, 1), (4, 1, 0)])
+def test_a_few_misses_of_what_is_not_critical_prove_nothing(
+    day: Day, tmp_path: Path, others: int, missed: int, vetoes: int
+) -> None:
+    """The veto is a lower bound beyond 5 %: one of one has exactly that, two of two have 22 %."""
+    for number, fault in enumerate(day.faults):
+        fault["critical"] = number >= others
+        if number < missed:
+            begin, end = (at(fault[phase]) // MS for phase in ("onset", "repaired"))
+            day.drop_calls(lambda call, begin=begin, end=end: begin <= call.raised_ms <= end)  # type: ignore[misc]
+    details = hiding(day, tmp_path).details
+    assert len(details["missed"]) == missed
+    assert sum("not critical were missed" in veto for veto in details["vetoes"]) == vetoes
