@@ -84,6 +84,8 @@ def test_what_masks_a_fault_is_not_proposed(tmp_path: Path) -> None:
     assert found.now.missed == 4
     assert (found.proposed.missed, found.proposed.false_alarms) == (0, 0)
     assert found.proposed.setting.deadband < 0.5
+    assert found.front
+    assert all(point.missed == 0 for point in found.front)
 
 
 def test_chatter_of_a_fault_is_no_false_alarm_but_is_avoided(tmp_path: Path) -> None:
