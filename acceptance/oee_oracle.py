@@ -58,8 +58,9 @@ def ratio(numerator: float, denominator: float) -> float | None:
 def shifts(ledger: Ledger, machine: str, scan_ms: int, unseen_until_ns: int = 0) -> list[ShiftTruth]:
     """Every shift that ended, for the line that `machine` counts for.
 
-    A controller shows a part at its next scan (`scan_ms`), and parts of before `unseen_until_ns` nobody could count:
-    both widen the interval in which an exact count must lie, by what lies at the edge and no more.
+    A controller shows a part at its next scan (`scan_ms`); parts of before `unseen_until_ns` nobody could count, nor those
+    that a counter forgot before any scan had shown them: each widens the interval in which an exact count must lie, by
+    those parts and no more.
     """
     physical = ledger.physical
     found = []
@@ -117,9 +118,14 @@ def _count(truth: ShiftTruth, ledger: Ledger, machine: str, scan_ms: int, unseen
     rework = np.frombuffer(physical.part_rework, dtype=np.int8)[mine].astype(bool)
     product = np.frombuffer(physical.part_product, dtype=np.int32)[mine]
     scan_ns = max(1, scan_ms * 1_000_000)
-    shown = ledger.start_ns - (ledger.start_ns - ns) // scan_ns * scan_ns  # its next scan
+
+    def next_scan(moments: np.ndarray[Any, np.dtype[np.int64]]) -> np.ndarray[Any, np.dtype[np.int64]]:
+        return ledger.start_ns - (ledger.start_ns - moments) // scan_ns * scan_ns
+
+    shown = next_scan(ns)
+    forgotten = np.isin(shown, next_scan(_resets(physical, machine)))
     inside = (ns >= truth.from_ns) & (ns < truth.to_ns)
-    surely = (ns > truth.from_ns) & (shown < truth.to_ns) & (shown > unseen_until_ns)
+    surely = (ns > truth.from_ns) & (shown < truth.to_ns) & (shown > unseen_until_ns) & ~forgotten
     perhaps = (shown >= truth.from_ns) & (ns <= truth.to_ns)
     for name, which in zip(COUNTS, (np.ones_like(good), good, ~good), strict=True):
         truth.counts[name] = (int(np.count_nonzero(surely & which)), int(np.count_nonzero(perhaps & which)))
@@ -130,6 +136,18 @@ def _count(truth: ShiftTruth, ledger: Ledger, machine: str, scan_ms: int, unseen
     for index, parts in enumerate(np.bincount(product[inside], minlength=len(names)).tolist()):
         if parts:
             truth.standard_ns += parts * ideal_ns(ledger.header, names[index], machine)
+
+
+def _resets(physical: Physical, machine: str) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """When the machine's controller lost its counts."""
+    found = [
+        event.ns
+        for event in physical.of("upset")
+        if event.machine == machine
+        and event.data.get("upset") == "counter_reset"
+        and event.data.get("phase") == "start"
+    ]
+    return np.array(found, dtype=np.int64)
 
 
 def ideal_ns(header: dict[str, Any], product: str, machine: str) -> int:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from shakedown.bridge.config import Site
-from shakedown.bridge.yamlfile import ConfigError, Marks, did_you_mean
+from shakedown.bridge.yamlfile import ConfigError, Marks, Path_, did_you_mean
+from shakedown.scenarios.errors import UsageError
+from shakedown.scenarios.faults.fault import Fault
 from shakedown.twin.line.plant import Plant
 from shakedown.twin.line.signals import signals_of
 
-LAB_HOSTS = ("bridge", "scada", "judge")
+LAB_HOSTS = ("bridge", "scada", "judge", "operator", "crew")
 
 
 def check_site(site: Site, marks: Marks, plant: Plant) -> None:
     """Raise ConfigError, every problem with its place, unless the lab can carry this site on this plant."""
-    problems = _connections(site, marks) + _nodes(site, marks, plant)
+    problems = _connections(site, marks) + _nodes(site, marks, plant) + _alarms(site, marks, plant)
     if problems:
         raise ConfigError(problems)
 
@@ -34,20 +38,30 @@ def _connections(site: Site, marks: Marks) -> list[str]:
         if not north.primary_host:
             text = "the lab judges by what its primary host holds - give it a name, for instance scada"
             problems.append(marks.problem((*place, "primary_host"), text))
+    if site.cmms is not None and site.cmms.url.startswith("https:"):
+        text = "the lab's CMMS has no certificate - write http://cmms:8080"
+        problems.append(marks.problem(("cmms", "url"), text))
     problems += _host_names(site, marks)
     return problems
 
 
 def _host_names(site: Site, marks: Marks) -> list[str]:
     souths = {south.endpoint_host for south in site.south.values()}
-    names = {("south", name, "endpoint"): south.endpoint_host for name, south in site.south.items()}
+    names: dict[Path_, str] = {
+        ("south", name, "endpoint"): south.endpoint_host for name, south in site.south.items()
+    }
     names |= {("north", name, "broker"): north.host_port[0] for name, north in site.north.items()}
+    others = set(names.values())
+    if site.cmms is not None:
+        names["cmms", "url"] = site.cmms.host_port[0]
     problems = []
     for place, host in names.items():
         if host in LAB_HOSTS or host.startswith("probe-"):
             problems.append(marks.problem(place, f"the lab has a host {host!r} of its own - rename this one"))
         elif place[0] == "north" and host in souths:
             problems.append(marks.problem(place, f"{host!r} is the OPC UA server's host too - rename one"))
+        elif place[0] == "cmms" and host in others:
+            problems.append(marks.problem(place, f"{host!r} is another service's host too - rename one"))
     return problems
 
 
@@ -65,3 +79,32 @@ def _nodes(site: Site, marks: Marks, plant: Plant) -> list[str]:
                     text = f"plant {plant.plant!r} has no signal {metric.node!r} - {remedy}"
                     problems.append(marks.problem(place, text))
     return problems
+
+
+def _alarms(site: Site, marks: Marks, plant: Plant) -> list[str]:
+    """An alarm by which a failure of the plant should be known, and that nobody has written."""
+    if not site.alarms:
+        return []
+    known = list(site.alarms)
+    problems = []
+    for machine, spec in plant.machines.items():
+        for mode, failure in spec.failures.items():
+            for name in failure.alarms:
+                if name not in site.alarms:
+                    near = did_you_mean(name, known)
+                    text = (
+                        f"plant {plant.plant!r} tells its failure {machine}.{mode} by {name!r}, and there is no such"
+                        f" alarm - write it, or take it from the failure's alarms; {near}"
+                    )
+                    problems.append(marks.problem(("alarms",), text, key=True))
+    return problems
+
+
+def check_faults(faults: Iterable[Fault], site: Site) -> None:
+    """Raise UsageError when a fault strikes what this site does not have."""
+    for fault in faults:
+        if "cmms" in fault.affects and site.cmms is None:
+            raise UsageError(
+                f"faults: {fault.id!r} ({fault.kind}) strikes the CMMS, and site.yaml has none. Write cmms: there, for "
+                "instance with overlays: [shift], or leave the fault out."
+            )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -18,7 +19,7 @@ from shakedown.scenarios.bridge_runner import Addresses, BridgeRunner
 from shakedown.scenarios.brokers import AcceptanceLog, Broker, make_broker
 from shakedown.scenarios.errors import HarnessFault, in_words
 from shakedown.scenarios.model import Setup
-from shakedown.scenarios.people import People
+from shakedown.scenarios.people import LabCmms, People
 from shakedown.scenarios.probe import Probe
 from shakedown.twin.clock import drive
 from shakedown.twin.ledger import Change, Ledger
@@ -28,6 +29,7 @@ from shakedown.twin.network.model import Conduit, Host, Network
 from shakedown.twin.servers.opcua import OpcUaServer
 from shakedown.twin.services.host import PrimaryHost
 
+T = TypeVar("T")
 READY_TIMEOUT_S = 30.0  # how long each part of the lab may take to be ready
 SCANS_WAITING_MAX = 1_000  # scans that the server has not taken yet; more is a lab that cannot keep up
 
@@ -202,6 +204,10 @@ class Lab:
                 raise
             raise HarnessFault(f"{host} was not ready within {READY_TIMEOUT_S:g} s") from None
 
+    async def at(self, host: str, coro: Coroutine[Any, Any, T]) -> T:
+        """What `coro` returns, carried out on `host`."""
+        return await self._hosts[host].spawn(coro)
+
     def serve(self, name: str, host: str, coro) -> None:  # type: ignore[no-untyped-def]
         self._services[name] = self._hosts[host].spawn(coro, name=name)
 
@@ -295,7 +301,7 @@ class Lab:
         await self.on(self._broker_host, self._broker.start())
 
     async def broker_answers(self) -> bool:
-        return await self._hosts["judge"].spawn(self._dial_broker())
+        return await self.at("judge", self._dial_broker())
 
     async def _dial_broker(self) -> bool:
         address, port = await self.network.route("judge", self._broker_host, self._broker_port)
@@ -320,6 +326,11 @@ class Lab:
 
     def bridge_is_running(self) -> bool:
         return self.bridge.is_running()
+
+    def cmms(self) -> LabCmms:
+        assert self._people is not None
+        assert self._people.cmms is not None, "the scenario was checked for it"
+        return self._people.cmms
 
     @property
     def backlog(self) -> int:

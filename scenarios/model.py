@@ -21,8 +21,11 @@ from shakedown.twin.line.plant import Plant
 LIBRARY = resources.files("shakedown.scenarios") / "library"
 PLANTS = resources.files("shakedown.scenarios") / "plants"
 
-
 M = TypeVar("M", bound=BaseModel)
+CriterionName = Literal[
+    "freshness", "loss", "oee", "nuisance", "false_alarms", "acknowledgement", "work_orders"
+]
+"""What a run can be too short for; integrity and session are judged on a single message."""
 
 
 class _Part(BaseModel):
@@ -85,7 +88,7 @@ class Scenario(_Part):
     overlays: tuple[str, ...] = Field(
         default=(), description="Files of the plant's folder overlays/ that are laid over it, in this order"
     )
-    may_be_inconclusive: tuple[Literal["freshness"], ...] = Field(
+    may_be_inconclusive: tuple[CriterionName, ...] = Field(
         default=(), description="Criteria that this scenario is too short to judge; they may still FAIL"
     )
     network: NetworkModel = NetworkModel()
@@ -194,13 +197,12 @@ def _join(scenario: Scenario, document: dict[str, Any], folder: Path, layers: li
     site_document, site, marks = _overridden(folder / "site.yaml", Site, [layer.site for layer in layers])
     config.check_site(site.model_copy(), marks)  # a copy: setups are equal wherever they were read from
     checks.check_site(site, marks, plant)
+    checks.check_faults(scenario.faults, site)
     documents = {"scenario": document, "plant": plant_document, "site": site_document}
     return Setup(scenario=scenario, plant=plant, site=site, documents=documents)
 
 
-def _overridden(
-    file: Path, model: type[M], layers: list[dict[str, Any]]
-) -> tuple[dict[str, Any], M, Marks]:
+def _overridden(file: Path, model: type[M], layers: list[dict[str, Any]]) -> tuple[dict[str, Any], M, Marks]:
     document, marks = read(file)
     if isinstance(document, dict):
         for layer in layers:

@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import httpx2
+
 from shakedown.bridge.config import Site
 from shakedown.scenarios.errors import HarnessFault
 from shakedown.twin.line.faults import Fault
 from shakedown.twin.line.header import described
 from shakedown.twin.services.cmms.export import write_log
+from shakedown.twin.services.cmms.failures import FailureSwitch
 from shakedown.twin.services.cmms.server import Cmms
 from shakedown.twin.services.errors import ServiceError
 from shakedown.twin.services.jsonl import JsonLines
@@ -22,6 +25,8 @@ from shakedown.twin.services.people.storekeeper import Storekeeper
 
 if TYPE_CHECKING:
     from shakedown.scenarios.lab import Lab
+
+ANSWER_S = 2.0
 
 
 def are_needed(site: Site) -> bool:
@@ -35,6 +40,38 @@ def places(site: Site) -> dict[str, str]:
     return found | ({site.cmms.host_port[0]: "enterprise"} if site.cmms else {})
 
 
+class LabCmms:
+    """The embedded CMMS on its host, and what a fault may do to it."""
+
+    def __init__(self, lab: Lab, host: str, service: Cmms, url: str) -> None:
+        self._lab, self._host, self._service = lab, host, service
+        self.url = url  # as the crew dials it
+
+    @property
+    def failures(self) -> FailureSwitch:
+        """What makes it fail while it runs."""
+        return self._service.failures
+
+    async def start(self) -> None:
+        """Start it; it goes on with what it had."""
+        await self._lab.on(self._host, self._service.start())
+
+    async def stop(self) -> None:
+        """It is down: connections are refused."""
+        await self._service.stop()
+
+    async def answers(self) -> bool:
+        """Whether an ordinary request gets an ordinary answer, soon."""
+        return await self._lab.at("crew", self._ask())
+
+    async def _ask(self) -> bool:
+        try:
+            async with httpx2.AsyncClient(timeout=ANSWER_S, trust_env=False) as client:
+                return (await client.get(f"{self.url}/assets")).is_success
+        except httpx2.HTTPError:
+            return False
+
+
 class People:
     """Operator, crew, storekeeper and auditor of one run in `lab`, and the CMMS on the wire."""
 
@@ -42,16 +79,12 @@ class People:
         self._lab, self._scratch = lab, scratch
         self._site = lab.setup.site
         self._log = JsonLines(lab.folder / "people.jsonl")
-        self.cmms: Cmms | None = None
+        self.cmms: LabCmms | None = None
 
     async def start(self) -> None:
         """Start the CMMS, and put the operator before the alarm list; the others follow with the line."""
         if self._site.cmms is not None:
-            self._cmms_host, port = self._site.cmms.host_port
-            address, free_port = await self._lab.network.listen_address(self._cmms_host, port)
-            self.cmms = Cmms(address, free_port, database=self._scratch / "cmms.sqlite")
-            await self.start_cmms()
-            self._url = "http://{}:{}".format(*await self._lab.network.route("crew", self._cmms_host, port))
+            await self._start_cmms(*self._site.cmms.host_port)
         broker_host, broker_port = self._lab.target.host_port
         address, port = await self._lab.network.route("operator", broker_host, broker_port)
         desk = OperatorDesk(
@@ -59,6 +92,13 @@ class People:
         )  # fmt: skip
         self._lab.serve("operator", "operator", desk.run())
         await self._lab.ready("the operator's connection to the broker", desk.connected)
+
+    async def _start_cmms(self, host: str, port: int) -> None:
+        address, free_port = await self._lab.network.listen_address(host, port)
+        service = Cmms(address, free_port, database=self._scratch / "cmms.sqlite")
+        dialled = await self._lab.network.route("crew", host, port)
+        self.cmms = LabCmms(self._lab, host, service, "http://{}:{}".format(*dialled))
+        await self.cmms.start()
 
     def _is_true(self, device: str, alarm: str) -> bool:
         """What the operator finds out by looking: whether something is really the matter."""
@@ -80,25 +120,15 @@ class People:
         line, start_ns = self._lab.line, self._lab.ledger.start_ns
         assets = described(self._lab.setup.plant, start_ns)["assets"]
         crew = Crew(
-            self._url,
+            self.cmms.url,
             seed=self._lab.seed,
             log=self._log,
             open_faults=self._open_faults,
             repair=line.repair,
             parameters=CrewParameters(**self._lab.setup.scenario.people.crew.model_dump()),
         )
-        self._lab.serve("storekeeper", "crew", Storekeeper(self._url, assets).run())
+        self._lab.serve("storekeeper", "crew", Storekeeper(self.cmms.url, assets).run())
         self._lab.serve("crew", "crew", crew.run())
-
-    async def start_cmms(self) -> None:
-        """Start the CMMS; it goes on with what it had."""
-        assert self.cmms is not None
-        await self._lab.on(self._cmms_host, self.cmms.start())
-
-    async def stop_cmms(self) -> None:
-        """The CMMS is down: connections are refused."""
-        assert self.cmms is not None
-        await self.cmms.stop()
 
     async def finish(self, *, complete: bool) -> None:
         """Send people home and write down what they did and what the CMMS holds; the ledger is closed by now.
@@ -114,7 +144,7 @@ class People:
         self._log.close(time.time_ns())
         if self.cmms is not None:
             try:
-                await self._lab.on("crew", write_log(self._url, self._lab.folder / "cmms.jsonl"))
+                await self._lab.on("crew", write_log(self.cmms.url, self._lab.folder / "cmms.jsonl"))
             except ServiceError as error:
                 raise HarnessFault(f"the CMMS's orders could not be read at the end: {error}") from error
 

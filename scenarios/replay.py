@@ -22,6 +22,7 @@ COMPARED = (
     "server.json",
     "verdict.json",
 )
+OF_A_SHIFT = ("people.jsonl", "cmms.jsonl")  # compared where the run has them
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,9 @@ def replay(folder: Path, console: Console, which: str = "") -> Replay:
         again = Path(scratch) / "run"
         request = Request(setup, again, seed=manifest["seed"], strict=manifest["strict"])
         outcome = accept(request, console, which=which)
+        compared = [*COMPARED, *(name for name in OF_A_SHIFT if (folder / name).exists())]
         differing = tuple(
-            name for name in COMPARED if file_sha256(folder / name) != file_sha256(again / name)
+            name for name in compared if file_sha256(folder / name) != file_sha256(again / name)
         )
         versions = read_manifest(again)["versions"] | {"python": read_manifest(again)["python"]}
     before = manifest["versions"] | {"python": manifest["python"]}

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from shakedown.scenarios.faults.blackhole import Blackhole
 from shakedown.scenarios.faults.broker_restart import BrokerRestart
+from shakedown.scenarios.faults.cmms_down import CmmsDown
 from shakedown.scenarios.faults.down import Down
 from shakedown.scenarios.faults.fault import Evidence, Fault, Ground
 from shakedown.scenarios.faults.half_open_host import HalfOpenHost
@@ -25,10 +26,11 @@ FAULTS: tuple[type[Fault], ...] = (
     BrokerRestart,
     KillBridge,
     RebirthRequest,
+    CmmsDown,
 )
 
 AnyFault = Annotated[
-    Blackhole | Stall | Down | Slow | HalfOpenHost | BrokerRestart | KillBridge | RebirthRequest,
+    Blackhole | Stall | Down | Slow | HalfOpenHost | BrokerRestart | KillBridge | RebirthRequest | CmmsDown,
     Field(discriminator="kind"),
 ]
 

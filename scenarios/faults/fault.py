@@ -10,8 +10,19 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from shakedown.scenarios.probe import Probe
 from shakedown.twin.network.model import Conduit
+from shakedown.twin.services.cmms.failures import FailureSwitch
 
 ConduitName = Literal["wan", "cell"]
+
+
+class CmmsAtHand(Protocol):
+    """The CMMS as a fault sees it; `answers` tells whether an ordinary request gets an ordinary answer."""
+
+    @property
+    def failures(self) -> FailureSwitch: ...
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+    async def answers(self) -> bool: ...
 
 
 class Ground(Protocol):
@@ -30,6 +41,7 @@ class Ground(Protocol):
     async def kill_bridge(self) -> None: ...
     async def start_bridge(self) -> None: ...
     def bridge_is_running(self) -> bool: ...
+    def cmms(self) -> CmmsAtHand: ...
 
 
 @dataclass(slots=True)

@@ -142,6 +142,14 @@ def test_only_what_an_edge_can_push_is_uncertain(second: float, least: int, most
     assert truth.counts["produced"] == expected
 
 
+def test_what_a_counter_forgot_before_it_was_shown_nobody_can_know() -> None:
+    reset = (500.4, "upset", "packer", {"phase": "start", "id": "r", "upset": "counter_reset"})
+    other = (700.4, "upset", "packer", {"phase": "start", "id": "s", "upset": "spikes"})
+    parts = [part(second, n) for n, second in enumerate((499.9, 500.1, 500.9, 501.1, 700.1))]
+    (truth,) = shifts(ledger([*edges("shift", 0, 1_000), reset, other, *parts]), "packer", 1000)
+    assert (truth.counts["produced"], truth.exact["produced"]) == ((3, 5), 5)
+
+
 @pytest.mark.parametrize(
     ("number", "reason", "expected"),
     [(6, 0, "run"), (101, 3, "changeover"), (9, 120, "fault"), (8, 0, "fault"), (1, 0, "fault"), (11, 120, "fault"),

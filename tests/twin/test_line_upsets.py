@@ -234,6 +234,17 @@ def test_an_upset_of_a_machine_is_a_true_fault(kind: str, way: str, tmp_path: Pa
     assert stopped == [moment for moment, _, data in run.of("fault") if data["phase"] == "stop"]
 
 
+def test_a_machine_that_stands_is_struck_when_it_has_worked_again(tmp_path: Path) -> None:
+    upsets = {
+        "first": {**MACHINE_CASES["jam"], "at_s": [BEGINS]},
+        "second": {**MACHINE_CASES["trip"], "at_s": [BEGINS + 4]},
+    }
+    run = Recording(tmp_path, document(upsets=upsets), SECONDS)
+    moments = {(data["mode"], data["phase"]): moment for moment, _, data in run.of("fault")}
+    assert moments["jam", "stop"] <= BEGINS + 4 < moments["jam", "repaired"]
+    assert 10 <= moments["trip", "onset"] - moments["jam", "repaired"] < 15
+
+
 def test_a_worn_bearing_shows_before_it_fails(tmp_path: Path, calm: Recording) -> None:
     run = _run(tmp_path, {**MACHINE_CASES["bearing_wear"], "at_s": [30]})
     phases = _phases(run)

@@ -60,10 +60,10 @@ class Failure(Cause):
         self.due_ms = self._development_ms = self._develops.draw_ms()
         return False
 
-    def strike(self) -> None:
-        """Fall due in the machine's next cycle, unless it has begun already."""
+    def strike(self, due_ms: int) -> None:
+        """Fall due after the machine has worked for `due_ms` more, unless it has begun already."""
         if self.fault is None:
-            self.due_ms = 0
+            self.due_ms = due_ms
 
     def forget(self) -> None:
         """Repaired: begin anew."""

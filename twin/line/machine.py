@@ -17,6 +17,7 @@ from shakedown.twin.line.randomness import MS_PER_S, Durations, stream
 from shakedown.twin.line.shop import Process, Shop
 from shakedown.twin.line.states import State, StopReason
 
+RESTART_MS = 10_000
 
 class Machine:
     """One machine of the line as a SimPy process (`run`), with the registers that its controller shows.
@@ -116,8 +117,11 @@ class Machine:
             yield from self._make()
 
     def strike(self, mode: str) -> None:
-        """Make the machine fail in its next cycle; nothing if that failure has begun already."""
-        self.failures[mode].strike()
+        """Make the machine fail in its next cycle; nothing if that failure has begun already.
+
+        Nothing breaks in a machine that stands: one that does fails after it has worked for RESTART_MS again.
+        """
+        self.failures[mode].strike(0 if self.state is State.EXECUTE else RESTART_MS)
 
     def scan(self, elapsed_ms: int) -> tuple[float, ...]:
         """Move on to the next scan and say what drives the physics (checks.MACHINE_DRIVERS)."""
