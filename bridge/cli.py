@@ -144,7 +144,9 @@ def _log_to_stderr() -> None:
     formatter.converter = time.gmtime
     handler.setFormatter(formatter)
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    logging.getLogger("asyncua").setLevel(logging.ERROR)  # what matters of it comes as an event of the south
+    # what matters of these the bridge says itself, with a bound
+    for library in ("asyncua", "httpx2", "uvicorn"):
+        logging.getLogger(library).setLevel(logging.ERROR)
 
 
 def _load(site_file: Path) -> Site:

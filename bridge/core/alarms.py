@@ -119,8 +119,11 @@ class Alarm:
     # ---- the condition
 
     def take(self, ts_ns: int, value: Value, quality: int) -> None:
-        """Judge a sample. One that is older than the last is ignored; one that is not good proves nothing."""
-        if ts_ns < self.ts_ns:
+        """Judge a sample. One that is older than the last is ignored; one that is not good proves nothing.
+
+        Before the first good one nothing is too old: a server stamps "waiting for data" with its own clock.
+        """
+        if ts_ns < self.ts_ns and self.value is not None:
             return
         self.elapse(ts_ns)
         self.ts_ns = ts_ns

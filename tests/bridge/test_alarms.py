@@ -268,3 +268,9 @@ def test_an_alarm_continues_after_a_restart_where_it_was(steps: list, cut: int) 
         for alarms in (whole, first if number < cut else second):
             alarms.take(at(ts_s, value, quality=BAD if value is None else GOOD))
     assert seen(whole) == parts + seen(first) + seen(second)
+
+
+def test_the_first_good_value_counts_though_the_server_said_later_that_it_waits_for_data() -> None:
+    alarms = Alarms([rule(on_delay_ns=2 * S)])
+    assert play(alarms, at(10.001, None, quality=BAD), at(10, 90.0), until_s=15) == [(12.0, "unacked!")]
+    assert play(alarms, at(9, 1.0), until_s=20) == []  # from then on an older one is ignored
