@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
-import simpy
 
 from shakedown.acceptance.observer import Observer
 from shakedown.scenarios import people, room
@@ -21,17 +20,14 @@ from shakedown.scenarios.errors import HarnessFault, in_words
 from shakedown.scenarios.model import Setup
 from shakedown.scenarios.people import LabCmms, People
 from shakedown.scenarios.probe import Probe
-from shakedown.twin.clock import drive
-from shakedown.twin.ledger import Change, Ledger
+from shakedown.twin.ledger import Ledger
 from shakedown.twin.line.line import Line
-from shakedown.twin.line.signals import signals_of
 from shakedown.twin.network.model import Conduit, Host, Network
-from shakedown.twin.servers.opcua import OpcUaServer
 from shakedown.twin.services.host import PrimaryHost
+from shakedown.twin.serving.plant_server import PlantServer
 
 T = TypeVar("T")
 READY_TIMEOUT_S = 30.0  # how long each part of the lab may take to be ready
-SCANS_WAITING_MAX = 1_000  # scans that the server has not taken yet; more is a lab that cannot keep up
 
 
 class Lab:
@@ -58,8 +54,7 @@ class Lab:
         self.bridge: BridgeRunner
         self.line: Line
         self.ledger: Ledger
-        self.server: OpcUaServer
-        self._scans: asyncio.Queue[tuple[int, list[Change]]] = asyncio.Queue(SCANS_WAITING_MAX)
+        self._plant: PlantServer
         self.end_ns = 0
 
     # -- putting it up and taking it down -------------------------------------------------------------------------
@@ -131,33 +126,18 @@ class Lab:
         south = next(iter(self.setup.site.south.values()))
         self._plc = self._host_of(south.endpoint)
         address, port = await self.network.listen_address(self._plc, self._port(south.endpoint, 4840))
-        signals = signals_of(self.setup.plant)
-        self.server = OpcUaServer(address, port, signals, endpoint_name=self.setup.plant.plant)
+        self._plant = PlantServer(self.setup.plant, address, port)
         self._started.callback(self._write_counters)
-        self._started.push_async_callback(self.server.stop)
-        await self.on(self._plc, self.server.start())
-
-    def _offer(self, source_ts_ns: int, changes: list[Change]) -> None:
-        try:
-            self._scans.put_nowait((source_ts_ns, changes))
-        except asyncio.QueueFull:
-            raise HarnessFault(f"the OPC UA server is {SCANS_WAITING_MAX} scans behind the line; this machine cannot "
-                               "carry the plant at this pace") from None  # fmt: skip
-
-    async def _publish_scans(self) -> None:
-        while True:
-            await self.server.publish(*await self._scans.get())
+        self._started.push_async_callback(self._plant.server.stop)
+        await self.on(self._plc, self._plant.server.start())
 
     def start_line(self) -> None:
         """Let the line run: from now on it offers samples."""
         self.ledger = Ledger(self.folder / "ledger.jsonl", start_ns=time.time_ns())
         self._started.push_async_callback(self._end_ledger)
-        env = simpy.Environment()
-        self.line = Line(self.setup.plant, env, self.seed, self.ledger)
-        self.line.on_scan = self._offer
-        self.line.start()
-        self.serve("opc ua publishing", self._plc, self._publish_scans())
-        self.serve("line", self._plc, drive(env))
+        self.line = self._plant.set_up(self.seed, self.ledger)
+        self.serve("opc ua publishing", self._plc, self._plant.publish())
+        self.serve("line", self._plc, self._plant.run_line())
         if self._people is not None:
             self._people.follow_line()
 
@@ -184,7 +164,7 @@ class Lab:
         self.ledger.close(complete=self._is_complete)
 
     def _write_counters(self) -> None:
-        counters = {"server": self.server.counters, "broker": getattr(self._broker, "counters", None)}
+        counters = {"server": self._plant.server.counters, "broker": getattr(self._broker, "counters", None)}
         (self.folder / "server.json").write_bytes(
             msgspec.json.format(msgspec.json.encode(counters, enc_hook=vars))
         )

@@ -226,6 +226,18 @@ def to_yaml(document: dict[str, Any]) -> str:
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
 
 
+def aligned(setup: Setup, begins_ns: int) -> Setup:
+    """The same setup for a line that begins at `begins_ns`: there the calendar of its OEE begins too."""
+    offset_s = begins_ns // 1_000_000_000 % 86_400
+    oee = {
+        name: line.model_copy(update={"offset_s": float(offset_s)}) for name, line in setup.site.oee.items()
+    }
+    document = dict(setup.documents["site"])
+    document["oee"] = {name: line | {"offset_s": offset_s} for name, line in document["oee"].items()}
+    site = setup.site.model_copy(update={"oee": oee})
+    return setup.model_copy(update={"site": site, "documents": setup.documents | {"site": document}})
+
+
 def shortened(setup: Setup, duration_s: float) -> Setup:
     """The same setup with a run of `duration_s`; faults that no longer fit are left out."""
     faults = tuple(fault for fault in setup.scenario.faults if fault.at_s + fault.for_s <= duration_s)

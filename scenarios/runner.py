@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import tempfile
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from rich.console import Console
 
 from shakedown.acceptance.judging import judge
 from shakedown.acceptance.verdict import Verdict
+from shakedown.bridge.config import Site
 from shakedown.bridge.yamlfile import ConfigError
 from shakedown.reports import render
 from shakedown.scenarios import room
@@ -28,7 +30,7 @@ from shakedown.scenarios.collector import rare_collections
 from shakedown.scenarios.errors import LAB_ERRORS, HarnessFault, RunFault, UsageError, in_words
 from shakedown.scenarios.lab import Lab
 from shakedown.scenarios.logs import logs_into
-from shakedown.scenarios.model import Setup
+from shakedown.scenarios.model import Setup, aligned
 from shakedown.scenarios.progress import Progress
 from shakedown.scenarios.run_folder import RunFolder
 from shakedown.scenarios.timeline import Timeline
@@ -37,6 +39,8 @@ from shakedown.twin.network.memory import MemoryNetwork
 from shakedown.twin.network.model import Network
 from shakedown.twin.network.wire import WireNetwork
 
+NS_PER_S = 1_000_000_000
+BEGIN_IN_S = 2  # when the lab is up, and its calendar with the line
 MEMORY_DISK = Path("/dev/shm")  # fsync of a real disk would cap virtual time's speed by itself
 
 
@@ -72,6 +76,12 @@ class Outcome:
     facts: dict[str, Any]
 
 
+def _asked(request: Request) -> dict[str, Any]:
+    """What a manifest says of how a run was asked for."""
+    names = ("seed", "clock", "broker", "strict")
+    return {name: getattr(request, name) for name in names}
+
+
 @rare_collections()
 def accept(
     request: Request, console: Console, factory: BridgeFactory = our_bridge, *, which: str = ""
@@ -85,13 +95,7 @@ def accept(
     folder = RunFolder(request.out)
     try:
         room.check_start(folder.path)
-        folder.ask(
-            request.setup,
-            seed=request.seed,
-            clock=request.clock,
-            broker=request.broker,
-            strict=request.strict,
-        )
+        folder.ask(request.setup, **_asked(request))
         with Progress(console, which) as progress, _scratch(request) as scratch, logs_into(folder.path):
             facts = run(
                 _carry_out(request, folder, scratch, progress, factory),
@@ -136,7 +140,13 @@ async def _carry_out(
     try:
         progress.say("starting the lab")
         await _start(lab)
-        lab.use(await _bridge(request, lab, folder, scratch, factory))
+        setup = request.setup
+        if setup.site.oee:
+            begins_ns = (time.time_ns() // NS_PER_S + BEGIN_IN_S) * NS_PER_S
+            setup = aligned(setup, begins_ns)
+            folder.ask(setup, **_asked(request))
+            timeline.begins_at(begins_ns)
+        lab.use(await _bridge(request, setup.site, lab, folder, scratch, factory))
         async with progress.follow(timeline, lambda: lab.backlog):
             await timeline.carry_out()
     except BaseException:
@@ -161,9 +171,9 @@ async def _start(lab: Lab) -> None:
 
 
 async def _bridge(
-    request: Request, lab: Lab, folder: RunFolder, scratch: Path, factory: BridgeFactory
+    request: Request, site: Site, lab: Lab, folder: RunFolder, scratch: Path, factory: BridgeFactory
 ) -> BridgeRunner:
     journal, addresses = scratch / "journal.sqlite", await lab.addresses()
     if request.on_the_wall:
         return BridgeProcess(folder.path / "site.yaml", journal, folder.path / "bridge.log", addresses)
-    return InProcessBridge(lab.network.host("bridge"), request.setup.site, journal, addresses, factory)
+    return InProcessBridge(lab.network.host("bridge"), site, journal, addresses, factory)

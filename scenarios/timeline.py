@@ -13,6 +13,7 @@ from shakedown.scenarios.lab import Lab
 from shakedown.scenarios.model import Scenario
 from shakedown.twin.services.jsonl import JsonLines
 
+LATE_S_MAX = 0.5  # how long after the beginning of its calendar a line may begin
 WATCH_S = 1.0  # how often the lab is looked after for parts that died
 
 
@@ -21,6 +22,7 @@ class Timeline:
 
     def __init__(self, scenario: Scenario, lab: Lab, path: Path) -> None:
         self._scenario, self._lab = scenario, lab
+        self._begins_ns = 0
         self._log = JsonLines(path)
         self.phase = "starting"
         self._active: list[str] = []
@@ -42,8 +44,13 @@ class Timeline:
         """The phase, and the faults in force."""
         return f"{self.phase}: {', '.join(self._active)}" if self._active else self.phase
 
+    def begins_at(self, ns: int) -> None:
+        """Let the line begin at this moment, not at once."""
+        self._begins_ns = ns
+
     async def carry_out(self) -> None:
         """Run the line through warm-up, faults, recovery and drain. Raises HarnessFault when the lab itself fails."""
+        await self._wait_for_begin()
         self.start_ns = time.time_ns()
         self._lab.start_line()
         await self._lab.bridge.start()
@@ -59,6 +66,18 @@ class Timeline:
         except* (HarnessFault, *LAB_ERRORS) as errors:
             raise _first(errors) from None
         self._log.cut()
+
+    async def _wait_for_begin(self) -> None:
+        """Wait for the agreed moment, if there is one. Raises HarnessFault when it has long passed."""
+        if not self._begins_ns:
+            return
+        await asyncio.sleep((self._begins_ns - time.time_ns()) / 1e9)
+        late_s = (time.time_ns() - self._begins_ns) / 1e9
+        if late_s > LATE_S_MAX:
+            raise HarnessFault(
+                f"the line began {late_s:.1f} s after its first shift did; this machine was too busy to start the lab "
+                "in time, so run it when it is not"
+            )
 
     async def _phases(self) -> None:
         scenario = self._scenario

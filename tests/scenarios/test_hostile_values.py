@@ -6,24 +6,28 @@ import math
 
 from rich.console import Console
 
-from shakedown.scenarios import model, runner
-from shakedown.scenarios.lab import Lab
+from shakedown.scenarios import lab, model
 from shakedown.scenarios.runner import Request, accept
 from shakedown.twin.line.signals import signals_of
+from shakedown.twin.serving.plant_server import PlantServer
 
 EVERY_SCANS = 3
 VALUES = [(math.nan, 0), (math.inf, 0), (-math.inf, 0), (None, 0x80000000), (1e308, 0), (1.0, 0x40000000)]
 
 
-class NonsenseLab(Lab):
-    """A lab whose line offers hostile values now and then, in the ledger too: they were offered, whatever they are."""
+class NonsensePlant(PlantServer):
+    """A plant whose line offers hostile values now and then, in the ledger too: they were offered, whatever they are."""
 
     scans = slipped = 0
+
+    def set_up(self, seed, chronicle):
+        self.ledger = chronicle
+        return super().set_up(seed, chronicle)
 
     def _offer(self, source_ts_ns, changes):
         self.scans += 1
         if self.scans % EVERY_SCANS == 0:
-            signals = signals_of(self.setup.plant)
+            signals = signals_of(self.plant)
             own = {i for i, signal in enumerate(signals) if signal.data_type == "Double"}
             free = sorted(own - {index for index, _, _ in changes})
             turn = self.scans // EVERY_SCANS
@@ -35,12 +39,12 @@ class NonsenseLab(Lab):
 
 
 def test_nonsense_is_carried_as_bad_and_the_bridge_is_not_blamed(tmp_path, monkeypatch):
-    monkeypatch.setattr(runner, "Lab", NonsenseLab)
-    monkeypatch.setattr(NonsenseLab, "slipped", 0)
+    monkeypatch.setattr(lab, "PlantServer", NonsensePlant)
+    monkeypatch.setattr(NonsensePlant, "slipped", 0)
     setup = model.shortened(model.set_up(model.find("wan_outage_fast")), 60)
     outcome = accept(Request(setup, tmp_path / "run"), Console(file=io.StringIO()))
     verdict = outcome.verdict
-    assert NonsenseLab.slipped > 100
+    assert NonsensePlant.slipped > 100
     assert verdict.harness == []
     assert [c.name for c in verdict.criteria if c.verdict == "FAIL"] == []
     counts = verdict.counts

@@ -96,7 +96,7 @@ class Disturbances:
         """Let an upset have its time; a second one of the same id waits for its next turn."""
         upset = self._upsets[name]
         if isinstance(upset, MachineUpset):
-            self._machines[upset.machine].strike(upset.mode)
+            yield from self._fail(upset)
         active = self._active.get(name)
         if active is not None and not _over(active):
             return
@@ -109,6 +109,13 @@ class Disturbances:
             yield self._env.timeout(round(upset.lasts_s * MS_PER_S))
             del self._active[name]
             self._tell(name, "end")
+
+    def _fail(self, upset: MachineUpset) -> Process:
+        """Strike the machine; what a machine that stands will show of it, it shows once it has failed."""
+        machine = self._machines[upset.machine]
+        machine.strike(upset.mode)
+        while not machine.is_producing and machine.failures[upset.mode].fault is None:
+            yield self._env.timeout(self._plant.scan_ms)
 
     def _distortions(self, name: str, upset: Upset) -> dict[int, Distortion]:
         made: dict[int, Distortion] = {}

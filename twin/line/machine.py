@@ -19,6 +19,7 @@ from shakedown.twin.line.states import State, StopReason
 
 RESTART_MS = 10_000
 
+
 class Machine:
     """One machine of the line as a SimPy process (`run`), with the registers that its controller shows.
 
@@ -116,12 +117,17 @@ class Machine:
                 yield from self._set_up(self._hands[0].product)
             yield from self._make()
 
+    @property
+    def is_producing(self) -> bool:
+        """Whether it is in the state Execute."""
+        return self.state is State.EXECUTE
+
     def strike(self, mode: str) -> None:
         """Make the machine fail in its next cycle; nothing if that failure has begun already.
 
         Nothing breaks in a machine that stands: one that does fails after it has worked for RESTART_MS again.
         """
-        self.failures[mode].strike(0 if self.state is State.EXECUTE else RESTART_MS)
+        self.failures[mode].strike(0 if self.is_producing else RESTART_MS)
 
     def scan(self, elapsed_ms: int) -> tuple[float, ...]:
         """Move on to the next scan and say what drives the physics (checks.MACHINE_DRIVERS)."""
