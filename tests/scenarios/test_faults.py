@@ -10,6 +10,7 @@ from shakedown.scenarios import model
 from shakedown.scenarios.faults import FAULTS
 from shakedown.scenarios.runner import Request, accept
 from shakedown.twin.network.memory_links import MemoryConduit
+from shakedown.twin.services.cmms.failures import FailureSwitch
 
 PARAMETERS = {
     "blackhole": [
@@ -24,6 +25,13 @@ PARAMETERS = {
     "broker_restart": [{}],
     "kill_bridge": [{}],
     "rebirth_request": [{}],
+    "cmms_down": [
+        {"how": "down"},
+        {"how": "error", "status": 500},
+        {"how": "error_after"},
+        {"how": "time_out"},
+        {"how": "time_out_after"},
+    ],
 }
 CASES = [(kind, parameters) for kind, cases in PARAMETERS.items() for parameters in cases]
 
@@ -41,6 +49,8 @@ def run_with(tmp_path, **fault):
     document["override"] = {
         "site": {"north": {"enterprise": {"keep_alive_s": 4, "reconnect_s": {"min": 0.5, "max": 2}}}}
     }
+    if fault["kind"] == "cmms_down":
+        document |= {"overlays": ["shift"], "people": {"crew": {"poll_s": 2}}}
     document["faults"] = [{"id": "it", "at_s": 8, "for_s": 8, **fault}]
     file.write_text(json.dumps(document))
     outcome = accept(Request(model.set_up(file), tmp_path / "run"), Console(file=io.StringIO()))
@@ -64,6 +74,13 @@ def test_a_fault_takes_effect_and_is_healed_and_nothing_is_lost(tmp_path, kind, 
     counts = outcome.verdict.counts
     assert counts["eligible"] > 1000
     assert {counts[name] for name in ("lost", "late", "wrong", "unexpected", "duplicated")} == {0}
+
+
+def test_a_cmms_that_goes_on_answering_makes_the_run_a_harness_fault(tmp_path, monkeypatch):
+    monkeypatch.setattr(FailureSwitch, "set", lambda self, failure: None)
+    outcome, row = run_with(tmp_path, kind="cmms_down", how="error")
+    assert row["evidence"] == {"answers_meanwhile": True, "requests_struck": 0}
+    assert outcome.verdict.exit_code == 4
 
 
 @pytest.mark.parametrize("kind", ["blackhole", "stall", "down"])

@@ -129,3 +129,33 @@ def test_what_is_written_reads_as_the_same(tmp_path):
 def test_every_fault_says_in_one_sentence_what_it_is(fault):
     assert fault.__doc__.strip().endswith(".")
     assert fault.model_fields["kind"].annotation.__args__[0] in Path("docs/scenarios.md").read_text()
+
+
+def test_an_overlay_that_is_not_there_is_named_with_those_that_are(tmp_path):
+    with pytest.raises(UsageError, match=r"'shfit' is not in .*overlays, which has: dense, naive, shift"):
+        model.set_up(write(tmp_path, GOOD + "overlays: [shfit]\n"))
+
+
+def test_a_fault_of_a_cmms_needs_one(tmp_path):
+    text = GOOD.replace("kind: down, target: wan", "kind: cmms_down")
+    with pytest.raises(UsageError, match=r"'first' \(cmms_down\) strikes the CMMS, and site.yaml has none"):
+        model.set_up(write(tmp_path, text))
+
+
+def test_a_failure_is_told_by_an_alarm_that_there_is(tmp_path):
+    override = """overlays: [shift]
+override:
+  plant: {machines: {filler: {failures: {valve_stuck: {alarms: [filler_fualt]}}}}}
+"""
+    (problem,) = problems(tmp_path, GOOD.partition("override:")[0] + override)
+    assert "filler.valve_stuck by 'filler_fualt'" in problem
+    assert "did you mean 'filler_fault'" in problem
+
+
+def test_the_calendar_begins_with_the_line():
+    setup = model.set_up(model.find("shift_short"))
+    begun = model.aligned(setup, (86_400 * 20_000 + 7_200) * 10**9)
+    assert begun.site.oee["line1"].offset_s == 7_200
+    assert begun.documents["site"]["oee"]["line1"]["offset_s"] == 7_200
+    assert setup.site.oee["line1"].offset_s == 21_600
+    assert model.aligned(begun, (86_400 * 20_000 + 7_200) * 10**9).documents == begun.documents
