@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 TEST_READY := $(VENV)/.test-ready
 ARGS ?=
 
-.PHONY: accept test ci-test lint types format bench seeds clean help
+.PHONY: accept test ci-test lint types format bench seeds shift-seeds clean help
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,7 +37,10 @@ bench: $(TEST_READY) ## speed, as ratios beside the bare libraries
 	$(BIN)/python -m pytest -q tests/bench -m bench --benchmark-enable --benchmark-sort=name --benchmark-columns=median,ops,rounds $(ARGS)
 
 seeds: $(TEST_READY) ## zero samples lost on 200 consecutive seeds of wan_outage (about a quarter of an hour)
-	$(BIN)/python -m pytest -q tests/scenarios/test_seeds.py --seeds 200 -n 2 -m "" $(ARGS)
+	$(BIN)/python -m pytest -q tests/scenarios/test_seeds.py -k lost --seeds 200 -n 2 -m "" $(ARGS)
+
+shift-seeds: $(TEST_READY) ## no criterion red on 100 consecutive seeds of shift_short (about an hour on two cores)
+	$(BIN)/python -m pytest -q tests/scenarios/test_seeds.py -k shift --shift-seeds 100 -n 2 -m "" --junit-xml=shift-seeds.xml $(ARGS)
 
 clean: ## remove the virtual environment and what tools left behind
 	rm -rf $(VENV) .types build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

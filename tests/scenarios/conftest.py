@@ -5,8 +5,12 @@ def pytest_addoption(parser):
     parser.addoption(
         "--seeds", type=int, default=2, help="how many consecutive seeds of wan_outage must lose nothing"
     )
+    parser.addoption(
+        "--shift-seeds", type=int, default=2, help="how many consecutive seeds of shift_short must not fail"
+    )
 
 
 def pytest_generate_tests(metafunc):
-    if "outage_seed" in metafunc.fixturenames:
-        metafunc.parametrize("outage_seed", range(metafunc.config.getoption("--seeds")))
+    for fixture, option in (("outage_seed", "--seeds"), ("shift_seed", "--shift-seeds")):
+        if fixture in metafunc.fixturenames:
+            metafunc.parametrize(fixture, range(metafunc.config.getoption(option)))

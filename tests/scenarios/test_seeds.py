@@ -1,21 +1,32 @@
-"""The healthy bridge loses nothing in `wan_outage --strict`, whatever the seed (`make seeds` takes 200 of them)."""
+"""The healthy bridge on consecutive seeds (`make seeds`, `make shift-seeds`; a few of each in CI)."""
 
 import io
 
+import pytest
 from rich.console import Console
 
 from shakedown.scenarios import model
 from shakedown.scenarios.runner import Request, accept
+from tests.scenarios.health import assert_healthy
+
+
+def verdict_on(name, tmp_path, **asked):
+    request = Request(model.set_up(model.find(name)), tmp_path / "run", **asked)
+    return accept(request, Console(file=io.StringIO())).verdict
 
 
 def test_not_one_sample_is_lost_wrong_or_duplicated(tmp_path, outage_seed):
-    setup = model.set_up(model.find("wan_outage"))
-    request = Request(setup, tmp_path / "run", seed=outage_seed, strict=True)
-    verdict = accept(request, Console(file=io.StringIO())).verdict
+    verdict = verdict_on("wan_outage", tmp_path, seed=outage_seed, strict=True)
     assert verdict.verdict == "PASS", [(c.name, c.verdict, c.measured, c.statement) for c in verdict.criteria]
-    assert verdict.harness == []
-    counts = verdict.counts
-    assert counts["eligible"] >= 29_956
-    assert {
-        name: counts[name] for name in ("lost", "late", "wrong", "unexpected", "duplicated")
-    } == dict.fromkeys(("lost", "late", "wrong", "unexpected", "duplicated"), 0)
+    assert_healthy(verdict)
+    assert verdict.counts["eligible"] >= 29_956
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_short_shift_turns_no_criterion_red(tmp_path, shift_seed, record_property):
+    verdict = verdict_on("shift_short", tmp_path, seed=shift_seed)
+    assert_healthy(verdict)
+    assert len(verdict.criteria) == 9
+    record_property("verdict", verdict.verdict)
+    record_property("inconclusive", [c.name for c in verdict.criteria if c.verdict == "INCONCLUSIVE"])
