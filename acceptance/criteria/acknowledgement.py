@@ -273,7 +273,17 @@ def _statement(primary: Outcomes, low: float, onsets_s: dict[str, float], breach
         return f"{breaches[0][0].upper()}{breaches[0][1:]} (simulated operator)."
     if not onsets_s:
         return "There was no fault to be acknowledged (simulated operator)."
+    demanded = "" if low >= CUT_MIN else f"; {CUT_MIN:.0%} shorter is demanded"
     return (
         f"A simulated operator answers a true fault {fmean(primary.policy):.0f} s after it began, with naive rules"
-        f" {fmean(primary.baseline):.0f} s; with 95 % confidence the mean is {low:.0%} shorter or better."
+        f" {fmean(primary.baseline):.0f} s; {bound_in_words(low)}{demanded}."
     )
+
+
+def bound_in_words(low: float) -> str:
+    """The lower bound of the cut of the mean; where it is negative, nothing shows that there is a cut at all."""
+    if low > 0:
+        return f"with 95 % confidence the mean is at least {low:.0%} shorter"
+    if not math.isfinite(low):
+        return "nothing bounds the difference"
+    return f"that it is shorter at all is not shown: with 95 % confidence it may be up to {max(0.0, -low):.0%} longer"

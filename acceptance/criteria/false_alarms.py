@@ -160,9 +160,23 @@ def _statement(view: AlarmView, total: int, false: int, high: float, vetoes: lis
         )
     if not total:
         return "No alarm spoke, so none was false."
-    text = f"Of {total} annunciations {false} had no fault behind them"
+    if false:
+        text = f"{false} of {total} annunciations had no fault behind {'it' if false == 1 else 'them'}"
+    else:
+        text = f"Each of {total} annunciations had a fault behind it"
     if high < FALSE_MAX:
-        text += f" (with 95 % confidence fewer than {high:.1%})"
-    if view.detections:
-        return f"{text}, and each of {len(view.detections)} faults was told in time."
-    return f"{text}; there was no fault to tell."
+        text += f" (with 95 % confidence fewer than {high:.1%} have none)"
+    return f"{text}; {_told(view.detections)}."
+
+
+def _told(detections: list[Detection]) -> str:
+    """What became of the faults, in words."""
+    in_time = sum(entry.in_time for entry in detections)
+    missed = sum(entry.missed for entry in detections)
+    if not detections:
+        return "there was no fault to tell"
+    if in_time == len(detections):
+        return f"each of {in_time} faults was told in time"
+    text = f"{in_time} of {len(detections)} faults were told in time"
+    late = len(detections) - in_time - missed
+    return text + (f", {late} late" if late else "") + (f", {missed} missed" if missed else "")

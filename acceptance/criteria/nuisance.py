@@ -113,11 +113,16 @@ def _statement(published: bool, new: int, old: int, low: float) -> str:
         )
     if not old and not new:
         return "Neither these rules nor the naive ones called anybody without need: there is nothing to cut."
-    text = f"Where naive rules call people {old} times without need, these rules do {new} times"
+    text = f"Naive rules call people without need {in_times(old)}, these rules {in_times(new)}"
     if low >= CUT_MIN:
         return f"{text}: with 95 % confidence at least {low:.0%} less."
     bound = f"at least {low:.0%} less" if low > 0 else "no cut at all"
     return f"{text}; with 95 % confidence that shows {bound}."
+
+
+def in_times(count: int) -> str:
+    """A count of occasions in words."""
+    return {0: "never", 1: "once"}.get(count, f"{count} times")
 
 
 def _percent(value: float) -> str:

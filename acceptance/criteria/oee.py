@@ -188,7 +188,7 @@ def _statement(judged: list[Judged], wrong: int) -> str:
         return "No shift ended in this run, so no report of one can be held against what happened."
     if not wrong:
         return (
-            f"Each figure of the {len(judged)} shift reports is what the line did, counted from its parts and stops:"
+            f"Each figure of {_reports_of(len(judged))} is what the line did, counted from its parts and stops:"
             " OEE, its three factors, every time and every count."
         )
     entry = next(entry for entry in judged if entry.breaches)
@@ -196,10 +196,15 @@ def _statement(judged: list[Judged], wrong: int) -> str:
     if entry.report is None:
         return f"Shift {entry.truth.name!r} of {entry.line.name} ended, and no closed report of it ever came."
     names = ", ".join(dict.fromkeys(breach.figure for breach in entry.breaches))
-    text = f"{wrong} of {len(judged)} shift reports are wrong. Shift {entry.truth.name!r} of {entry.line.name}: {names}"
+    text = f"{wrong} of {_reports_of(len(judged))} {'is' if wrong == 1 else 'are'} wrong."
+    text += f" Shift {entry.truth.name!r} of {entry.line.name}: {names}"
     text += f"; {first.figure} is reported as {_show(first.reported)} and was {_show(first.true)}"
     hint = _looks_like(entry.truth, entry.report)
     return f"{text}; it looks like {hint}." if hint else f"{text}."
+
+
+def _reports_of(shifts: int) -> str:
+    return "1 shift report" if shifts == 1 else f"{shifts} shift reports"
 
 
 def _show(value: Any) -> str:

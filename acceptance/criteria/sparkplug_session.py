@@ -350,7 +350,8 @@ def _result(evidence: Evidence, grammar: Grammar) -> CriterionResult:
         statement += f" ({example['topic']}: {example['what']})."
     elif grammar.messages["NBIRTH"]:
         statement = (
-            f"{seen:,} messages in {grammar.sessions} sessions keep the Sparkplug B 3.0 session rules."
+            f"{seen:,} messages in {grammar.sessions} session{'s'[: grammar.sessions != 1]} keep the rules of a"
+            " Sparkplug B 3.0 session."
         )
     else:
         statement = f"Edge node {evidence.run.site.edge} was never born at the enterprise broker."

@@ -11,6 +11,7 @@ from collections import Counter
 from typing import Any, NamedTuple
 
 from shakedown.acceptance.annunciations import Annunciation
+from shakedown.acceptance.criteria.nuisance import in_times
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.order_content import asset_breach, reason_breach
 from shakedown.acceptance.order_context import context_breach
@@ -205,7 +206,7 @@ def _measured(pairs: list[Pair], breaches: list[Breach]) -> str:
 def _statement(pairs: list[Pair], breaches: list[Breach], counts: Counter[str], silent: bool) -> str:
     if breaches:
         first = breaches[0]
-        text = "; ".join(f"{counts[kind]} times {what}" for kind, what in KINDS.items() if counts[kind])
+        text = "; ".join(f"{in_times(counts[kind])} {what}" for kind, what in KINDS.items() if counts[kind])
         named = f"{first.order}, {first.alarm}" if first.order else first.alarm
         return f"{text[0].upper()}{text[1:]}. First: {named}: {first.what}."
     if silent:
@@ -214,6 +215,6 @@ def _statement(pairs: list[Pair], breaches: list[Breach], counts: Counter[str], 
         return "No alarm that needs a work order spoke in this run."
     worst = max(pair.elapsed_s for pair in pairs)
     return (
-        f"Each of {len(pairs)} alarms that need one has exactly one work order, {worst:.0f} s later at worst, on the"
+        f"Each alarm that needs one ({len(pairs)}) has exactly one work order, {worst:.0f} s later at worst, on the"
         " machine that it is about, with its reason and its signals, and it could be followed until it was closed."
     )

@@ -1,0 +1,45 @@
+"""The sentences of the criteria read well where figures are none, one, negative or unbounded."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from shakedown.acceptance.alarm_view import Detection
+from shakedown.acceptance.criteria import acknowledgement, false_alarms, nuisance
+from shakedown.acceptance.physical import TrueFault
+
+FAULT = TrueFault("F1", "jam", "filler", 0, 60, critical=False, alarms=frozenset({"a"}), response_s=300.0)
+
+
+@pytest.mark.parametrize(
+    ("low", "words"),
+    [
+        (0.414, "at least 41% shorter"),
+        (0.0, "not shown: with 95 % confidence it may be up to 0% longer"),
+        (-0.79, "not shown: with 95 % confidence it may be up to 79% longer"),
+        (-math.inf, "nothing bounds the difference"),
+    ],
+)
+def test_the_bound_of_the_acknowledgement_time_is_said_in_words(low, words):
+    assert acknowledgement.bound_in_words(low).endswith(words)
+    assert "-" not in acknowledgement.bound_in_words(low)
+
+
+def test_occasions_are_counted_in_words():
+    assert [nuisance.in_times(count) for count in (0, 1, 38)] == ["never", "once", "38 times"]
+
+
+@pytest.mark.parametrize(
+    ("delays_s", "words"),
+    [
+        ([], "there was no fault to tell"),
+        ([1.0, 2.0], "each of 2 faults was told in time"),
+        ([1.0, 99.0], "1 of 2 faults were told in time, 1 late"),
+        ([1.0, 99.0, None], "1 of 3 faults were told in time, 1 late, 1 missed"),
+    ],
+)
+def test_a_fault_that_was_told_late_is_not_said_to_have_been_in_time(delays_s, words):
+    detections = [Detection(FAULT, delay_s, None, 75.0) for delay_s in delays_s]
+    assert false_alarms._told(detections) == words
