@@ -5,11 +5,17 @@ from __future__ import annotations
 from importlib import resources
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from shakedown.reports.facts import RunFacts
+from shakedown.reports.facts import SHIFT, RunFacts
+from shakedown.reports.floor import Floor
+from shakedown.reports.shift_alarms import alarms
+from shakedown.reports.shift_oee import oee
+from shakedown.reports.shift_people import acknowledgement, work_orders
+from shakedown.reports.strip import axis, stretches, strips
 from shakedown.reports.svg import Band, Line, chart, clock
+from shakedown.reports.words import counted, number, percent, seconds
 
 WORDS = {"PASS": "PASS", "FAIL": "FAIL", "INCONCLUSIVE": "INCONCLUSIVE", "HARNESS_FAULT": "HARNESS FAULT"}
 COUNTS = {
@@ -22,6 +28,17 @@ COUNTS = {
     "wrong": "arrived with a wrong value",
     "unexpected": "arrived without having been offered",
     "duplicated": "duplicated after dedupe",
+}
+QUESTIONS = {
+    "freshness": "Is what the enterprise sees up to date?",
+    "loss": "Does everything arrive, whatever is cut?",
+    "integrity": "Is what arrives what the line said?",
+    "session": "Does the bridge keep the rules of its protocol?",
+    "oee": "Is the reported OEE what the line did?",
+    "nuisance": "Are people called less often without need?",
+    "false_alarms": "Is there a fault behind each call, and a call for each fault?",
+    "acknowledgement": "Would somebody answer a fault sooner?",
+    "work_orders": "Does each alarm that needs one get its work order?",
 }
 SAMPLES = {"offered_per_s": "offered by the line", "received_per_s": "kept by the host"}
 
@@ -36,7 +53,20 @@ def render_html(facts: RunFacts) -> str:
         manifest={"bridge_ended": None, "trace_sha256": None} | facts.manifest,
         verdict=verdict,
         headline=facts.headline,
+        description=facts.description,
+        tally=_tally(facts),
+        questions={c.name: QUESTIONS.get(c.name, "") for c in verdict.criteria},
+        shown=SHIFT,
+        floor=_floor(facts.floor) if facts.floor else None,
+        oee=oee(facts),
+        alarms=alarms(facts),
+        acknowledgement=acknowledgement(facts),
+        work_orders=work_orders(facts),
         clock=clock,
+        counted=counted,
+        number=number,
+        percent=percent,
+        seconds=seconds,
         figures=_figures(facts),
         faults=[_fault(facts, fault) for fault in facts.faults],
         counts=[(words, verdict.counts[name]) for name, words in COUNTS.items()],
@@ -52,11 +82,50 @@ def render_html(facts: RunFacts) -> str:
 def page(template: str, **facts: Any) -> str:
     """One of the templates filled in, in the reports' own style."""
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        loader=FunctionLoader(lambda name: (_FOLDER / name).read_text(encoding="utf-8")),
     )
     css = Markup((_FOLDER / "report.css").read_text(encoding="utf-8"))
-    text = (_FOLDER / template).read_text(encoding="utf-8")
-    return environment.from_string(text).render(words=WORDS, css=css, **facts)
+    return environment.get_template(template).render(words=WORDS, css=css, **facts)
+
+
+def _tally(facts: RunFacts) -> list[str]:
+    """What was met and what was not, in a sentence each, the worst first."""
+    criteria = facts.verdict.criteria
+    titles = {
+        (outcome, excused): "; ".join(
+            c.title for c in criteria if (c.verdict, c.excused) == (outcome, excused)
+        )
+        for outcome in WORDS
+        for excused in (False, True)
+    }
+    met = sum(c.verdict == "PASS" for c in criteria)
+    found = [
+        f"{words}: {titles[key]}."
+        for key, words in (
+            (("HARNESS_FAULT", False), "The lab failed"),
+            (("FAIL", False), "Not met"),
+            (("INCONCLUSIVE", False), "Not decided"),
+            (("INCONCLUSIVE", True), "Not decided, as the scenario announced, and not counted"),
+        )
+        if titles[key]
+    ]
+    whole = counted(len(criteria), "criterion", "criteria")
+    return [*found, f"{'All' if met == len(criteria) > 1 else f'{met} of'} {whole} met."]
+
+
+def _floor(floor: Floor) -> dict[str, Any]:
+    parts = [counted(len(floor.faults), "true fault"), counted(len(floor.upsets), "upset")]
+    return {
+        "shifts": stretches(floor.shifts, floor.end_s),
+        "breaks": stretches(floor.breaks, floor.end_s),
+        "strips": strips(floor),
+        "axis": axis(floor.end_s),
+        "words": f"In this run the line had {' and '.join(parts)}.",
+    }
 
 
 def _fault(facts: RunFacts, fault: dict[str, Any]) -> dict[str, Any]:

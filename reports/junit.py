@@ -4,10 +4,13 @@ it), a harness fault an error.
 
 from __future__ import annotations
 
+import re
 from xml.etree import ElementTree as Xml
 
 from shakedown.acceptance.files import Problem
 from shakedown.reports.facts import RunFacts
+
+_NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 
 def render_junit(facts: RunFacts) -> str:
@@ -41,6 +44,8 @@ def suite_of(facts: RunFacts) -> Xml.Element:
         text = (
             f"{criterion.title}: {criterion.threshold}; measured {criterion.measured}. {criterion.statement}"
         )
+        if criterion.needs and outcome != "PASS":
+            text += f" For a verdict it needs {criterion.needs}."
         if outcome == "PASS":
             Xml.SubElement(case, "system-out").text = text
         elif criterion.excused:
@@ -63,4 +68,5 @@ def fault_case(suite: Xml.Element, name: str, number: int, fault: Problem, secon
 def as_text(root: Xml.Element) -> str:
     """A whole JUnit file."""
     Xml.indent(root)
-    return '<?xml version="1.0" encoding="UTF-8"?>\n' + Xml.tostring(root, encoding="unicode") + "\n"
+    text = _NO_XML.sub("\N{REPLACEMENT CHARACTER}", Xml.tostring(root, encoding="unicode"))
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'

@@ -2,44 +2,58 @@
 
 from __future__ import annotations
 
+import re
+
 from shakedown.reports.facts import RunFacts
 
 MARKS = {"PASS": "✅", "FAIL": "❌", "INCONCLUSIVE": "❔", "HARNESS_FAULT": "⚠️"}
 
 
 def render_markdown(facts: RunFacts) -> str:
-    """The run on less than a page."""
+    """The run on a page: what was concluded, what was done, and how to repeat it."""
     verdict, manifest = facts.verdict, facts.manifest
     lines = [
         f"# {MARKS[verdict.verdict]} {verdict.verdict}: {manifest['scenario']}, seed {manifest['seed']}",
         "",
-        f"{facts.headline} {manifest['title']}.",
+        f"{facts.headline} {_plain(manifest['title'])}.",
         "",
-        "| criterion | threshold | measured | verdict |",
+        *([_plain(facts.description), ""] if facts.description else []),
+        "| criterion | verdict | measured | demanded |",
         "|---|---|---|---|",
     ]
     for c in verdict.criteria:
-        cells = (
-            c.title,
-            c.threshold,
-            c.measured,
-            f"{MARKS[c.verdict]} {c.verdict}{' (not counted)' if c.excused else ''}",
+        outcome = f"{MARKS[c.verdict]} {c.verdict}{' (not counted)' if c.excused else ''}"
+        lines.append(
+            "| " + " | ".join(_cell(text) for text in (c.title, outcome, c.measured, c.threshold)) + " |"
         )
-        lines.append("| " + " | ".join(_cell(text) for text in cells) + " |")
-    lines += ["", *(f"- **{c.title}**: {c.statement}" for c in verdict.criteria)]
+    lines.append("")
+    for c in verdict.criteria:
+        needs = f" For a verdict it needs {c.needs}." if c.needs and c.verdict != "PASS" else ""
+        lines.append(f"- **{_plain(c.title)}**: {_plain(c.statement + needs)}")
     if verdict.harness:
         lines += ["", "## Faults of the lab", ""]
-        lines += [f"- {fault.what} ({fault.where}). {fault.remedy}" for fault in verdict.harness]
-    lines += ["", "## What was done", "", "| at | for | fault | seen to take effect |", "|---|---|---|---|"]
+        lines += [f"- {_plain(f'{fault.what} ({fault.where}). {fault.remedy}')}" for fault in verdict.harness]
+    lines += ["", "## What was done", "", *_done(facts), "", f"Repeat it: `{facts.command}`", ""]
+    return "\n".join(lines)
+
+
+def _done(facts: RunFacts) -> list[str]:
+    if not facts.faults:
+        return ["Nothing: no fault was injected into network, broker, bridge or CMMS."]
+    lines = ["| at | for | fault | seen to take effect |", "|---|---|---|---|"]
     for fault in facts.faults:
         begin, end = facts.second(fault["start_ns"]), facts.second(fault["end_ns"])
         seen = "yes" if fault["verified"] else "**no**"
         lines.append(
             f"| {begin:.0f} s | {end - begin:.0f} s | {fault['id']} ({fault['kind']} on {fault['target']}) | {seen} |"
         )
-    lines += ["", f"Repeat it: `{facts.command}`", ""]
-    return "\n".join(lines)
+    return lines
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    return _plain(text).replace("|", "\\|")
+
+
+def _plain(text: str) -> str:
+    """Text on one line, in which nothing is a tag."""
+    return re.sub(r"<(?=[A-Za-z/!?])", r"\\<", " ".join(text.split()))

@@ -73,7 +73,7 @@ def chart(lines: Sequence[Line], bands: Sequence[Band], *, y_label: str, title: 
     for index, line in enumerate(lines):
         parts.append(f'<path class="line line{index}" d="{_path(line, at, up)}"/>')
         parts.append(
-            f'<text class="key key{index}" x="{LEFT + 4 + 150 * index}" y="{HEIGHT - 4}">{escape(line.name)}</text>'
+            f'<text class="key key{index}" x="{LEFT + 4 + 240 * index}" y="{HEIGHT - 4}">{escape(line.name)}</text>'
         )
     parts.append(
         f'<text class="tick" x="{WIDTH - RIGHT}" y="{HEIGHT - 4}" text-anchor="end">{escape(y_label)}</text>'

@@ -1,0 +1,40 @@
+"""Numbers as reports say them; what is not there is said in a word."""
+
+from __future__ import annotations
+
+from typing import Any
+
+NONE = "none"
+MINUS = "\N{MINUS SIGN}"
+
+
+def percent(value: Any, digits: int = 1) -> str:
+    """A share as a percentage."""
+    return NONE if value is None else f"{100 * value:.{digits}f} %"
+
+
+def number(value: Any, digits: int = 0) -> str:
+    """A number with thousands set off; digits only where they say something."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return NONE if value is None else str(value)
+    return f"{value:,.0f}" if value == int(value) else f"{value:,.{digits}f}"
+
+
+def seconds(value: Any, digits: int = 1) -> str:
+    """Seconds."""
+    return NONE if value is None else f"{value:,.{digits}f} s"
+
+
+def signed(value: Any, unit: str = "", digits: int = 1) -> str:
+    """A difference with its sign; nothing is 0, without a unit."""
+    if value is None:
+        return NONE
+    rounded = round(float(value), digits)
+    if rounded == 0:
+        return "0"
+    return f"{'+' if rounded > 0 else MINUS}{abs(rounded):,.{digits}f}{unit}"
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """A count with its noun."""
+    return f"{number(count)} {one if count == 1 else many or one + 's'}"
