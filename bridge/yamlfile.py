@@ -55,18 +55,24 @@ class ConfigError(Exception):
 
 @dataclass
 class Marks:
-    """Where each key and each value of a file stands; lines and columns count from 1."""
+    """Where each key and each value of a file stands; lines and columns count from 1.
+
+    Other files may be laid over this one: `layers` are their marks, and the path under which they hold its keys.
+    """
 
     file: str
     keys: dict[Path_, tuple[int, int]] = field(default_factory=dict)
     values: dict[Path_, tuple[int, int]] = field(default_factory=dict)
+    layers: list[tuple[Marks, Path_]] = field(default_factory=list)
 
     def where(self, path: Path_, *, key: bool = False) -> str:
         """`file:line:column` of a key path, or of the nearest parent that stands in the file."""
-        table = self.keys if key else self.values
         for length in range(len(path), -1, -1):
-            if mark := table.get(path[:length]) or self.values.get(path[:length]):
-                return f"{self.file}:{mark[0]}:{mark[1]}"
+            layers = [*reversed(self.layers), (self, ())] if length else [(self, ())]
+            for marks, prefix in layers:
+                table, full = marks.keys if key else marks.values, (*prefix, *path[:length])
+                if mark := table.get(full) or marks.values.get(full):
+                    return f"{marks.file}:{mark[0]}:{mark[1]}"
         return self.file
 
     def problem(self, path: Path_, text: str, *, key: bool = False) -> str:

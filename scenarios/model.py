@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -172,7 +172,8 @@ def set_up(scenario_file: Path) -> Setup:
     document, marks = read(scenario_file)
     scenario = validate(document, marks, Scenario)
     folder = _plant_folder(scenario.plant, scenario_file)
-    layers = [*(_overlay(folder, name, scenario_file) for name in scenario.overlays), scenario.override]
+    layers = [_overlay(folder, name, scenario_file) for name in scenario.overlays]
+    layers.append(Layer(scenario.override, marks, ("override",)))
     return _join(scenario, document, folder, layers)
 
 
@@ -183,18 +184,26 @@ def set_up_again(folder: Path) -> Setup:
     return _join(validate(document, marks, Scenario).model_copy(update=applied), document, folder, [])
 
 
-def _overlay(folder: Path, name: str, scenario_file: Path) -> Override:
+class Layer(NamedTuple):
+    """What is laid over a plant's files, and where that is written."""
+
+    override: Override
+    marks: Marks
+    prefix: tuple[str, ...] = ()
+
+
+def _overlay(folder: Path, name: str, scenario_file: Path) -> Layer:
     file = folder / "overlays" / f"{name}.yaml"
     if not file.is_file():
         known = ", ".join(sorted(path.stem for path in file.parent.glob("*.yaml"))) or "none"
         raise UsageError(f"{scenario_file}: overlays: {name!r} is not in {file.parent}, which has: {known}.")
     document, marks = read(file)
-    return validate(document, marks, Override)
+    return Layer(validate(document, marks, Override), marks)
 
 
-def _join(scenario: Scenario, document: dict[str, Any], folder: Path, layers: list[Override]) -> Setup:
-    plant_document, plant, _ = _overridden(folder / "plant.yaml", Plant, [layer.plant for layer in layers])
-    site_document, site, marks = _overridden(folder / "site.yaml", Site, [layer.site for layer in layers])
+def _join(scenario: Scenario, document: dict[str, Any], folder: Path, layers: list[Layer]) -> Setup:
+    plant_document, plant, _ = _overridden(folder / "plant.yaml", Plant, layers)
+    site_document, site, marks = _overridden(folder / "site.yaml", Site, layers)
     config.check_site(site.model_copy(), marks)  # a copy: setups are equal wherever they were read from
     checks.check_site(site, marks, plant)
     checks.check_faults(scenario.faults, site)
@@ -202,11 +211,12 @@ def _join(scenario: Scenario, document: dict[str, Any], folder: Path, layers: li
     return Setup(scenario=scenario, plant=plant, site=site, documents=documents)
 
 
-def _overridden(file: Path, model: type[M], layers: list[dict[str, Any]]) -> tuple[dict[str, Any], M, Marks]:
+def _overridden(file: Path, model: type[M], layers: list[Layer]) -> tuple[dict[str, Any], M, Marks]:
     document, marks = read(file)
     if isinstance(document, dict):
         for layer in layers:
-            document = _merged(document, layer)
+            document = _merged(document, getattr(layer.override, file.stem))
+            marks.layers.append((layer.marks, (*layer.prefix, file.stem)))
     return document, validate(document, marks, model), marks
 
 

@@ -148,6 +148,7 @@ override:
   plant: {machines: {filler: {failures: {valve_stuck: {alarms: [filler_fualt]}}}}}
 """
     (problem,) = problems(tmp_path, GOOD.partition("override:")[0] + override)
+    assert "overlays/shift.yaml:" in problem  # where the alarms are
     assert "filler.valve_stuck by 'filler_fualt'" in problem
     assert "did you mean 'filler_fault'" in problem
 
@@ -159,3 +160,19 @@ def test_the_calendar_begins_with_the_line():
     assert begun.documents["site"]["oee"]["line1"]["offset_s"] == 7_200
     assert setup.site.oee["line1"].offset_s == 21_600
     assert model.aligned(begun, (86_400 * 20_000 + 7_200) * 10**9).documents == begun.documents
+
+
+def test_what_is_wrong_in_an_overlay_is_told_at_its_own_place(tmp_path):
+    override = """overlays: [shift]
+override:
+  plant:
+    machines: {capper: {failures: {cap_jam: {mttr: {mean_s: -5}}}}}
+  site: {alarms: {filler_fault: {on_delay_s: soon}}}
+"""
+    text = GOOD + override
+    lines = text.splitlines()
+    place = {word: next(n for n, line in enumerate(lines, 1) if word in line) for word in ("cap_jam", "soon")}
+    plant_problem = problems(tmp_path, text)[0]
+    assert plant_problem.startswith(f"mine.yaml:{place['cap_jam']}:")
+    (site_problem,) = problems(tmp_path, text.replace("-5", "5"))
+    assert site_problem.startswith(f"mine.yaml:{place['soon']}:")
