@@ -69,7 +69,7 @@ def render_html(facts: RunFacts) -> str:
         seconds=seconds,
         figures=_figures(facts),
         faults=[_fault(facts, fault) for fault in facts.faults],
-        counts=[(words, verdict.counts[name]) for name, words in COUNTS.items()],
+        counts=[(words, verdict.counts[name]) for name, words in COUNTS.items() if name in verdict.counts],
         attribution=[
             (f"by the {n}" if n != "unattributed" else n, v) for n, v in verdict.attribution.items()
         ],
@@ -95,6 +95,8 @@ def page(template: str, **facts: Any) -> str:
 def _tally(facts: RunFacts) -> list[str]:
     """What was met and what was not, in a sentence each, the worst first."""
     criteria = facts.verdict.criteria
+    if facts.verdict.verdict == "HARNESS_FAULT" or not criteria:
+        return []  # nothing follows for the bridge
     titles = {
         (outcome, excused): "; ".join(
             c.title for c in criteria if (c.verdict, c.excused) == (outcome, excused)
@@ -106,7 +108,6 @@ def _tally(facts: RunFacts) -> list[str]:
     found = [
         f"{words}: {titles[key]}."
         for key, words in (
-            (("HARNESS_FAULT", False), "The lab failed"),
             (("FAIL", False), "Not met"),
             (("INCONCLUSIVE", False), "Not decided"),
             (("INCONCLUSIVE", True), "Not decided, as the scenario announced, and not counted"),

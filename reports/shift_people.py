@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from shakedown.acceptance.criteria.acknowledgement import CUT_MIN, bound_in_words
-from shakedown.acceptance.criteria.work_orders import CHECKLIST_S, KINDS, LIMIT_S
+from shakedown.acceptance.criteria.work_orders import KINDS, LIMIT_S
 from shakedown.acceptance.operators import GRID, PRIMARY
 from shakedown.reports.facts import RunFacts
 from shakedown.reports.strip import bar
 from shakedown.reports.words import number, percent, seconds
 
-MINUTES = {LIMIT_S: "3 min", CHECKLIST_S: "5 min"}
+EXAMPLES_MAX = 4
 
 
 def acknowledgement(facts: RunFacts) -> dict[str, Any] | None:
@@ -86,11 +86,12 @@ def work_orders(facts: RunFacts) -> dict[str, Any] | None:
         "scale": _scale(times) if times.get("orders") else [],
         "restarted": times != raw,
         "raw_max": seconds(raw.get("max_s")),
-        "breaches": [(KINDS.get(kind, kind), count) for kind, count in details["breaches"].items() if count],
-        "kinds": len(KINDS),
-        "examples": [
-            row | {"text": facts.alarm_texts.get(row["alarm"], "")} for row in details.get("examples", [])
+        "breaches": [
+            {"words": KINDS.get(kind, kind), "count": count, "examples": _examples(facts, details, kind)}
+            for kind, count in details["breaches"].items()
+            if count
         ],
+        "kinds": len(KINDS),
         "slowest": [
             {
                 "alarm": row["alarm"],
@@ -103,6 +104,12 @@ def work_orders(facts: RunFacts) -> dict[str, Any] | None:
             for row in details.get("slowest", [])
         ],
     }
+
+
+def _examples(facts: RunFacts, details: dict[str, Any], kind: str) -> list[dict[str, Any]]:
+    """The first breaches of a kind, of those that the verdict lists."""
+    found = [row for row in details.get("examples", []) if row["kind"] == kind]
+    return [row | {"text": facts.alarm_texts.get(row["alarm"], "")} for row in found[:EXAMPLES_MAX]]
 
 
 def _scale(times: dict[str, Any]) -> list[dict[str, Any]]:

@@ -196,6 +196,24 @@ def test_the_first_lines_say_what_was_not_met(run):
         assert "it needs a longer run" in (run / name).read_text()
 
 
+def test_a_fault_of_the_lab_concludes_nothing_on_the_bridge(run):
+    def edit(_, document):
+        document["harness"] = [
+            {"what": "the ledger is missing", "where": "ledger.jsonl", "remedy": "run again"}
+        ]
+        document["verdict"] = "HARNESS_FAULT"
+
+    change(run, edit)
+    header = words_of(page_of(run).split("<main>")[0])
+    assert "Not met" not in header
+    assert "criteria met" not in header
+
+
+def test_a_verdict_on_nothing_has_its_reports_too(run):
+    (run / "verdict.json").write_text(json.dumps({"verdict": "HARNESS_FAULT"}))
+    assert "The lab itself failed" in page_of(run)
+
+
 def test_the_grid_marks_the_judged_cell_and_says_simulated_operator(run):
     page = page_of(run)
     section = page.split("Acknowledgement: how soon")[1].split("<section>")[0]
@@ -238,8 +256,7 @@ def test_orders_that_are_wrong_are_counted_by_kind_and_named(run):
 
     change(run, edit)
     words = words_of(page_of(run))
-    assert "a work order later than three minutes 2" in words
-    assert "WO-000009, a (a) : 200 s after the alarm" in words
+    assert "a work order later than three minutes WO-000009, a (a): 200 s after the alarm 2" in words
     assert "none was found" not in words
 
 
