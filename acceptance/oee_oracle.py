@@ -58,9 +58,9 @@ def ratio(numerator: float, denominator: float) -> float | None:
 def shifts(ledger: Ledger, machine: str, scan_ms: int, unseen_until_ns: int = 0) -> list[ShiftTruth]:
     """Every shift that ended, for the line that `machine` counts for.
 
-    A controller shows a part at its next scan (`scan_ms`); parts of before `unseen_until_ns` nobody could count, nor those
-    that a counter forgot before any scan had shown them: each widens the interval in which an exact count must lie, by
-    those parts and no more.
+    A controller shows a part at its next scan (`scan_ms`); parts of before `unseen_until_ns` nobody could count, nor
+    those that a counter forgot before any scan had shown them: each widens the interval in which an exact count must
+    lie, by those parts and no more.
     """
     physical = ledger.physical
     found = []

@@ -100,6 +100,13 @@ def test_a_stop_over_the_edge_of_a_shift_counts_on_both_sides_of_it() -> None:
     assert early.pbt_ns == late.pbt_ns == 500 * S
 
 
+def test_of_two_changes_at_the_same_moment_the_later_one_holds() -> None:
+    """A machine that begins a cycle and is set up at once says both in the same nanosecond."""
+    states = [state(0, 6), state(40, 6), state(40, 101), state(70, 6)]
+    (truth,) = shifts(ledger([*edges("shift", 0, 100), *states]), "packer", 1000)
+    assert truth.buckets_ns == {"apt": 70 * S, "adet": 0, "aust": 30 * S, "adot": 0}
+
+
 def test_a_shift_that_has_not_ended_is_not_judged() -> None:
     assert shifts(ledger(edges("shift", 0, 500)[:1]), "packer", 1000) == []
 
