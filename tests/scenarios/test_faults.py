@@ -31,6 +31,7 @@ PARAMETERS = {
         {"how": "error_after"},
         {"how": "time_out"},
         {"how": "time_out_after"},
+        {"how": "error", "methods": ["GET"]},
     ],
 }
 CASES = [(kind, parameters) for kind, cases in PARAMETERS.items() for parameters in cases]
