@@ -124,7 +124,8 @@ def _share(details: dict[str, Any]) -> str:
     if not total:
         return "Nobody was called."
     return (
-        f"{counted(false, 'call') if false else 'No call'} of {number(total)} had no fault behind {'it' if false < 2 else 'them'}"
+        f"{counted(false, 'call') if false else 'No call'} of {number(total)} had no fault behind"
+        f" {'it' if false < 2 else 'them'}"
         f" ({percent(details.get('share'))}). With 95 % confidence the share is below"
         f" {percent(details.get('upper_95'))} (exact binomial bound); {percent(FALSE_MAX, 0)} is allowed."
     )
