@@ -19,7 +19,8 @@ test: $(TEST_READY) lint ## set up and pass the tests
 
 ci-test: $(TEST_READY) ## the longer tests: wall clock, real brokers and proxies, more seeds
 	$(BIN)/python -m pytest -q -n 2 -m "slow and not wall and not bench" $(ARGS)
-	$(BIN)/python -m pytest -q -m "wall and not bench" $(ARGS)
+	$(BIN)/python -m pytest -q -n 2 -m wall tests/wall/test_agreement.py $(ARGS)
+	$(BIN)/python -m pytest -q -m "wall and not bench" --ignore tests/wall/test_agreement.py $(ARGS)
 
 lint: $(TEST_READY) ## style, import directions, types
 	$(BIN)/ruff check .
