@@ -95,7 +95,8 @@ def _sweep(truth: ShiftTruth, physical: Physical, machine: str) -> None:
     spent = dict.fromkeys(BUCKETS.values(), 0)
     inside = on_break = False
     last_ns = truth.from_ns
-    for ns, _, kind, what in sorted(edges, key=lambda edge: edge[:2]):  # of equal edges, in the ledger's order
+    edges.sort(key=lambda edge: edge[:2])  # of equal edges, the ledger's order
+    for ns, _, kind, what in edges:
         if inside and not on_break:
             spent[state] += ns - last_ns
         last_ns = ns
