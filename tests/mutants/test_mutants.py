@@ -1,67 +1,68 @@
-"""Each broken bridge is caught by the criterion that should catch it; the healthy one passes the same drill."""
-
-import importlib.util
-import sys
-from pathlib import Path
+"""Each broken bridge is caught by the criterion that should catch it; the healthy one passes the same drills."""
 
 import pytest
-from rich.console import Console
 
-from shakedown.bridge.app import Bridge
-from shakedown.scenarios import model
-from shakedown.scenarios.runner import Request, accept
+from tests.mutants.drills import verdict_of
+from tests.mutants.matrix import DRILLS, HEALTHY, PAGE, outcomes, read, rendered, row_of
+from tests.mutants.mutants import MUTANTS
 
-HERE = Path(__file__).parent
-QUIET = Console(file=open("/dev/null", "w"))  # noqa: SIM115 (for the life of the process)
-
-
-def _load(name):
-    spec = importlib.util.spec_from_file_location(f"mutants_{name}", HERE / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+AGAIN = "run `python -m tests.mutants.matrix`, which writes docs/mutants.md"
+ROWS = {row.name: row for row in read(PAGE.read_text(encoding="utf-8"))}
+QUICK = ("drill.yaml", "calm.yaml", "shift_drill.yaml", "shift_noise.yaml", "shift_orders.yaml")
+SHIFT = [drill for drill in DRILLS if drill.startswith("shift_")]
 
 
-MUTANTS = _load("mutants").MUTANTS
+def _one(thing, name, *, quick):
+    return pytest.param(thing, id=name, marks=[] if quick else [pytest.mark.slow])
 
 
-def verdict_of(tmp_path, bridge=Bridge, parts=None, drill="drill.yaml"):
-    def factory(site, journal, connect_to):
-        return bridge(site, journal_path=journal, connect_to=dict(connect_to), parts=parts)
-
-    setup = model.set_up(HERE / drill)
-    return accept(Request(setup, tmp_path / "run"), QUIET, factory).verdict
-
-
-def outcomes(verdict):
-    return {criterion.name: criterion.verdict for criterion in verdict.criteria}
-
-
-def test_the_healthy_bridge_passes_the_drill(tmp_path):
-    verdict = verdict_of(tmp_path)
+@pytest.mark.parametrize("healthy", [_one(h, h.drill, quick=h.drill in QUICK) for h in HEALTHY])
+def test_the_healthy_bridge_passes_the_drill(tmp_path, healthy):
+    verdict = verdict_of(tmp_path / "run", drill=healthy.drill)
     assert verdict.verdict == "PASS", [(c.name, c.verdict, c.measured) for c in verdict.criteria]
-    assert verdict.counts["lost"] == 0
-    assert verdict.counts["late"] == 0
+    assert row_of(healthy, outcomes(verdict)) == ROWS[healthy.name], AGAIN
+    if healthy.drill == "drill.yaml":
+        assert verdict.counts["lost"] == verdict.counts["late"] == 0
 
 
-def test_the_healthy_bridge_passes_the_calm_run(tmp_path):
-    assert verdict_of(tmp_path, drill="calm.yaml").verdict == "PASS"
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("drill", SHIFT)
+def test_the_healthy_bridge_fails_nothing_with_other_seeds(tmp_path, drill, seed):
+    verdict = verdict_of(tmp_path / "run", drill=drill, seed=seed)
+    assert verdict.harness == []
+    assert "FAIL" not in outcomes(verdict).values(), [(c.name, c.statement) for c in verdict.criteria]
 
 
-QUICK = 8  # so many in every run of the tests, the rest with the longer ones
-
-
-@pytest.mark.parametrize(
-    "mutant",
-    [
-        pytest.param(m, id=m.name, marks=[pytest.mark.slow] if n >= QUICK else [])
-        for n, m in enumerate(MUTANTS)
-    ],
-)
+@pytest.mark.parametrize("mutant", [_one(m, m.name, quick=m.quick) for m in MUTANTS])
 def test_a_broken_bridge_is_caught(tmp_path, mutant):
-    verdict = verdict_of(tmp_path, mutant.bridge, mutant.parts, mutant.drill)
+    verdict = verdict_of(tmp_path / "run", mutant.bridge, mutant.parts, mutant.drill)
     assert verdict.harness == []
     assert verdict.verdict == "FAIL"
-    failed = {name for name, outcome in outcomes(verdict).items() if outcome == "FAIL"}
+    said = outcomes(verdict)
+    failed = {name for name, outcome in said.items() if outcome == "FAIL"}
     assert failed & set(mutant.caught_by), [(c.name, c.verdict, c.measured) for c in verdict.criteria]
+    assert row_of(mutant, said) == ROWS[mutant.name], AGAIN
+
+
+def test_every_mutant_says_what_is_broken_in_it():
+    names = [mutant.name for mutant in MUTANTS]
+    assert len(set(names)) == len(names)
+    for mutant in MUTANTS:
+        assert mutant.does.endswith("."), mutant.name
+        assert "|" not in mutant.does, mutant.name
+
+
+def test_the_matrix_fits_the_table_of_mutants():
+    assert list(ROWS) == [mutant.name for mutant in (*HEALTHY, *MUTANTS)], AGAIN
+    for mutant in (*HEALTHY, *MUTANTS):
+        row, empty = ROWS[mutant.name], row_of(mutant, {})
+        assert row[:3] == empty[:3], AGAIN
+        assert [c.startswith("**") for c in row.cells] == [c.startswith("**") for c in empty.cells], AGAIN
+        caught = [cell for cell in row.cells if cell.startswith("**")]
+        assert "**FAIL**" in caught or not mutant.caught_by, f"{mutant.name} is not caught"
+        assert mutant.caught_by or "FAIL" not in row.cells, f"{mutant.name} fails"
+
+
+def test_the_page_is_as_it_is_written():
+    assert rendered(list(ROWS.values())) == PAGE.read_text(encoding="utf-8"), AGAIN

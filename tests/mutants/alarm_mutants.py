@@ -1,0 +1,144 @@
+"""Broken alarm engines."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from shakedown.bridge.app import Parts
+from shakedown.bridge.core.alarm_states import Event, State
+from shakedown.bridge.core.alarms import Alarm, Alarms
+from tests.mutants.mutant import Mutant
+
+S = 10**9
+
+
+def made_of(alarm: type[Alarm]) -> type[Alarms]:
+    """An engine whose alarms are all of one kind."""
+
+    class MadeOf(Alarms):
+        __doc__ = alarm.__doc__
+
+        def __init__(self, rules):
+            super().__init__(rules)
+            for healthy in self.alarms.values():
+                healthy.__class__ = alarm
+
+    return MadeOf
+
+
+class IsNaive(Alarms):
+    """Knows nothing but the limits: no deadband, no delay, no suppression."""
+
+    def __init__(self, rules):
+        nothing = {"deadband": 0.0, "on_delay_ns": 0, "off_delay_ns": 0, "suppress_in": frozenset()}
+        super().__init__([replace(rule, **nothing) for rule in rules])
+
+
+class HasNoOnDelay(Alarms):
+    """Speaks at the first value beyond the limit."""
+
+    def __init__(self, rules):
+        super().__init__([replace(rule, on_delay_ns=0) for rule in rules])
+
+
+class WaitsTooLong(Alarms):
+    """Waits eight times as long as it should before it speaks."""
+
+    def __init__(self, rules):
+        super().__init__([replace(rule, on_delay_ns=8 * rule.on_delay_ns) for rule in rules])
+
+
+class Masks(Alarms):
+    """Keeps an alarm silent while another one of the same device stands."""
+
+    def _emit(self, alarm, transition):
+        others = [a for a in self.alarms.values() if a.rule.device == alarm.rule.device and a is not alarm]
+        if transition.annunciates and any(other.active for other in others):
+            alarm.state = State.NORMAL
+            alarm.occurrence -= 1
+            return
+        super()._emit(alarm, transition)
+
+
+class SpeaksOnce(Alarm):
+    """Stays acknowledged when its condition ends, and so does not speak when it comes again."""
+
+    def _fire(self, event, ts_ns, by=""):
+        if not (self.state is State.ACKED and event is Event.CLEARED):
+            super()._fire(event, ts_ns, by)
+
+
+class SuppressesTrueFaults(Alarms):
+    """Suppresses the alarms of a fault while the machine stands with a fault."""
+
+    def __init__(self, rules):
+        hidden = {"suppress_in": frozenset({"fault"})}
+        super().__init__(
+            [
+                replace(rule, **hidden, state_metric_id=rule.metric_id) if rule.equals == "fault" else rule
+                for rule in rules
+            ]
+        )
+
+
+class ShelvesByItself(Alarms):
+    """Shelves each alarm for an hour as soon as it has spoken."""
+
+    def _emit(self, alarm, transition):
+        super()._emit(alarm, transition)
+        if transition.annunciates:
+            ts_ns = transition.ts_ns
+            alarm.inhibit(ts_ns + S, shelved_until_ns=ts_ns + 3600 * S)
+
+
+class AcknowledgesByItself(Alarms):
+    """Acknowledges each alarm as soon as it has spoken."""
+
+    def _emit(self, alarm, transition):
+        super()._emit(alarm, transition)
+        if transition.annunciates:
+            alarm._fire(Event.ACK, transition.ts_ns + S)
+
+
+class NumbersAllAlike(Alarms):
+    """Says of every annunciation that it is the first."""
+
+    def _emit(self, alarm, transition):
+        super()._emit(alarm, replace(transition, occurrence=1))
+
+
+class ForgetsOverAKill(Alarms):
+    """Begins anew after a restart, whatever stood before it."""
+
+    def restore(self, device, name, saved):
+        pass
+
+
+class IsSilent(Alarm):
+    """Goes through its states and calls nobody: what should be unacknowledged is acknowledged at once."""
+
+    def _fire(self, event, ts_ns, by=""):
+        if event is Event.RAISED:
+            self.state = State.ACKED
+        else:
+            super()._fire(event, ts_ns, by)
+
+
+def _mutant(name: str, caught_by: str, alarms: type[Alarms], drill: str = "shift_drill.yaml") -> Mutant:
+    quick = name in ("is_naive", "acknowledges_by_itself")
+    return Mutant(name, (caught_by,), Parts(alarms=alarms), drill=drill, quick=quick)
+
+
+ALARMS = (
+    _mutant("is_naive", "nuisance", IsNaive, "shift_noise.yaml"),
+    _mutant("has_no_on_delay", "nuisance", HasNoOnDelay, "shift_noise.yaml"),
+    _mutant("waits_too_long", "false_alarms", WaitsTooLong),
+    _mutant("masks", "false_alarms", Masks),
+    _mutant("speaks_once", "false_alarms", made_of(SpeaksOnce)),
+    _mutant("suppresses_true_faults", "false_alarms", SuppressesTrueFaults),
+    _mutant("is_silent", "false_alarms", made_of(IsSilent)),
+    _mutant("shelves_by_itself", "false_alarms", ShelvesByItself),
+    _mutant("acknowledges_by_itself", "acknowledgement", AcknowledgesByItself, "shift_orders.yaml"),
+    _mutant("numbers_all_alike", "false_alarms", NumbersAllAlike),
+    _mutant("forgets_over_a_kill", "work_orders", ForgetsOverAKill),
+)

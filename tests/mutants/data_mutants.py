@@ -1,0 +1,220 @@
+"""Broken bridges of the data half: what they take from the south, what they keep, what they make of it."""
+
+from __future__ import annotations
+
+import struct
+import time
+
+from shakedown.bridge.app import Bridge, Parts
+from shakedown.bridge.core.forwarding import Forwarding
+from shakedown.bridge.core.model import GOOD
+from shakedown.bridge.core.normalise import normalise
+from tests.mutants.mutant import Mutant
+
+# ---- what the south hands over is changed on its way to the journal
+
+
+class DropsOneIn5000(Bridge):
+    """Drops one sample in five thousand."""
+
+    taken = 0
+
+    async def _on_readings(self, readings, south_position):
+        first = self.taken
+        self.taken += len(readings)
+        kept = [reading for number, reading in enumerate(readings, first) if number % 5000 != 4999]
+        await super()._on_readings(kept, south_position)
+
+
+class DropsABurst(Bridge):
+    """Loses the second notification after each reconnect of the north."""
+
+    births = 0
+    since = 0
+
+    async def _on_readings(self, readings, south_position):
+        births = sum(target.session.counters["births"] for target in self._targets)
+        self.since = 0 if births != self.births else self.since + 1
+        self.births = births
+        await super()._on_readings([] if self.since == 2 and births > 1 else readings, south_position)
+
+
+class DropsWhatIsBad(Bridge):
+    """Drops every value that is not Good."""
+
+    async def _on_readings(self, readings, south_position):
+        await super()._on_readings([r for r in readings if r.status == 0], south_position)
+
+
+class HasTwoSubscriptions(Bridge):
+    """Takes every value twice."""
+
+    async def _on_readings(self, readings, south_position):
+        await super()._on_readings([r for r in readings for _ in range(2)], south_position)
+
+
+class AcknowledgesBeforeItsJournal(Bridge):
+    """Stores how far it has come before it stores what it has got: what is in between goes with a kill."""
+
+    waiting = ()
+
+    async def _on_readings(self, readings, south_position):
+        waiting, self.waiting = self.waiting, readings
+        await super()._on_readings(waiting, south_position)
+
+
+# ---- values, names, units, qualities, timestamps
+
+
+def late_by_a_millisecond(metric, reading):
+    """Stamps every value one millisecond late."""
+    sample = normalise(metric, reading)
+    return sample._replace(ts_ms=sample.ts_ms + 1)
+
+
+def cuts_to_32_bits(metric, reading):
+    """Cuts each Double to the precision of a Float."""
+    sample = normalise(metric, reading)
+    if isinstance(sample.value, float):
+        return sample._replace(value=struct.unpack("f", struct.pack("f", sample.value))[0])
+    return sample
+
+
+def stamps_arrival(metric, reading):
+    """Stamps the time of arrival instead of the source's."""
+    return normalise(metric, reading)._replace(ts_ms=time.time_ns() // 1_000_000)
+
+
+def wrong_factor(metric, reading):
+    """Converts one unit with a factor that is 0.1 % too high."""
+    if metric.name != "bowl_pressure" or not isinstance(reading.value, float):
+        return normalise(metric, reading)
+    return normalise(metric, reading._replace(value=reading.value * 1.001))
+
+
+def forgets_the_offset(metric, reading):
+    """Converts degrees by their factor alone, without the offset."""
+    sample = normalise(metric, reading)
+    if metric.offset and isinstance(sample.value, float):
+        return sample._replace(value=sample.value - metric.offset)
+    return sample
+
+
+def rounds_to_integers(metric, reading):
+    """Rounds each value to an integer."""
+    sample = normalise(metric, reading)
+    return sample._replace(value=float(round(sample.value))) if isinstance(sample.value, float) else sample
+
+
+def always_good(metric, reading, last={}):  # noqa: B006 (the memory of the mutant)
+    """Holds the last good value, and calls it Good, while its source is Bad."""
+    sample = normalise(metric, reading)
+    if sample.quality == GOOD:
+        last[metric.metric_id] = sample.value
+        return sample
+    return sample._replace(value=last.get(metric.metric_id, 0.0), quality=GOOD, status=0)
+
+
+class SwapsTwoTags(Bridge):
+    """Publishes motor current of the filler as that of the labeller and the other way round."""
+
+    async def _on_readings(self, readings, south_position):
+        a, b = (m.metric_id for m in self.model.metrics if m.name == "motor_current" and m.device[0] in "fl")
+        other = {a: b, b: a}
+        swapped = [r._replace(metric_id=other.get(r.metric_id, r.metric_id)) for r in readings]
+        await super()._on_readings(swapped, south_position)
+
+
+# ---- store and forward
+
+
+class ReplaysWhatWasNotSent(Forwarding):
+    """Takes what it has sent for arrived: loses what was in flight before the outage was noticed."""
+
+    def births(self, now_ns):
+        if self._sent > self.watermark:
+            self.watermark = self._sent
+        super().births(now_ns)
+
+
+class AcknowledgesBeforeTheBarrier(Forwarding):
+    """Frees rows as soon as they were written to the socket."""
+
+    def confirmable(self, now_ns):
+        return self.position if self.position > self.watermark else None
+
+
+class ForgetsTheRetention(Forwarding):
+    """Frees rows at the PUBACK, although the host behind the broker may be dead."""
+
+    def confirmable(self, now_ns):
+        row = None
+        while self._acked:
+            row = self._acked.popleft()[0]
+        return row if row is not None and row > self.watermark else None
+
+
+class NeverReplays(Forwarding):
+    """Sends live data only."""
+
+    def births(self, now_ns):
+        self.watermark = self.last_row
+        super().births(now_ns)
+
+
+class SkipsTheEndOfHistory(Forwarding):
+    """Ends its history 200 rows too early after each reconnect."""
+
+    def births(self, now_ns):
+        super().births(now_ns)
+        if self._ranges:
+            after, upto = self._ranges.pop()
+            if after < upto - 200:
+                self._ranges.append((after, upto - 200))
+
+
+class ReplaysForEver(Forwarding):
+    """Begins its history again when it has come to its end."""
+
+    def replayed(self, piece, upto, count):
+        super().replayed(piece, upto, count)
+        if not self._ranges and self.watermark < upto:
+            self._ranges.append((self.watermark, upto))
+
+
+DATA = (
+    Mutant(
+        "drops_one_sample_in_5000",
+        ("loss",),
+        bridge=DropsOneIn5000,
+        quick=True,
+    ),
+    Mutant("drops_a_burst_at_reconnect", ("loss",), bridge=DropsABurst, quick=True),
+    Mutant("loses_what_was_in_flight", ("loss",), Parts(forwarding=ReplaysWhatWasNotSent), quick=True),
+    Mutant(
+        "acknowledges_before_the_barrier",
+        ("loss",),
+        Parts(forwarding=AcknowledgesBeforeTheBarrier),
+        quick=True,
+    ),
+    Mutant(
+        "forgets_the_retention_after_the_barrier",
+        ("loss",),
+        Parts(forwarding=ForgetsTheRetention),
+        quick=True,
+    ),
+    Mutant("never_replays", ("loss",), Parts(forwarding=NeverReplays), quick=True),
+    Mutant("skips_the_end_of_its_history", ("loss",), Parts(forwarding=SkipsTheEndOfHistory), quick=True),
+    Mutant("stamps_arrival_time", ("integrity",), Parts(normalise=stamps_arrival), quick=True),
+    Mutant("wrong_unit_factor", ("integrity",), Parts(normalise=wrong_factor)),
+    Mutant("forgets_the_offset_of_a_unit", ("integrity",), Parts(normalise=forgets_the_offset)),
+    Mutant("rounds_to_integers", ("integrity",), Parts(normalise=rounds_to_integers)),
+    Mutant("swaps_two_tags", ("integrity",), bridge=SwapsTwoTags),
+    Mutant("stale_values_with_good_quality", ("integrity",), Parts(normalise=always_good)),
+    Mutant("drops_what_is_bad", ("loss", "integrity"), bridge=DropsWhatIsBad, drill="dropouts.yaml"),
+    Mutant("has_two_subscriptions", ("integrity",), bridge=HasTwoSubscriptions),
+    Mutant("acknowledges_before_its_journal", ("loss",), bridge=AcknowledgesBeforeItsJournal),
+    Mutant("late_by_a_millisecond", ("integrity",), Parts(normalise=late_by_a_millisecond)),
+    Mutant("cuts_to_32_bits", ("integrity",), Parts(normalise=cuts_to_32_bits)),
+    Mutant("replays_for_ever", ("integrity",), Parts(forwarding=ReplaysForEver)),
+)

@@ -1,0 +1,175 @@
+"""Broken OEE calculators."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import replace
+
+from shakedown.bridge.app import Parts
+from shakedown.bridge.core.oee import Line
+from shakedown.bridge.core.oee_series import PartCounter
+from shakedown.bridge.core.oee_shifts import Shifts
+from tests.mutants.mutant import Mutant
+
+SHIFT_EDGE_NS = 30 * 10**9
+
+
+def calculating(line: type[Line]) -> type[Shifts]:
+    """The reports of shifts whose figures `line` computes; they say what it says of itself."""
+
+    class Calculating(Shifts):
+        __doc__ = line.__doc__
+
+        def __init__(self, config):
+            super().__init__(config)
+            self.line = line(config)
+
+    return Calculating
+
+
+def counting(counter: type[PartCounter]) -> type[Shifts]:
+    """The reports of shifts whose parts `counter` counts."""
+
+    class Counting(Line):
+        __doc__ = counter.__doc__
+
+        def __init__(self, config):
+            super().__init__(config)
+            for healthy in self.counters.values():
+                healthy.__class__ = counter
+
+    return calculating(Counting)
+
+
+class LosesParts(Line):
+    """Loses 1.5 % of the parts."""
+
+    def _tally(self, period, to_ns):
+        tallies = super()._tally(period, to_ns)
+        for tally in tallies.values():
+            tally.parts = Counter(
+                {key: parts - math.ceil(0.015 * parts) for key, parts in tally.parts.items()}
+            )
+        return tallies
+
+
+class AddsRunTime(Line):
+    """Counts 2 % of the planned time as run that was idle."""
+
+    def _tally(self, period, to_ns):
+        tallies = super()._tally(period, to_ns)
+        time_ns = tallies[""].time_ns
+        more_ns = sum(time_ns.values()) // 50
+        time_ns["run"] += more_ns
+        time_ns["idle"] -= more_ns
+        return tallies
+
+
+class TakesAResetForARollOver(PartCounter):
+    """Ignores that a counter may be reset: whenever it falls, it has rolled over."""
+
+    def increments(self, from_ns, to_ns):
+        values = self.values
+        for at, time_ns in enumerate(self.times):
+            if at and from_ns <= time_ns < to_ns:
+                yield time_ns, (values[at] - values[at - 1]) % self.modulus
+
+
+class TakesARollOverForAReset(Shifts):
+    """Ignores that a counter may roll over: whenever it falls, it has been reset."""
+
+    def __init__(self, config):
+        super().__init__(replace(config, modulus=1 << 63))
+
+
+class SwapsChangeoverAndIdle(Line):
+    """Counts changeover as idle and idle as changeover."""
+
+    def _tally(self, period, to_ns):
+        tallies = super()._tally(period, to_ns)
+        for tally in tallies.values():
+            time_ns = tally.time_ns
+            time_ns["changeover"], time_ns["idle"] = time_ns["idle"], time_ns["changeover"]
+        return tallies
+
+
+class CountsFaultsAsIdle(Line):
+    """Counts the time of a fault as idle."""
+
+    def _tally(self, period, to_ns):
+        tallies = super()._tally(period, to_ns)
+        for tally in tallies.values():
+            tally.time_ns["idle"] += tally.time_ns.pop("fault", 0)
+        return tallies
+
+
+class ShiftsTheEdge(Shifts):
+    """Begins and ends each shift 30 s late."""
+
+    def __init__(self, config):
+        calendar = replace(config.calendar, offset_ns=config.calendar.offset_ns + SHIFT_EDGE_NS)
+        super().__init__(replace(config, calendar=calendar))
+
+
+class CountsBreaksAsPlanned(Shifts):
+    """Counts the breaks as planned busy time."""
+
+    def __init__(self, config):
+        shifts = tuple(replace(shift, breaks=()) for shift in config.calendar.shifts)
+        super().__init__(replace(config, calendar=replace(config.calendar, shifts=shifts)))
+
+
+class HasOneIdealTime(Shifts):
+    """Goes on with the ideal time of the first product after a changeover."""
+
+    def __init__(self, config):
+        ideal_ns = dict.fromkeys(config.ideal_ns, next(iter(config.ideal_ns.values())))
+        super().__init__(replace(config, ideal_ns=ideal_ns))
+
+
+class NeverRestates(Shifts):
+    """Closes a shift and never looks at it again, whatever comes late."""
+
+    def _restate(self, now_ns):
+        return []
+
+
+class NeverCloses(Shifts):
+    """Reports each shift as open, and never as closed."""
+
+    def tick(self, now_ns):
+        return [report for report in super().tick(now_ns) if report.status == "open"]
+
+
+class CountsRejectsAsGood(Line):
+    """Counts every part as good."""
+
+    def _tally(self, period, to_ns):
+        tallies = super()._tally(period, to_ns)
+        for tally in tallies.values():
+            produced = {product: n for (what, product), n in tally.parts.items() if what == "produced"}
+            tally.parts.update({("good", product): 0 for product in produced})
+            for product, parts in produced.items():
+                tally.parts["good", product] = parts
+        return tallies
+
+
+def _mutant(name: str, shifts: type[Shifts], *, quick: bool = False) -> Mutant:
+    return Mutant(name, ("oee",), Parts(shifts=shifts), drill="shift_drill.yaml", quick=quick)
+
+
+OEE = (
+    _mutant("loses_parts", calculating(LosesParts), quick=True),
+    _mutant("adds_run_time", calculating(AddsRunTime)),
+    _mutant("takes_a_reset_for_a_roll_over", counting(TakesAResetForARollOver)),
+    _mutant("takes_a_roll_over_for_a_reset", TakesARollOverForAReset),
+    _mutant("swaps_changeover_and_idle", calculating(SwapsChangeoverAndIdle)),
+    _mutant("counts_faults_as_idle", calculating(CountsFaultsAsIdle)),
+    _mutant("shifts_the_edge", ShiftsTheEdge),
+    _mutant("counts_breaks_as_planned", CountsBreaksAsPlanned),
+    _mutant("has_one_ideal_time", HasOneIdealTime),
+    _mutant("never_restates", NeverRestates),
+    _mutant("never_closes", NeverCloses),
+    _mutant("counts_rejects_as_good", calculating(CountsRejectsAsGood)),
+)

@@ -1,0 +1,228 @@
+"""Broken Sparkplug sessions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from shakedown.bridge.app import Parts
+from shakedown.bridge.core import events as ev
+from shakedown.bridge.core.datatypes import DOUBLE
+from shakedown.bridge.core.session import Session, State
+from shakedown.bridge.journal import Journal
+from tests.mutants.mutant import Mutant
+
+
+class LosesAtTheWrap(Session):
+    """Sends only the first sample of what carries seq 255."""
+
+    def _publish_group(self, device, group, now_ns):
+        if self._seq == 255:
+            del group.entries[1:]
+        super()._publish_group(device, group, now_ns)
+
+
+class LosesWhileItReplays(Session):
+    """Loses half of what comes while it replays its history."""
+
+    def _live(self, event, now_ns):
+        if self._replaying:
+            event = ev.Live(event.samples[: len(event.samples) // 2])
+        return super()._live(event, now_ns)
+
+
+class BearsOneMetricLess(Session):
+    """Leaves the last metric of each device out of the births."""
+
+    def _device_birth(self, device, now_ns):
+        snapshot = self.image.snapshot
+        self.image.snapshot = lambda name: snapshot(name)[:-1]
+        super()._device_birth(device, now_ns)
+        self.image.snapshot = snapshot
+
+
+class BearsWhatWasFirst(Session):
+    """Shows in every birth what the first one showed."""
+
+    def _device_birth(self, device, now_ns):
+        snapshot, first = self.image.snapshot, self.__dict__.setdefault("first", {})
+        self.image.snapshot = lambda name: first.setdefault(name, snapshot(name))
+        super()._device_birth(device, now_ns)
+        self.image.snapshot = snapshot
+
+
+class UsesStaleAliases(Session):
+    """Gives new aliases in every second birth, and goes on with the old ones in its data."""
+
+    def _device_birth(self, device, now_ns):
+        snapshot = self.image.snapshot
+        if self.counters["births"] % 2:
+            self.image.snapshot = lambda name: _with_aliases_swapped(snapshot(name))
+        super()._device_birth(device, now_ns)
+        self.image.snapshot = snapshot
+
+
+def _with_aliases_swapped(values):
+    doubles = [n for n, (metric, _) in enumerate(values) if metric.datatype == DOUBLE][:2]
+    if len(doubles) == 2:
+        (one, first), (two, second) = (values[n] for n in doubles)
+        values[doubles[0]] = (replace(one, metric_id=two.metric_id), first)
+        values[doubles[1]] = (replace(two, metric_id=one.metric_id), second)
+    return values
+
+
+class LeavesWithoutADeath(Session):
+    """Disconnects politely, which takes its Will away, and says no NDEATH."""
+
+    def _leave(self, following, now_ns):
+        state = super()._leave(following, now_ns)
+        self._effects[:] = [e for e in self._effects if not isinstance(e, ev.Publish)]
+        return state
+
+
+class RenewsItsWillTooLate(Session):
+    """Connects with the bdSeq of the session before in its Will."""
+
+    def _send_connect(self, event, now_ns):
+        self.bd_seq = (event.bd_seq - 1) % 256
+        will = self._death(now_ns)
+        self.bd_seq = event.bd_seq
+        self._effects.append(ev.Connect(will))
+        return State.CONNECTING
+
+
+class RetainsItsData(Session):
+    """Asks the broker to retain its data."""
+
+    def _publish(self, message_type, device, data):
+        super()._publish(message_type, device, data)
+        if message_type == "DDATA":
+            self._effects[-1] = replace(self._effects[-1], retain=True)
+
+
+class IgnoresThatTheHostIsOffline(Session):
+    """Goes on publishing while the primary host is offline."""
+
+    def _host_gone(self, now_ns):
+        return self.state
+
+
+class ForgetsIsHistorical(Session):
+    """Sends its history without the mark is_historical."""
+
+    def _history(self, event, now_ns):
+        self._data([(sample, False) for sample in event.samples], now_ns)
+        return self.state
+
+
+class NeverRebirths(Session):
+    """Does not answer a rebirth command."""
+
+    def _command(self, data, now_ns):
+        return self.state
+
+
+class SendsDataBeforeItsBirths(Session):
+    """Goes on with data after a rebirth command and sends the births of the devices late."""
+
+    def _births(self, now_ns):
+        state = super()._births(now_ns)
+        births = [effect for effect in self._effects if isinstance(effect, ev.Publish)]
+        others = [effect for effect in self._effects if not isinstance(effect, ev.Publish)]
+        self._effects[:] = births[1:] + births[:1] + others
+        return state
+
+
+class RepeatsASequenceNumber(Session):
+    """Counts one message in a thousand not at all."""
+
+    messages = 0
+
+    def _next_seq(self):
+        self.messages += 1
+        seq = super()._next_seq()
+        if self.messages % 1000 == 0:
+            self._seq = seq
+        return seq
+
+
+class Reorders(Session):
+    """Sends every tenth live batch after the one that follows it."""
+
+    batches = 0
+    waiting = ()
+
+    def _births(self, now_ns):
+        self.waiting = ()
+        return super()._births(now_ns)
+
+    def _live(self, event, now_ns):
+        self.batches += 1
+        if self.batches % 10 == 0:
+            self.waiting = event.samples
+            return self.state
+        state = super()._live(event, now_ns)
+        self._data([(sample, False) for sample in self.waiting], now_ns)
+        self.waiting = ()
+        return state
+
+
+class RepeatsWithNewTimestamps(Session):
+    """Sends one batch in fifty a second time, stamped anew."""
+
+    batches = 0
+
+    def _live(self, event, now_ns):
+        self.batches += 1
+        state = super()._live(event, now_ns)
+        if self.batches % 50 == 0:
+            again = [sample._replace(ts_ms=sample.ts_ms + 7) for sample in event.samples]
+            super()._live(ev.Live(again), now_ns)
+        return state
+
+
+class Lags(Session):
+    """Publishes what comes once in ten seconds."""
+
+    since_ns = 0
+    waiting: tuple = ()
+
+    def _live(self, event, now_ns):
+        self.waiting = (*self.waiting, *event.samples)
+        if now_ns - self.since_ns < 10_000_000_000:
+            return self.state
+        samples, self.waiting, self.since_ns = self.waiting, (), now_ns
+        return super()._live(ev.Live(samples), now_ns)
+
+
+class ReusesBdSeq(Journal):
+    """Begins each session with bdSeq 0."""
+
+    async def next_bd_seq(self, target):
+        await super().next_bd_seq(target)
+        return 0
+
+
+SESSION = (
+    Mutant("repeats_with_new_timestamps", ("integrity",), Parts(session=RepeatsWithNewTimestamps)),
+    Mutant("forgets_is_historical", ("session",), Parts(session=ForgetsIsHistorical)),
+    Mutant("reorders", ("session",), Parts(session=Reorders)),
+    Mutant("never_rebirths", ("session",), Parts(session=NeverRebirths)),
+    Mutant("data_before_births", ("session",), Parts(session=SendsDataBeforeItsBirths)),
+    Mutant("repeats_a_sequence_number", ("session",), Parts(session=RepeatsASequenceNumber)),
+    Mutant("reuses_bd_seq", ("session",), Parts(journal=ReusesBdSeq)),
+    Mutant("loses_at_the_wrap", ("loss",), Parts(session=LosesAtTheWrap), drill="calm.yaml"),
+    Mutant("loses_while_it_replays", ("loss",), Parts(session=LosesWhileItReplays)),
+    Mutant("bears_one_metric_less", ("session",), Parts(session=BearsOneMetricLess)),
+    Mutant("bears_what_was_first", ("session",), Parts(session=BearsWhatWasFirst)),
+    Mutant("uses_stale_aliases", ("integrity",), Parts(session=UsesStaleAliases)),
+    Mutant("leaves_without_a_death", ("session",), Parts(session=LeavesWithoutADeath)),
+    Mutant("renews_its_will_too_late", ("session",), Parts(session=RenewsItsWillTooLate)),
+    Mutant("retains_its_data", ("session",), Parts(session=RetainsItsData)),
+    Mutant(
+        "ignores_that_the_host_is_offline",
+        ("loss",),
+        Parts(session=IgnoresThatTheHostIsOffline),
+        drill="host_away.yaml",
+    ),
+    Mutant("lags", ("freshness",), Parts(session=Lags), drill="calm.yaml"),
+)
