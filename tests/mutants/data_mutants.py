@@ -211,7 +211,7 @@ DATA = (
     Mutant("rounds_to_integers", ("integrity",), Parts(normalise=rounds_to_integers)),
     Mutant("swaps_two_tags", ("integrity",), bridge=SwapsTwoTags),
     Mutant("stale_values_with_good_quality", ("integrity",), Parts(normalise=always_good)),
-    Mutant("drops_what_is_bad", ("loss", "integrity"), bridge=DropsWhatIsBad, drill="dropouts.yaml"),
+    Mutant("drops_what_is_bad", ("loss",), bridge=DropsWhatIsBad, drill="dropouts.yaml"),
     Mutant("has_two_subscriptions", ("integrity",), bridge=HasTwoSubscriptions),
     Mutant("acknowledges_before_its_journal", ("loss",), bridge=AcknowledgesBeforeItsJournal),
     Mutant("late_by_a_millisecond", ("integrity",), Parts(normalise=late_by_a_millisecond)),
