@@ -45,12 +45,23 @@ class Outbox:
                 if self._is_hinted:
                     self._is_hinted = False
                     self._derived.orders.hint(time.time_ns())
-                due = self._derived.orders.due(time.time_ns())
+                now_ns = time.time_ns()
+                await self._freeze(now_ns)
+                due = self._derived.orders.due(now_ns)
                 for at in range(0, len(due), TOGETHER):
                     await asyncio.gather(*(self._work(order) for order in due[at : at + TOGETHER]))
                 await asyncio.sleep(PAUSE_S)
         finally:
             await self._adapter.close()
+
+    async def _freeze(self, now_ns: int) -> None:
+        """Keep the context of new orders before the signals are forgotten, whether the CMMS answers or not."""
+        orders = self._derived.orders
+        if fresh := orders.to_freeze(now_ns):
+            for order in fresh:
+                orders.froze(order, self._derived.context_of(order))
+            with contextlib.suppress(JournalError):  # told by who writes; it is written with the next change
+                await self._flush()
 
     async def _work(self, order: WorkOrder) -> None:
         with contextlib.suppress(JournalError):  # told by who writes; nothing was sent that is not on disk
@@ -64,7 +75,7 @@ class Outbox:
             else:
                 if not order.is_complete:
                     asset = await self._adapter.asset(order)
-                    order = orders.completed(self._now(order), asset, self._derived.context_of(order))
+                    order = orders.completed(self._now(order), asset, self._now(order).context)
                     await self._flush()  # what is sent is on disk: another attempt sends the same
                 self.counters["attempts"] += 1
                 answer = await self._adapter.create(order)

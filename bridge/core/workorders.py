@@ -1,7 +1,8 @@
 """Work orders: one for an alarm that needs one, sent once however often it is tried, followed until it is closed.
 
-An order is first written down (pending), then completed: the physical asset is looked up and the context frozen. From
-then on each attempt sends the same bytes under the same key, so that a CMMS that heard the last one can tell.
+An order is first written down (pending), its context is frozen while the signals are at hand, whether the CMMS answers or
+not, and it is completed when the physical asset has been looked up. From then on each attempt sends the same bytes under
+the same key, so that a CMMS that heard the last one can tell.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 NS = 1_000_000_000
 
 CONTEXT_WAIT_NS = 2 * NS
-"""An order waits this long for samples of the same moment that are still on their way."""
+"""An order's context waits this long for samples of the same moment that are still on their way."""
 
 FOLLOW_NS = 10 * NS
 """How often the CMMS is asked how an open order is."""
@@ -44,6 +45,8 @@ class WorkOrder:
     owner: str
     reason: Mapping[str, Any]
     context: Sequence[Mapping[str, Any]] = ()
+    freeze_ns: int = 0  # when its context is to be frozen
+    is_frozen: bool = False
     physical_asset: str = ""
     is_complete: bool = False  # asset and context are in it: what is sent no longer changes
     id: str = ""  # the CMMS's
@@ -77,11 +80,29 @@ class WorkOrders:
 
     def raised(self, order: WorkOrder, now_ns: int) -> None:
         """An alarm that needs an order was annunciated. While one is open, this one only waits behind it."""
+        freeze_ns = order.freeze_ns or now_ns + CONTEXT_WAIT_NS
+        order = replace(order, freeze_ns=freeze_ns)
         known = self.orders.get(order.place)
         if known is None:
-            self._set(replace(order, due_ns=now_ns + CONTEXT_WAIT_NS), now_ns)
+            self._set(replace(order, due_ns=max(now_ns, freeze_ns)), now_ns)
         else:
             self._set(replace(known, again=(*known.again, asdict(order))[-AGAIN_MAX:]))
+
+    def to_freeze(self, now_ns: int) -> list[WorkOrder]:
+        """Orders whose context must be frozen now, those that wait behind another one too."""
+        known = list(self.orders.values())
+        waiting = [WorkOrder(**later) for order in known for later in order.again]
+        return [order for order in (*known, *waiting) if not order.is_frozen and order.freeze_ns <= now_ns]
+
+    def froze(self, order: WorkOrder, context: Sequence[Mapping[str, Any]]) -> None:
+        """This is the context of an order, and remains it."""
+        known = self.orders[order.place]
+        frozen = {"context": context, "is_frozen": True}
+        if known.key == order.key:
+            self._set(replace(known, **frozen))
+        else:
+            again = tuple(later | frozen if later["key"] == order.key else later for later in known.again)
+            self._set(replace(known, again=again))
 
     def due(self, now_ns: int) -> list[WorkOrder]:
         """Orders to be sent (no `id`) or asked for (with one), oldest first."""
@@ -98,7 +119,7 @@ class WorkOrders:
     def completed(
         self, order: WorkOrder, physical_asset: str, context: Sequence[Mapping[str, Any]]
     ) -> WorkOrder:
-        """The asset is known and the context frozen."""
+        """The asset is known too."""
         return self._set(replace(order, physical_asset=physical_asset, context=context, is_complete=True))
 
     def told(self, order: WorkOrder, order_id: str, state: str, ended_ms: int | None, now_ns: int) -> None:

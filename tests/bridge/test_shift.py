@@ -18,6 +18,7 @@ from tests.bridge.shift_rig import (
     REJECT,
     SITE,
     STATE,
+    PRESSURE,
     TEMPERATURE,
     TOTAL,
     Plant,
@@ -187,6 +188,26 @@ def test_the_asset_is_the_one_that_was_there_when_the_alarm_was_raised(tmp_path:
         await asyncio.sleep(40)
         (order,) = await plant.orders()
         assert order["physical_asset"] == "PUMP-2"
+
+    with_plant(tmp_path, case)
+
+
+def test_the_minutes_before_an_alarm_are_kept_however_long_the_cmms_is_down(tmp_path: Path) -> None:
+    async def case(plant: Plant) -> None:
+        await plant.begin()
+        await plant.fail("down")
+        for pressure in range(20):
+            await plant.change((PRESSURE, float(pressure)))
+            await asyncio.sleep(1)
+        await plant.change((TEMPERATURE, 90.0))
+        for pressure in range(100, 400):
+            await plant.change((PRESSURE, float(pressure)))
+            await asyncio.sleep(1)
+        await plant.heal("down")
+        await asyncio.sleep(60)
+        (order,) = await plant.orders()
+        (context,) = [row for row in order["context"] if row["metric"] == "cell.a/pressure"]
+        assert [value for _, value, _ in context["samples"]][-26:-6] == [float(n) for n in range(20)]
 
     with_plant(tmp_path, case)
 

@@ -54,6 +54,26 @@ def test_an_order_is_written_down_completed_sent_and_followed() -> None:
     assert orders.due_ns is None
 
 
+def test_a_context_is_frozen_in_time_of_an_order_that_waits_too() -> None:
+    orders = WorkOrders()
+    orders.raised(order(1), 5 * NS)
+    orders.raised(order(2, 60), 60 * NS)
+    assert orders.to_freeze(5 * NS) == []
+    assert [o.occurrence for o in orders.to_freeze(7 * NS)] == [1]
+    assert [o.occurrence for o in orders.to_freeze(62 * NS)] == [1, 2]
+    for fresh in orders.to_freeze(62 * NS):
+        orders.froze(fresh, [{"of": fresh.occurrence}])
+    assert orders.to_freeze(600 * NS) == []
+    saved, _ = orders.drain()
+    orders = WorkOrders()
+    orders.restore(saved["c.a", "hot"])
+    assert orders.to_freeze(600 * NS) == []
+    assert only(orders).context == [{"of": 1}]
+    orders.told(only(orders), "WO-1", "closed", 30_000, 900 * NS)  # before the second one spoke
+    assert (only(orders).occurrence, only(orders).context) == (2, [{"of": 2}])
+    assert only(orders).due_ns == 900 * NS, "it need not wait for its signals any more"
+
+
 @pytest.mark.parametrize(("ended_s", "needed"), [(40, [2, 3]), (50, [2, 3]), (51, [3]), (56, [])])
 def test_an_annunciation_behind_an_open_order_gets_one_if_that_was_closed_before(
     ended_s: int, needed: list[int]
