@@ -115,8 +115,14 @@ class Derived:
     # ---- what happens
 
     def take(self, samples: Sequence[Sample]) -> None:
-        """Show samples to the engines that look at them."""
+        """Show samples to the engines that look at them.
+
+        A backlog comes signal by signal: the engines see it in order of time, or they would hold values of one signal
+        against what another one shows much later.
+        """
         takers = self._takers
+        if len(samples) > len(takers):
+            samples = sorted((s for s in samples if takers[s[0]]), key=_ts_ms)
         for sample in samples:
             for take in takers[sample[0]]:
                 take(sample)
@@ -337,6 +343,10 @@ class Derived:
                 if sample.metric_id in reports:
                     reports[sample.metric_id].reported(json.loads(str(sample.value)))
             row = rows[-1][0]
+
+
+def _ts_ms(sample: Sample) -> int:
+    return sample[1]
 
 
 def _json(content: Any) -> str:
