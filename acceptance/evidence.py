@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from shakedown.acceptance.alarm_view import AlarmView, alarm_view
+from shakedown.acceptance.alarms.view import AlarmView, alarm_view
 from shakedown.acceptance.attribution import Attribution
 from shakedown.acceptance.join import Joined
 from shakedown.acceptance.run import Run

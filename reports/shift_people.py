@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from shakedown.acceptance.alarms.operators import GRID, PRIMARY
 from shakedown.acceptance.criteria.acknowledgement import CUT_MIN, bound_in_words
 from shakedown.acceptance.criteria.work_orders import KINDS, LIMIT_S
-from shakedown.acceptance.operators import GRID, PRIMARY
 from shakedown.reports.facts import RunFacts
 from shakedown.reports.strip import bar
 from shakedown.reports.words import number, percent, seconds

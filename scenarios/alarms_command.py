@@ -14,8 +14,8 @@ from shakedown.scenarios.errors import UsageError
 from shakedown.scenarios.terminal import OUT, paragraph
 
 if TYPE_CHECKING:
-    from shakedown.acceptance.tuning import Check, RuleTuning, Tuning
-    from shakedown.acceptance.tuning_search import Figures
+    from shakedown.acceptance.tuning.search import Figures
+    from shakedown.acceptance.tuning.tune import Check, RuleTuning, Tuning
 
 NONE = "-"
 POINTS_MAX = 10
@@ -47,7 +47,7 @@ def tune(run: Path, share: float, as_yaml: bool, as_json: bool) -> None:
     Shows false alarms, missed faults and delay of the rule as it is and as proposed, and whether a proposal made from
     one half of the run holds in the other.
     """
-    from shakedown.acceptance import tuning
+    from shakedown.acceptance.tuning import tune as tuning
 
     if as_yaml and as_json:
         raise UsageError("--yaml and --json are two outputs. Give one of them.")

@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from shakedown.acceptance.alarm_labels import Labelled
-from shakedown.acceptance.annunciations import is_ack
-from shakedown.acceptance.evidence import Evidence
-from shakedown.acceptance.operators import (
+from shakedown.acceptance.alarms.annunciations import is_ack
+from shakedown.acceptance.alarms.labels import Labelled
+from shakedown.acceptance.alarms.operators import (
     GRID,
     PRIMARY,
     WINDOW_S,
@@ -28,6 +27,7 @@ from shakedown.acceptance.operators import (
     fault_delays,
     trusted,
 )
+from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.run import Run
 from shakedown.acceptance.shift_site import PRIORITIES
 from shakedown.acceptance.verdict import CriterionResult, Outcome

@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from shakedown.acceptance.alarm_labels import flood_share
-from shakedown.acceptance.alarm_view import AlarmView, Detection
+from shakedown.acceptance.alarms.labels import flood_share
+from shakedown.acceptance.alarms.shelving import Shelving, shelvings
+from shakedown.acceptance.alarms.view import AlarmView, Detection
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.run import Run
-from shakedown.acceptance.shelving import Shelving, shelvings
 from shakedown.acceptance.statistics import lower_bound, trials_needed, upper_bound
 from shakedown.acceptance.verdict import CriterionResult, Outcome
 

@@ -11,8 +11,8 @@ import math
 from collections import Counter
 from typing import Any
 
-from shakedown.acceptance.alarm_labels import LABELS, Labelled, flood_share
-from shakedown.acceptance.baseline import POLICY_SHA256, limits_sha256, policy_sha256
+from shakedown.acceptance.alarms.baseline import POLICY_SHA256, limits_sha256, policy_sha256
+from shakedown.acceptance.alarms.labels import LABELS, Labelled, flood_share
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.run import Run
 from shakedown.acceptance.statistics import lower_bound, upper_bound

@@ -13,8 +13,8 @@ import numpy as np
 
 from shakedown.acceptance.derived import rows_of
 from shakedown.acceptance.evidence import Evidence
-from shakedown.acceptance.oee_oracle import BUCKETS, COUNTS, S, ShiftTruth, ratio, shifts
-from shakedown.acceptance.oee_variance import explain
+from shakedown.acceptance.oee.oracle import BUCKETS, COUNTS, S, ShiftTruth, ratio, shifts
+from shakedown.acceptance.oee.variance import explain
 from shakedown.acceptance.run import Run
 from shakedown.acceptance.shift_site import OeeLine
 from shakedown.acceptance.verdict import CriterionResult, Outcome

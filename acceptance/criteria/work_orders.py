@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, NamedTuple
 
-from shakedown.acceptance.annunciations import Annunciation
+from shakedown.acceptance.alarms.annunciations import Annunciation
 from shakedown.acceptance.criteria.nuisance import in_times
 from shakedown.acceptance.evidence import Evidence
-from shakedown.acceptance.order_content import asset_breach, reason_breach
-from shakedown.acceptance.order_context import context_breach
-from shakedown.acceptance.order_follow import follow_breaches
+from shakedown.acceptance.orders.content import asset_breach, reason_breach
+from shakedown.acceptance.orders.context import context_breach
+from shakedown.acceptance.orders.follow import follow_breaches
 from shakedown.acceptance.run import Run
 from shakedown.acceptance.shift_logs import WorkOrder
 from shakedown.acceptance.verdict import CriterionResult, Outcome

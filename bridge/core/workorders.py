@@ -1,8 +1,8 @@
 """Work orders: one for an alarm that needs one, sent once however often it is tried, followed until it is closed.
 
-An order is first written down (pending), its context is frozen while the signals are at hand, whether the CMMS answers or
-not, and it is completed when the physical asset has been looked up. From then on each attempt sends the same bytes under
-the same key, so that a CMMS that heard the last one can tell.
+An order is first written down (pending). Its context is frozen while the signals are at hand, whether the CMMS answers
+or not, and it is complete when the physical asset has been looked up. From then on each attempt sends the same bytes
+under the same key, so that a CMMS that heard the last one can tell.
 """
 
 from __future__ import annotations
@@ -97,11 +97,11 @@ class WorkOrders:
     def froze(self, order: WorkOrder, context: Sequence[Mapping[str, Any]]) -> None:
         """This is the context of an order, and remains it."""
         known = self.orders[order.place]
-        frozen = {"context": context, "is_frozen": True}
         if known.key == order.key:
-            self._set(replace(known, **frozen))
+            self._set(replace(known, context=context, is_frozen=True))
         else:
-            again = tuple(later | frozen if later["key"] == order.key else later for later in known.again)
+            frozen = asdict(replace(order, context=context, is_frozen=True))
+            again = tuple(frozen if later["key"] == order.key else later for later in known.again)
             self._set(replace(known, again=again))
 
     def due(self, now_ns: int) -> list[WorkOrder]:

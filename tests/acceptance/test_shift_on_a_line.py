@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from shakedown.acceptance.files import Problem
-from shakedown.acceptance.oee_oracle import COUNTS, ShiftTruth, shifts
+from shakedown.acceptance.oee.oracle import COUNTS, ShiftTruth, shifts
 from shakedown.acceptance.readers import read_ledger
 from tests.twin.line_rig import Recording, document
 

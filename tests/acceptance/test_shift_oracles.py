@@ -10,14 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shakedown.acceptance.alarm_labels import first_told, flood_share, label
-from shakedown.acceptance.annunciations import Annunciation
-from shakedown.acceptance.baseline import POLICY_SHA256, naive, policy_sha256
-from shakedown.acceptance.criteria.nuisance import cut_bounds
-from shakedown.acceptance.join import TopicJoin
-from shakedown.acceptance.oee_oracle import shifts
-from shakedown.acceptance.oee_variance import growth
-from shakedown.acceptance.operators import (
+from shakedown.acceptance.alarms.annunciations import Annunciation
+from shakedown.acceptance.alarms.baseline import POLICY_SHA256, naive, policy_sha256
+from shakedown.acceptance.alarms.labels import first_told, flood_share, label
+from shakedown.acceptance.alarms.operators import (
     FREE_SHARE,
     SIGMA,
     Call,
@@ -27,6 +23,10 @@ from shakedown.acceptance.operators import (
     mean_service_s,
     trusted,
 )
+from shakedown.acceptance.criteria.nuisance import cut_bounds
+from shakedown.acceptance.join import TopicJoin
+from shakedown.acceptance.oee.oracle import shifts
+from shakedown.acceptance.oee.variance import growth
 from shakedown.acceptance.physical import Physical, TrueFault, canonical
 from shakedown.acceptance.readers import Ledger
 from shakedown.acceptance.shift_site import AlarmRule

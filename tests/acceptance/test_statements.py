@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from shakedown.acceptance.alarm_view import Detection
+from shakedown.acceptance.alarms.view import Detection
 from shakedown.acceptance.criteria import acknowledgement, false_alarms, nuisance
 from shakedown.acceptance.physical import TrueFault
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import yaml
 
-from shakedown.acceptance.tuning import Untunable, as_dict, fragment, tune
-from shakedown.acceptance.tuning_noise import annunciation_rate, gauss_tail
-from shakedown.acceptance.tuning_search import Setting, rounded
+from shakedown.acceptance.tuning.noise import annunciation_rate, gauss_tail
+from shakedown.acceptance.tuning.search import Setting, rounded
+from shakedown.acceptance.tuning.tune import Untunable, as_dict, fragment, tune
 from shakedown.bridge.config import load_site
 from tests.acceptance.tuning_rig import BOTTLING, bottling, sensor
 

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shakedown.acceptance.alarm_labels import label
-from shakedown.acceptance.annunciations import Annunciation
+from shakedown.acceptance.alarms.annunciations import Annunciation
+from shakedown.acceptance.alarms.labels import label
 from shakedown.acceptance.physical import TrueFault
 from shakedown.acceptance.shift_site import AlarmRule
 from shakedown.acceptance.site import Topic
 from shakedown.acceptance.statistics import lower_bound, upper_bound
-from shakedown.acceptance.tuning_noise import (
+from shakedown.acceptance.tuning.noise import (
     annunciation_rate,
     crossings_of,
     detection_delay,
@@ -27,7 +27,7 @@ from shakedown.acceptance.tuning_noise import (
     samples_held,
     time_in_alarm,
 )
-from shakedown.acceptance.tuning_replay import (
+from shakedown.acceptance.tuning.replay import (
     NEVER,
     S,
     Trajectory,

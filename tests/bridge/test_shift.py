@@ -18,7 +18,6 @@ from tests.bridge.shift_rig import (
     REJECT,
     SITE,
     STATE,
-    PRESSURE,
     TEMPERATURE,
     TOTAL,
     Plant,

@@ -16,7 +16,7 @@ VALUES = [(math.nan, 0), (math.inf, 0), (-math.inf, 0), (None, 0x80000000), (1e3
 
 
 class NonsensePlant(PlantServer):
-    """A plant whose line offers hostile values now and then, in the ledger too: they were offered, whatever they are."""
+    """A plant whose line offers hostile values now and then, in the ledger too: they were offered all the same."""
 
     scans = slipped = 0
 

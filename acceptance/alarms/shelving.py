@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from shakedown.acceptance.annunciations import MS, Transition
+from shakedown.acceptance.alarms.annunciations import MS, Transition
 from shakedown.acceptance.derived import rows_of
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.physical import S

@@ -149,7 +149,7 @@ class Window:
 
 
 def covered(moments: Ints, windows: list[Window], slack_ns: int) -> Bools:
-    """Which annunciations have a fault behind them (`acceptance/alarm_labels.py`)."""
+    """Which annunciations have a fault behind them (`acceptance/alarms/labels.py`)."""
     mask = np.zeros(len(moments), dtype=np.bool_)
     for window in windows:
         mask |= (moments >= window.onset_ns) & (moments <= window.end_ns + slack_ns)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from shakedown.acceptance.alarm_view import POLLS, poll_s
-from shakedown.acceptance.annunciations import Annunciation
+from shakedown.acceptance.alarms.annunciations import Annunciation
+from shakedown.acceptance.alarms.view import POLLS, poll_s
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.join import TopicJoin
 from shakedown.acceptance.run import Run

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from shakedown.acceptance.tuning_replay import Bools, Floats
+from shakedown.acceptance.tuning.replay import Bools, Floats
 
 DETREND_SCANS = 31  # the moving mean that is taken off: what is slower is the process, not noise
 QUIET_SCANS_MIN = 300

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shakedown.acceptance.alarm_labels import Labelled, first_told, label
-from shakedown.acceptance.annunciations import Annunciation, Transition, annunciations, transitions
-from shakedown.acceptance.baseline import naive
+from shakedown.acceptance.alarms.annunciations import Annunciation, Transition, annunciations, transitions
+from shakedown.acceptance.alarms.baseline import naive
+from shakedown.acceptance.alarms.labels import Labelled, first_told, label
 from shakedown.acceptance.join import Joined
 from shakedown.acceptance.physical import S, TrueFault
 from shakedown.acceptance.run import Run

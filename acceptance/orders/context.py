@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shakedown.acceptance.annunciations import Annunciation
+from shakedown.acceptance.alarms.annunciations import Annunciation
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.join import NEVER, TopicJoin
 from shakedown.acceptance.run import GRACE_S, Run

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
 
-from shakedown.acceptance.annunciations import Annunciation
+from shakedown.acceptance.alarms.annunciations import Annunciation
 from shakedown.acceptance.physical import TrueFault
 
 S = 1_000_000_000

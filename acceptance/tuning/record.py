@@ -15,8 +15,8 @@ from shakedown.acceptance.run import BIRTH_BOUND_S, DRAIN_MARGIN_S
 from shakedown.acceptance.shift_site import AlarmRule, read_shift_site
 from shakedown.acceptance.site import Topic, read_site
 from shakedown.acceptance.sparkplug import GOOD
-from shakedown.acceptance.tuning_noise import Noise, noise_of
-from shakedown.acceptance.tuning_replay import NEVER, Bools, Floats, Ints, S, Setting, Trajectory
+from shakedown.acceptance.tuning.noise import Noise, noise_of
+from shakedown.acceptance.tuning.replay import NEVER, Bools, Floats, Ints, S, Setting, Trajectory
 
 
 class Untunable(Exception):

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from shakedown.acceptance.tuning_noise import (
+from shakedown.acceptance.tuning.noise import (
     CROSSINGS_MIN,
     Crossings,
     Noise,
@@ -25,9 +25,9 @@ from shakedown.acceptance.tuning_noise import (
     gauss_tail,
     samples_held,
 )
-from shakedown.acceptance.tuning_record import Record, Seen, Untunable, read_record
-from shakedown.acceptance.tuning_replay import Bools, Setting
-from shakedown.acceptance.tuning_search import (
+from shakedown.acceptance.tuning.record import Record, Seen, Untunable, read_record
+from shakedown.acceptance.tuning.replay import Bools, Setting
+from shakedown.acceptance.tuning.search import (
     ON_DELAYS_S,
     SHARE,
     Figures,

@@ -10,7 +10,7 @@ import hashlib
 import json
 from typing import Any
 
-from shakedown.acceptance.annunciations import Annunciation
+from shakedown.acceptance.alarms.annunciations import Annunciation
 from shakedown.acceptance.join import TopicJoin
 from shakedown.acceptance.shift_site import AlarmRule
 from shakedown.acceptance.sparkplug import GOOD

@@ -1,0 +1,1 @@
+"""The judge's own OEE of a shift, and what explains a difference."""

@@ -1,0 +1,1 @@
+"""Work orders: what must stand in one, and how it was followed."""

@@ -1,0 +1,1 @@
+"""What other settings of the alarm rules would have done in a recorded run."""
