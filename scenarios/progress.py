@@ -38,7 +38,8 @@ class Progress:
     def say(self, text: str) -> None:
         """Show what goes on before and after the line runs."""
         if self._live:
-            self._live.update(Text(f"{self._which}  {text}" if self._which else text), refresh=True)
+            line = f"{self._which}  {text}" if self._which else text
+            self._live.update(Text(line, no_wrap=True, overflow="ellipsis"), refresh=True)
 
     @contextlib.asynccontextmanager
     async def follow(self, timeline: Timeline, backlog: Callable[[], int]) -> AsyncIterator[None]:
@@ -62,7 +63,7 @@ class Progress:
                 speed = elapsed / max(now - began, 1e-9)
                 self.say(
                     f"{elapsed / max(total, 1e-9):4.0%}  {_clock(elapsed)} of {_clock(total)}  "
-                    f"{timeline.now:<32.32}  backlog {backlog():>7,}  {speed:,.0f}x real time"
+                    f"{speed:,.0f}x real time  backlog {backlog():,}  {timeline.now}"
                 )
             await asyncio.sleep(min(STEP_S, max(timeline.total_s / 200, 0.2)))
 
