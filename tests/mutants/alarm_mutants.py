@@ -125,7 +125,7 @@ class IsSilent(Alarm):
 
 
 def _mutant(name: str, caught_by: str, alarms: type[Alarms], drill: str = "shift_drill.yaml") -> Mutant:
-    quick = name in ("is_naive", "acknowledges_by_itself")
+    quick = name == "is_naive"
     return Mutant(name, (caught_by,), Parts(alarms=alarms), drill=drill, quick=quick)
 
 

@@ -24,7 +24,7 @@ def _outages():
 
 OUTAGES = _outages()
 FEW = range(6)
-MORE = [pytest.param(seed, marks=pytest.mark.slow) for seed in range(6, 60)]
+MORE = [pytest.param(seed, marks=pytest.mark.slow) for seed in range(6, 30)]
 
 
 @pytest.mark.parametrize("seed", [*FEW, *MORE])
