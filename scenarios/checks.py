@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from shakedown.bridge.config import Site
+from shakedown.bridge.config_shift import ShiftConfig
 from shakedown.bridge.yamlfile import ConfigError, Marks, Path_, did_you_mean
 from shakedown.scenarios.errors import UsageError
 from shakedown.scenarios.faults.fault import Fault
+from shakedown.twin.line.master_data import Shift
 from shakedown.twin.line.plant import Plant
 from shakedown.twin.line.signals import signals_of
 
 LAB_HOSTS = ("bridge", "scada", "judge", "operator", "crew")
+DAY_S = 86_400
 
 
 def check_site(site: Site, marks: Marks, plant: Plant) -> None:
     """Raise ConfigError, every problem with its place, unless the lab can carry this site on this plant."""
     problems = _connections(site, marks) + _nodes(site, marks, plant) + _alarms(site, marks, plant)
+    problems += _calendar(site, marks, plant)
     if problems:
         raise ConfigError(problems)
 
@@ -98,6 +102,42 @@ def _alarms(site: Site, marks: Marks, plant: Plant) -> list[str]:
                     )
                     problems.append(marks.problem(("alarms",), text, key=True))
     return problems
+
+
+def _calendar(site: Site, marks: Marks, plant: Plant) -> list[str]:
+    """A shift of the plant that OEE plans otherwise: every figure of it would be of another shift than the judge's."""
+    worked = {shift.name: _as_planned(shift) for shift in plant.calendar}
+    problems = []
+    for line, config in site.oee.items() if worked else ():
+        planned = {shift.name: shift for shift in config.planned}
+        for name in worked | planned:
+            there = _told(worked[name]) if name in worked else "missing"
+            here = _told(planned[name]) if name in planned else "missing"
+            if there != here:
+                text = (
+                    f"shift {name!r} is {there} in the calendar of plant {plant.plant!r}, and {here} here - plan what"
+                    " the line works; here breaks count from the shift's beginning, there from the line's"
+                )
+                problems.append(marks.problem(("oee", line, "planned"), text))
+    return problems
+
+
+def _as_planned(shift: Shift) -> ShiftConfig:
+    """A shift of the plant as a site writes it, which knows one day and breaks within a shift."""
+    breaks = [
+        {"begins_s": pause.begins_s - shift.begins_s, "lasts_s": pause.lasts_s} for pause in shift.breaks
+    ]
+    return ShiftConfig.model_validate(
+        {"name": shift.name, "begins_s": shift.begins_s % DAY_S, "lasts_s": shift.lasts_s, "breaks": breaks}
+    )
+
+
+def _told(shift: ShiftConfig) -> str:
+    """The times of a shift, the same for the same times."""
+    pauses = sorted((pause.begins_s, pause.lasts_s) for pause in shift.breaks)
+    breaks = ", ".join(f"{begins_s:.9g} s for {lasts_s:.9g} s" for begins_s, lasts_s in pauses)
+    times = f"from {shift.begins_s:.9g} s for {shift.lasts_s:.9g} s"
+    return f"{times} with {f'breaks at {breaks}' if breaks else 'no break'}"
 
 
 def check_faults(faults: Iterable[Fault], site: Site) -> None:

@@ -153,6 +153,34 @@ override:
     assert "did you mean 'filler_fault'" in problem
 
 
+OTHER_SHIFTS = """\
+overlays: [shift]
+override:
+  site:
+    oee:
+      line1:
+        planned:
+          - {name: early, begins_s: 0, lasts_s: 28800, breaks: [{begins_s: 14400, lasts_s: 1800}]}
+          - {name: swing, begins_s: 28800, lasts_s: 28800}
+          - {name: night, begins_s: 57600, lasts_s: 28800, breaks: [{begins_s: 14400, lasts_s: 1800}]}
+"""
+
+
+def test_shifts_that_the_line_does_not_work_are_refused_with_both_figures(tmp_path):
+    early, late, swing = problems(tmp_path, GOOD + OTHER_SHIFTS)
+    assert early.startswith("mine.yaml:15:")
+    assert (
+        "oee.line1.planned: shift 'early' is from 0 s for 28800 s with breaks at 6300 s for 900 s, 14400 s"
+        in early
+    )
+    assert (
+        "and from 0 s for 28800 s with breaks at 14400 s for 1800 s here - plan what the line works" in early
+    )
+    assert "shift 'late' is from 28800 s" in late
+    assert "and missing here" in late
+    assert "shift 'swing' is missing in the calendar of plant 'bottling'" in swing
+
+
 def test_the_calendar_begins_with_the_line():
     setup = model.set_up(model.find("shift_short"))
     begun = model.aligned(setup, (86_400 * 20_000 + 7_200) * 10**9)
