@@ -2,6 +2,9 @@
 
 import json
 import re
+import shutil
+import subprocess
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree as Xml
@@ -319,3 +322,36 @@ def test_a_long_and_restless_run_makes_a_page_of_bounded_size(run):
     page = page_of(run)
     assert "7,200 true faults" in page
     assert len(page) < 500_000
+
+
+BROKEN_WORDS = """<script>
+addEventListener("load", () => {
+  const broken = [], texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT)
+  for (let text; text = texts.nextNode();) {
+    if (!text.parentElement.closest(".shift th")) continue
+    for (const word of text.data.matchAll(/\\S+/g)) {
+      const range = document.createRange()
+      range.setStart(text, word.index)
+      range.setEnd(text, word.index + word[0].length)
+      if (new Set([...range.getClientRects()].map(r => r.top)).size > 1) broken.push(word[0])
+    }
+  }
+  parent.document.title = "broken: " + broken.join(" ") + ";"
+})</script></body>"""
+
+
+@pytest.mark.slow
+def test_on_a_telephone_the_words_of_the_oee_table_stay_whole(run, tmp_path):
+    browser = shutil.which("chromium")
+    if browser is None:
+        pytest.skip("chromium is not installed (Debian package chromium)")
+    render(run)
+    page = tmp_path / "framed.html"
+    inner = (run / "report.html").read_text().replace("</body>", BROKEN_WORDS)
+    page.write_text(f'<iframe width="400" height="900" srcdoc="{escape(inner)}"></iframe>')
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+    command = [browser, *flags, "--disable-background-networking", f"--user-data-dir={tmp_path / 'profile'}"]
+    dom = subprocess.run(
+        [*command, "--dump-dom", page.as_uri()], capture_output=True, text=True, timeout=60, check=True
+    ).stdout
+    assert re.search(r"<title>broken: (.*?);</title>", dom).group(1) == ""

@@ -67,6 +67,15 @@ def test_junit_is_the_runs_junit_joined(suite):
     assert int(joined.get("failures")) == len(joined.findall(".//failure")) > 0
 
 
+def test_no_row_of_the_index_has_the_colour_of_a_state_of_the_line(suite):
+    page = (suite / "index.html").read_text()
+    coloured = set(re.findall(r"\.(\w+) \{ fill:[^}]*background:", page))
+    rows = set(re.findall(r'<tr class="(\w+)', page))
+    assert {"run", "fault"} <= coloured
+    assert "scenario" in rows
+    assert not rows & coloured
+
+
 def test_a_run_without_a_verdict_is_told_everywhere(suite):
     index = with_a_fault(suite)
     assert index.exit_code == 4
