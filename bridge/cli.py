@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import signal
 import sys
 import time
@@ -35,7 +36,8 @@ class _Route(click.ParamType[tuple[str, tuple[str, int]]]):
             return value
         place, equals, target = str(value).partition("=")
         address, colon, port = target.rpartition(":")
-        if not (equals and colon and address and port.isdigit() and 0 < int(port) < 65536 and ":" in place):
+        is_port = re.fullmatch("[0-9]{1,5}", port) and 0 < int(port) < 65536
+        if not (equals and colon and address and is_port and ":" in place):
             self.fail(
                 f"{value!r} is not HOST:PORT=ADDRESS:PORT, for instance broker:1883=10.0.0.7:1883", param, ctx
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ import click
 
 from shakedown.scenarios.errors import EXIT_INTERRUPTED, UsageError
 from shakedown.scenarios.interruption import terminated_like_interrupted
+from shakedown.scenarios.options import FiniteRange
 from shakedown.scenarios.suites import DEFAULT, SUITES
 from shakedown.scenarios.terminal import ERR, paragraph
 from shakedown.scenarios.verdict_table import print_suite, print_suite_where, print_verdict, print_where
@@ -25,9 +27,7 @@ class _Clock(click.ParamType[str]):
     name = "clock"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if value in ("virtual", "wall") or (
-            value.startswith("x") and value[1:].isdigit() and int(value[1:]) > 0
-        ):
+        if value in ("virtual", "wall") or re.fullmatch(r"x0*[1-9][0-9]{0,8}", value):
             return value
         self.fail(
             f"{value!r} is no clock; give virtual, wall, or xN for N times real time, such as x60", param, ctx
@@ -60,7 +60,7 @@ Examples:
 @click.option(
     "--toxiproxy", metavar="URL", help="HTTP address of a toxiproxy-server to use on the wall clock"
 )
-@click.option("--duration", type=click.FloatRange(min=1), metavar="S",
+@click.option("--duration", type=FiniteRange(min=1), metavar="S",
               help="shorten each run to S seconds; faults that no longer fit are left out")  # fmt: skip
 def accept(
     scenarios: tuple[str, ...],

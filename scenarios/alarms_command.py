@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from shakedown.scenarios.errors import UsageError
+from shakedown.scenarios.options import FiniteRange
 from shakedown.scenarios.terminal import OUT, paragraph
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ Examples:
   shakedown alarms tune runs/shift --json | jq '.rules[].front'""",
 )
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--share", type=click.FloatRange(0, 1, min_open=True), default=0.25, show_default=True,
+@click.option("--share", type=FiniteRange(0, 1, min_open=True), default=0.25, show_default=True,
               help="of a fault's response time within which it must be told")  # fmt: skip
 @click.option(
     "--yaml", "as_yaml", is_flag=True, help="print the alarms of site.yaml with the proposals in them"

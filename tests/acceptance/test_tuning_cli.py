@@ -61,6 +61,7 @@ def test_what_cannot_be_done_ends_with_2(
     assert "Give the folder that" in err
     assert said(capsys, str(run), "--yaml", "--json")[0] == 2
     assert said(capsys, str(run), "--share", "0")[0] == 2
+    assert said(capsys, str(run), "--share", "nan")[0] == 2
     ledger = run / "ledger.jsonl"
     whole = ledger.read_bytes()
     try:

@@ -1,0 +1,18 @@
+"""Kinds of values that options of the command line take."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import click
+
+
+class FiniteRange(click.FloatRange):
+    """A range of numbers without the two that no bound holds off: nan, and inf where there is no upper bound."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no number to reckon with; give a finite one", param, ctx)
+        return number
