@@ -66,7 +66,7 @@ class Admin:
         return self._listener.counters
 
     async def run(self) -> None:
-        """Listen; an address that is taken ends the bridge with OSError."""
+        """Listen; an address that is taken ends the bridge with CannotListen."""
         await self._listener.run()
 
     async def _alarms(self, request: Request) -> JSONResponse:

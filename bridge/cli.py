@@ -77,6 +77,7 @@ def run(site_file: Path, journal: Path | None, connect_to: tuple[tuple[str, tupl
     """
     from shakedown.bridge.app import Bridge
     from shakedown.bridge.journal_file import JournalError
+    from shakedown.bridge.listener import CannotListen
     from shakedown.bridge.south.security import SecurityFileError
     from shakedown.bridge.yamlfile import ConfigError
 
@@ -87,7 +88,7 @@ def run(site_file: Path, journal: Path | None, connect_to: tuple[tuple[str, tupl
             site, journal_path=journal or site_file.with_suffix(".journal"), connect_to=dict(connect_to)
         )
         sys.exit(asyncio.run(_run_until_signal(bridge)))
-    except (ConfigError, JournalError, SecurityFileError) as error:
+    except (ConfigError, JournalError, SecurityFileError, CannotListen) as error:
         _refuse(str(error))
 
 

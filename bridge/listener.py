@@ -31,6 +31,10 @@ LOG_S = 60.0
 Refusal = tuple[int, str]
 
 
+class CannotListen(OSError):
+    """The address of one of the bridge's HTTP servers cannot be listened on."""
+
+
 class Listener:
     """Serves `app` at `host:port`, named `what`; `check` may refuse a request with a status and a text.
 
@@ -63,7 +67,7 @@ class Listener:
         self._server = uvicorn.Server(config)
 
     async def start(self) -> None:
-        """Listen. Raises OSError if the address cannot be listened on."""
+        """Listen. Raises CannotListen."""
         server, config = self._server, self._server.config
         config.load()
         server.lifespan = config.lifespan_class(config)
@@ -72,7 +76,8 @@ class Listener:
             await server.startup()
         except SystemExit:  # uvicorn's way to say that it cannot listen
             where = f"{config.host}:{config.port}"
-            raise OSError(f"{self._what}: cannot listen on {where} - configure a free port") from None
+            text = f"{self._what}: cannot listen on {where} - give it an address of this host and a free port"
+            raise CannotListen(text) from None
         self.port = int(server.servers[0].sockets[0].getsockname()[1])
 
     async def stop(self) -> None:

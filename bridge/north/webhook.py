@@ -92,7 +92,7 @@ class Webhook:
         return f"{base}/hook/{self._secret}"
 
     async def run(self) -> None:
-        """Serve until cancelled; an address that is taken ends the bridge with OSError."""
+        """Serve until cancelled; an address that is taken ends the bridge with CannotListen."""
         await self._listener.start()
         try:
             await self._keep_registered()

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.bridge.shift_rig import SITE, TEMPERATURE, Plant, with_plant
 from tests.bridge.test_config_shift import problems
@@ -154,3 +159,21 @@ def test_what_contradicts_is_refused(tmp_path: Path) -> None:
     assert "cmms.tls: is for https only" in found
     (found,) = problems(tmp_path, (CMMS, f"{CMMS}, webhook: {{url: bridge}}"))
     assert "cmms.webhook.url: is no address over HTTP ('bridge') - write it as http://bridge:8091" in found
+
+
+@pytest.mark.parametrize("part", ["admin", "webhook"])
+def test_a_port_in_use_is_told_in_a_paragraph(tmp_path: Path, part: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        given = f"{part}: {{host: 127.0.0.1, port: {port}}}"
+        hook, admin = (given, "") if part == "webhook" else ("", given)
+        document = WITH_HOOK.replace(f", {HOOK}", hook and f", {hook}").replace("admin: {port: 8090}", admin)
+        (tmp_path / "site.yaml").write_text(document)
+        command = [sys.executable, "-m", "shakedown.bridge", "run", str(tmp_path / "site.yaml")]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 2, ended.stderr
+    assert "Traceback" not in ended.stderr
+    text = (
+        f"error: {part}: cannot listen on 127.0.0.1:{port} - give it an address of this host and a free port"
+    )
+    assert ended.stderr.splitlines()[-1] == text
