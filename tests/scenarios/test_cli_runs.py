@@ -41,7 +41,10 @@ def assert_gone(line, processes):
     assert list(line.temporary.iterdir()) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGINT, *(pytest.param(n, marks=pytest.mark.slow) for n in (signal.SIGTERM, signal.SIGHUP))],
+)
 def test_an_interrupted_virtual_run_leaves_nothing(line, number):
     process = line.start("accept", "wan_outage", "--clock", "x1", "--out", "run")
     ledger = line.folder / "run.partial" / "ledger.jsonl"

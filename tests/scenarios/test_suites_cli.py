@@ -48,6 +48,7 @@ def test_every_criterion_of_every_run_is_one_line_that_starts_with_its_verdict(p
     ]
 
 
+@pytest.mark.slow
 def test_what_was_printed_can_be_verified_and_replayed(piped):
     line, _ = piped
     assert line.run("verify", "two").stdout == "unchanged: every file fits the chain\n"
@@ -119,7 +120,8 @@ def test_nothing_named_is_the_default_suite(line):
     assert {path.name for path in (line.folder / "run").iterdir() if path.is_dir()} == set(SUITES[DEFAULT])
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_the_runs_that_are_whole_stay(line, number):
     tiny = {"name": "tiny", "title": "Tiny", "warm_up_s": 2, "duration_s": 4, "drain_s": 2}
     (line.folder / "tiny.yaml").write_text(yaml.safe_dump(tiny))
@@ -140,6 +142,7 @@ def test_interrupted_the_runs_that_are_whole_stay(line, number):
         assert "Give one of its runs: run.partial/tiny" in refused.stderr
 
 
+@pytest.mark.slow
 def test_a_lab_that_fails_in_one_run_does_not_keep_the_others_from_being_run(line):
     def limit():
         resource.setrlimit(resource.RLIMIT_FSIZE, (800_000, 800_000))  # only the fast one writes as much

@@ -47,6 +47,7 @@ def _quiet() -> Any:
     logging.disable(logging.NOTSET)
 
 
+@pytest.mark.slow
 def test_a_virtual_hour_with_a_stall_and_a_clean_cut(traffic: ModuleType) -> None:
     async def main() -> Any:
         async with traffic.plant_at_work(period_s=4.0) as plant:

@@ -64,6 +64,7 @@ def test_mean_acknowledgement_time_is_that_of_the_queue(median_s: float, per_10_
     assert abs(float(np.mean(times)) - expected) < 4 * error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("median_s", "stated"), [(15, {1: 27, 5: 30, 10: 37, 15: 58, 20: 135}), (25, {1: 46, 5: 58, 10: 105})]
 )
