@@ -353,7 +353,7 @@ def test_alone_it_serves_on_loopback_only(tmp_path: Path, capsys: pytest.Capture
         assert ended.value.code == 2
         assert "loopback" in capsys.readouterr().err
 
-    async def script() -> None:
+    async def script(number: signal.Signals) -> None:
         command = [sys.executable, "-m", "shakedown.twin.services.cmms", "--port", "0", "--database"]
         process = await asyncio.create_subprocess_exec(
             *command, str(tmp_path / "cmms.sqlite"), stdout=asyncio.subprocess.PIPE
@@ -363,7 +363,21 @@ def test_alone_it_serves_on_loopback_only(tmp_path: Path, capsys: pytest.Capture
             line = (await process.stdout.readline()).decode()
             port = int(line.strip().rpartition(":")[2])
             assert (await ask(port, "POST", "/work-orders", new_order())).status == 201
-            process.send_signal(signal.SIGINT)
+            process.send_signal(number)
             assert await process.wait() == 0
 
-    asyncio.run(script())
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.run(script(number))
+
+
+def test_a_database_that_cannot_be_used_is_told_in_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "garbage").write_bytes(b"no database, and long enough to be looked at" * 100)
+    for file in (tmp_path, tmp_path / "nowhere/cmms.sqlite", tmp_path / "garbage"):
+        with pytest.raises(SystemExit) as ended:
+            main(["--port", "0", "--database", str(file)])
+        assert ended.value.code == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"the CMMS cannot use the database {file}: ")
+        assert line.endswith("a new file in a folder that is yours.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import signal
 from pathlib import Path
 
 from shakedown.twin.network.proxy import loopback_address
@@ -13,11 +14,13 @@ from shakedown.twin.services.errors import ServiceError
 
 
 async def serve(cmms: Cmms) -> None:
-    """Serve until cancelled."""
+    """Serve until cancelled, or told to end by SIGTERM."""
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
     await cmms.start()
-    print(f"serving the CMMS on http://{cmms.address}:{cmms.port}", flush=True)
     try:
-        await asyncio.Event().wait()
+        print(f"serving the CMMS on http://{cmms.address}:{cmms.port}", flush=True)
+        await ended.wait()
     finally:
         await cmms.stop()
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from shakedown.twin.services.cmms.model import TRANSITIONS, Asset, NewAssignment, NewComment, NewWorkOrder
+from shakedown.twin.services.errors import ServiceError
 
 ASSETS_MAX = 10_000
 ASSIGNMENTS_MAX = 100_000
@@ -89,15 +90,26 @@ def order_number(order: str) -> int:
 
 
 class Store:
-    """Everything that the CMMS knows, in the SQLite file `path`; methods raise Refused for what cannot be."""
+    """Everything that the CMMS knows, in the SQLite file `path`; methods raise Refused for what cannot be.
+
+    Raises ServiceError for a file that cannot be used.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._db = sqlite3.connect(path, isolation_level=None)
-        self._db.row_factory = sqlite3.Row
-        # No fsync for every order: what this service may lose with the machine's power is of no interest to the lab.
-        self._db.executescript(
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;" + _SCHEMA
-        )
+        with ExitStack() as opened:
+            try:
+                self._db = sqlite3.connect(path, isolation_level=None)
+                opened.callback(self._db.close)
+                self._db.row_factory = sqlite3.Row
+                # No fsync for every order: what this service may lose with the machine's power is of no interest.
+                self._db.executescript(
+                    "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;"
+                    + _SCHEMA
+                )
+            except sqlite3.Error as error:
+                remedy = "Name a database of a CMMS, or a new file in a folder that is yours."
+                raise ServiceError(f"the CMMS cannot use the database {path}: {error}. {remedy}") from error
+            opened.pop_all()
 
     def close(self) -> None:
         self._db.close()
