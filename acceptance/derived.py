@@ -17,6 +17,7 @@ class Row(NamedTuple):
     ts_ms: int
     received_ns: int
     value: Value
+    live: bool = True  # not sent as history
 
 
 def rows_of(run: Run, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], list[Row]]:
@@ -33,5 +34,6 @@ def rows_of(run: Run, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str]
         return found
     for row in np.flatnonzero(np.isin(np.frombuffer(host.key, dtype=np.int32), list(keys))).tolist():
         if host.quality[row] == GOOD:
-            found[keys[host.key[row]]].append(Row(host.ts_ms[row], host.received_ns[row], host.values[row]))
+            said = Row(host.ts_ms[row], host.received_ns[row], host.values[row], bool(host.live[row]))
+            found[keys[host.key[row]]].append(said)
     return found

@@ -63,6 +63,8 @@ class WorkOrders:
 
     context_s: float
     equipment: dict[str, str]  # equipment id of each device
+    owners: dict[str, str] = field(default_factory=dict)  # of each device, empty where nobody is named
+    is_embedded: bool = True  # else the site's own template says what of an order is sent
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,9 @@ def read_shift_site(site: dict[str, Any], topics: tuple[Topic, ...]) -> ShiftSit
         equipment = {
             str(device): str(body["equipment"]) for device, body in (site.get("equipment") or {}).items()
         }
-        orders = WorkOrders(float(cmms.get("context_s", 300.0)), equipment)
+        owners = {str(d): str(body.get("owner") or "") for d, body in (site.get("equipment") or {}).items()}
+        is_embedded = cmms.get("adapter", "embedded") == "embedded"
+        orders = WorkOrders(float(cmms.get("context_s", 300.0)), equipment, owners, is_embedded)
     slo_s = float((site.get("classes") or {}).get("alarm", 2.0))
     return ShiftSite(alarms, lines, orders, slo_s, units)
 

@@ -1,7 +1,8 @@
 """OEE accuracy: what is reported of a shift is what happened in it, factor by factor.
 
 OEE alone hides state errors: run time and effectiveness cancel (standards 3). So availability, effectiveness and
-quality, each time bucket and each count are held on their own, beside the OEE and the edges of the shift.
+quality, each time bucket and each count are held on their own, beside the OEE and the edges of the shift. So are the
+companions of the OEE (companions.py), and the factors as values of their own (doubles.py).
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from shakedown.acceptance.derived import rows_of
+from shakedown.acceptance.derived import Row, rows_of
 from shakedown.acceptance.evidence import Evidence
+from shakedown.acceptance.oee.companions import wrong_companions
+from shakedown.acceptance.oee.doubles import wrong_doubles
 from shakedown.acceptance.oee.oracle import BUCKETS, COUNTS, S, ShiftTruth, ratio, shifts
 from shakedown.acceptance.oee.variance import explain
 from shakedown.acceptance.run import Run
@@ -26,6 +29,9 @@ THRESHOLD = (
 OEE_RELATIVE, FACTOR_PP, BUCKET_SHARE = 0.01, 0.01, 0.01
 FACTORS = ("availability", "effectiveness", "quality")
 MS = 1_000_000
+
+Report = tuple[Row, dict[str, Any]]
+"""A report as it arrived, and what it says."""
 
 
 class Breach(NamedTuple):
@@ -62,11 +68,19 @@ def judge(evidence: Evidence) -> CriterionResult:
         born_ns = first_birth_ns(evidence, line)
         reports = _reports(run, line.name)
         for truth in shifts(run.ledger, machine, scan_ms, born_ns):
-            report = _report_of(reports, truth)
-            if report is None and int(run.deadlines_ns(np.array([truth.to_ns]))[0]) > run.end_ns:
+            found = _report_of(reports, truth)
+            report = found[1] if found else None
+            has_time = int(run.deadlines_ns(np.array([truth.to_ns]))[0]) > run.end_ns
+            if report is None and has_time:
                 pending += 1
                 continue
-            judged.append(Judged(line, truth, report, _breaches(line, truth, report, scan_ms)))
+            breaches = _breaches(line, truth, report, scan_ms)
+            wrong = [] if report is None else wrong_companions(evidence, line, machine, truth, report)
+            closed = _report_of([entry for entry in reports if entry[1]["status"] == "closed"], truth)
+            if closed is not None and not has_time:
+                wrong += wrong_doubles(run, line.name, *closed)
+            breaches += [Breach(line.name, truth.name, *figure) for figure in wrong]
+            judged.append(Judged(line, truth, report, breaches))
     return _result(evidence, judged, pending)
 
 
@@ -82,12 +96,14 @@ def first_birth_ns(evidence: Evidence, line: OeeLine) -> int:
     return births[0] or 0 if births else 0
 
 
-def _reports(run: Run, line: str) -> list[dict[str, Any]]:
+def _reports(run: Run, line: str) -> list[Report]:
     """Closed and restated reports of a line, in order of arrival; what is no report is left out."""
     topic = ("", f"oee/{line}/report")
-    parsed = (_parsed(row.value) for row in rows_of(run, [topic])[topic])
+    parsed = ((row, _parsed(row.value)) for row in rows_of(run, [topic])[topic])
     return [
-        report for report in parsed if report is not None and report.get("status") in ("closed", "restated")
+        (row, report)
+        for row, report in parsed
+        if report is not None and report.get("status") in ("closed", "restated")
     ]
 
 
@@ -99,15 +115,15 @@ def _parsed(value: Any) -> dict[str, Any] | None:
     return report if isinstance(report, dict) else None
 
 
-def _report_of(reports: list[dict[str, Any]], truth: ShiftTruth) -> dict[str, Any] | None:
+def _report_of(reports: list[Report], truth: ShiftTruth) -> Report | None:
     """The last report that speaks of this shift: of its name, and of a time that lies mostly in it."""
-    for report in reversed(reports):
+    for row, report in reversed(reports):
         begin, end = _number(report.get("from_ms")), _number(report.get("to_ms"))
         if begin is None or end is None or report.get("shift") != truth.name:
             continue
         overlap = min(end * MS, truth.to_ns) - max(begin * MS, truth.from_ns)
         if overlap > 0.5 * (truth.to_ns - truth.from_ns):
-            return report
+            return row, report
     return None
 
 

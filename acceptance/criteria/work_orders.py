@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from shakedown.acceptance.alarms.annunciations import Annunciation
 from shakedown.acceptance.criteria.nuisance import in_times
 from shakedown.acceptance.evidence import Evidence
-from shakedown.acceptance.orders.content import asset_breach, reason_breach
+from shakedown.acceptance.orders.content import asset_breach, reason_breach, routing_breach
 from shakedown.acceptance.orders.context import context_breach
 from shakedown.acceptance.orders.follow import follow_breaches
 from shakedown.acceptance.run import Run
@@ -35,6 +35,7 @@ KINDS = {
     "invented": "a work order that no alarm called for",
     "late": "a work order later than three minutes",
     "asset": "the wrong equipment or physical asset",
+    "routing": "another priority than the alarm's, or another owner than the equipment's",
     "reason": "a reason that is not what happened",
     "context": "signals that are not those of the last minutes",
     "follow": "an order of which the enterprise was not told as it was",
@@ -162,6 +163,7 @@ def _elapsed_s(run: Run, from_ns: int, to_ns: int) -> float:
 def _content(evidence: Evidence, pair: Pair) -> list[Breach]:
     found = {
         "asset": asset_breach(evidence.run, pair.entry, pair.order),
+        "routing": routing_breach(evidence.run, pair.entry, pair.order),
         "reason": reason_breach(evidence, pair.entry, pair.order),
         "context": context_breach(evidence, pair.entry, pair.order),
     }

@@ -24,8 +24,8 @@ Steps = dict[str, float]
 
 def explain(evidence: Evidence, line: OeeLine, truth: ShiftTruth, report: dict[str, Any]) -> dict[str, Steps]:
     """The steps of each time in seconds, and of the parts produced."""
-    state, counter = _part_of(evidence, line.state), _part_of(evidence, line.produced)
-    breaks = _breaks(evidence)
+    state, counter = part_of(evidence, line.state), part_of(evidence, line.produced)
+    breaks = breaks_of(evidence)
     offered, received = (_buckets_s(state, truth, breaks, arrived=arrived) for arrived in (False, True))
     found = {}
     for bucket, of in BUCKETS.items():
@@ -42,11 +42,13 @@ def _steps(true: float, offered: float, received: float, reported: Any) -> Steps
     return {name: round(value, 6) for name, value in values.items()}
 
 
-def _part_of(evidence: Evidence, topic: Topic) -> TopicJoin:
+def part_of(evidence: Evidence, topic: Topic) -> TopicJoin:
+    """What became of the samples of a topic."""
     return next(part for part in evidence.joined.topics if part.topic == topic)
 
 
-def _breaks(evidence: Evidence) -> list[tuple[int, int]]:
+def breaks_of(evidence: Evidence) -> list[tuple[int, int]]:
+    """(from_ns, to_ns) of each break of the ledger."""
     starts, found = 0, []
     for event in evidence.run.ledger.physical.of("break"):
         if event.data.get("phase") == "start":

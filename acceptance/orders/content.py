@@ -27,6 +27,20 @@ def asset_breach(run: Run, entry: Annunciation, order: WorkOrder) -> str:
     return ""
 
 
+def routing_breach(run: Run, entry: Annunciation, order: WorkOrder) -> str:
+    """What is wrong with priority and owner of an order; empty if nothing is, or if the CMMS keeps no owner."""
+    site, rule = run.shift.work_orders, entry.rule
+    assert site is not None
+    if not site.is_embedded:
+        return ""
+    if order.raw.get("priority") != rule.priority:
+        return f"priority {order.raw.get('priority')!r} instead of {rule.priority!r}"
+    owner = site.owners.get(rule.device, "")
+    if (order.raw.get("owner", owner) or "") != owner:
+        return f"owner {order.raw.get('owner')!r} instead of {owner!r}"
+    return ""
+
+
 def physical_asset(run: Run, names: tuple[str, ...], ns: int) -> str | None:
     """What stood in the place of an equipment at `ns`, by the header's assignments and the swaps; None if unknown."""
     found: list[tuple[int, str]] = []

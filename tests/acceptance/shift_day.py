@@ -23,7 +23,6 @@ from tests.acceptance.shift_plan import (
     FAULTS,
     FILLER,
     FOLLOW_MS,
-    IDEAL_S,
     INDEX,
     MS,
     NUMBERS,
@@ -42,6 +41,7 @@ from tests.acceptance.shift_plan import (
     header,
     site,
 )  # fmt: skip
+from tests.acceptance.shift_report import doubles_of, report_of
 
 
 @dataclass
@@ -176,6 +176,8 @@ class Day:
             rows += _order_rows(order)
         for report in self.reports:
             rows.append(held(report["to_ms"] * MS + S, "", "oee/line1/report", report["to_ms"], report))
+            for metric, figure in doubles_of(report):
+                rows.append(held(report["to_ms"] * MS + S, "", metric, report["to_ms"], figure))
         return sorted([*rows, *self.host_rows], key=lambda row: row[1])
 
     def silenced(self) -> Day:
@@ -354,47 +356,6 @@ def order_of(day: Day, call: Call) -> dict[str, Any]:
         "id": f"WO-{call.alarm}-{call.occurrence}", "state": "closed", "equipment": "HAM-F",
         "physical_asset": "SN-1" if second < SWAP_S else "SN-2", "alarm": call.alarm, "device": FILLER,
         "occurrence": call.occurrence, "priority": "high", "raised_ms": call.raised_ms, "created_ms": created,
-        "reason": reason, "context": context,
+        "owner": "mechanics", "reason": reason, "context": context,
         "history": [[created, "open", "bridge"], [created + 200_000, "closed", "crew"]],
     }  # fmt: skip
-
-
-def report_of(day: Day, name: str, begin: int, end: int) -> dict[str, Any]:
-    """The report of a shift, by overlaps of spans: another way than the judge's sweep."""
-    planned = _without([(begin, end)], day.breaks)
-    spent = {
-        state: float(sum(_overlap(span, (a, b)) for span in planned for a, b, s in day.states if s == state))
-        for state in NUMBERS
-    }
-    made = [(*part, number in day.again) for number, part in enumerate(day.parts) if begin <= part[0] < end]
-    produced, good = len(made), sum(good for _, good, _, _ in made)
-    first_pass = sum(good and not again for _, good, _, again in made)
-    pbt = float(sum(b - a for a, b in planned))
-    standard = sum(IDEAL_S[product] for _, _, product, _ in made)
-    a, e, q = spent["run"] / pbt, standard / spent["run"], good / produced
-    return {
-        "line": "line1", "shift": name, "status": "closed", "from_ms": at(begin) // MS, "to_ms": at(end) // MS,
-        "pbt_s": pbt, "apt_s": spent["run"], "aust_s": spent["changeover"], "adet_s": spent["fault"],
-        "adot_s": spent["idle"], "produced": produced, "good": good, "reject": produced - good,
-        "availability": a, "effectiveness": e, "quality": q, "oee": a * e * q, "fpy": first_pass / produced,
-    }  # fmt: skip
-
-
-def recompute(report: dict[str, Any], *, standard_s: float | None = None) -> None:
-    """The ratios of a report from its own times and counts, as a calculator that believes them would."""
-    old_standard = report["effectiveness"] * report.pop("_apt_s", report["apt_s"])
-    standard = old_standard if standard_s is None else standard_s
-    report["availability"] = report["apt_s"] / report["pbt_s"]
-    report["effectiveness"] = standard / report["apt_s"]
-    report["quality"] = report["good"] / report["produced"]
-    report["oee"] = report["availability"] * report["effectiveness"] * report["quality"]
-
-
-def _without(spans: list[Span], holes: list[Span]) -> list[Span]:
-    for a, b in holes:
-        spans = [piece for x, y in spans for piece in ((x, min(y, a)), (max(x, b), y)) if piece[0] < piece[1]]
-    return spans
-
-
-def _overlap(one: Span, other: Span) -> int:
-    return max(0, min(one[1], other[1]) - max(one[0], other[0]))

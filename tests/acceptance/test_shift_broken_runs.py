@@ -11,7 +11,8 @@ import pytest
 
 from shakedown.acceptance import judge
 from tests.acceptance import shift_day
-from tests.acceptance.shift_day import ALARMS, MS, Call, Day, S, at, order_of, recompute
+from tests.acceptance.shift_day import ALARMS, MS, Call, Day, S, at, order_of
+from tests.acceptance.shift_report import recompute, report_of
 from tests.acceptance.shift_verdicts import SHIFT, failed, fresh_day, outcomes
 
 
@@ -73,7 +74,7 @@ def swaps_changeover_and_idle(day: Day) -> None:
 def shifts_the_edge(day: Day) -> None:
     """The shifts begin and end two minutes late."""
     moved = [(name, begin + 120, end + 120) for name, begin, end in day.shifts]
-    day.reports = [shift_day.report_of(day, *shift) for shift in moved]
+    day.reports = [report_of(day, *shift) for shift in moved]
 
 
 def counts_breaks_as_planned(day: Day) -> None:
@@ -338,16 +339,6 @@ def test_alarm_engines(
     assert criterion in failed(verdict)
     assert says in verdict.criterion(criterion).statement
     assert outcomes(verdict)["oee"] == "PASS"
-
-
-def test_idle_inside_an_order_may_be_a_delay(day: Day, tmp_path: Path) -> None:
-    """With an order configured the sum of ADET and ADOT is held; without, each on its own."""
-    for report in day.reports:
-        report["adet_s"] += report["adot_s"]
-        report["adot_s"] = 0.0
-    assert failed(judge(day.write(tmp_path))) == {"oee"}
-    day.site["oee"]["line1"]["order"] = "packer.packer_1/state"
-    assert outcomes(judge(day.write(tmp_path)))["oee"] == "PASS"
 
 
 # Shorter runs say what they lack.

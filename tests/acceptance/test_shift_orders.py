@@ -69,6 +69,20 @@ def attaches_other_signals(day: Day) -> None:
         order["context"] = order["context"][1:]
 
 
+def calls_everything_low(day: Day) -> None:
+    for order in day.orders:
+        order["priority"] = "low"
+
+
+def gives_an_order_to_other_people(day: Day) -> None:
+    day.orders[5]["owner"] = "electricians"
+
+
+def names_no_owner(day: Day) -> None:
+    for order in day.orders:
+        order["owner"] = ""
+
+
 def gives_the_limit_of_another_alarm(day: Day) -> None:
     day.orders[2]["reason"]["limit"] = 2.0
 
@@ -194,6 +208,9 @@ CMMS_MUTANTS: list[tuple[Callable[[Day], None], str]] = [
     (leaves_out_what_the_alarm_asks_for, "context"),
     (gives_another_unit, "context"),
     (takes_the_window_of_a_slow_clock, "context"),
+    (calls_everything_low, "routing"),
+    (gives_an_order_to_other_people, "routing"),
+    (names_no_owner, "routing"),
     (gives_the_limit_of_another_alarm, "reason"),
     (gives_a_value_that_was_never_there, "reason"),
     (gives_no_reason, "reason"),
@@ -219,6 +236,13 @@ def test_cmms_clients(mutant: Callable[[Day], None], kind: str, day: Day, tmp_pa
     assert failed(verdict) == {"work_orders"}
     breaches: dict[str, int] = verdict.criterion("work_orders").details["breaches"]
     assert {name for name, count in breaches.items() if count} == {kind}
+
+
+def test_a_template_of_the_site_may_leave_out_priority_and_owner(day: Day, tmp_path: Path) -> None:
+    day.site["cmms"]["adapter"] = "generic"
+    calls_everything_low(day)
+    names_no_owner(day)
+    assert outcomes(judge(day.write(tmp_path)))["work_orders"] == "PASS"
 
 
 def cut(day: Day, begin: float, end: float, affects: str, *, is_cut: bool = True) -> None:
