@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import yaml
@@ -47,6 +48,7 @@ NOISE_SIGMAS = 3.0
 ENOUGH_SIGMAS = 2.5  # a deadband that has these is left as it is
 FALSE_PER_HOUR_MAX = 1 / 168
 NEGLIGIBLE = 1e-9
+FAULTS_MIN = 3  # a proposal made from fewer is marked where it is to be pasted
 
 
 @dataclass(frozen=True)
@@ -268,17 +270,43 @@ def as_dict(tuning: Tuning) -> dict[str, Any]:
 
 
 def fragment(tuning: Tuning) -> str:
-    """The `alarms:` of site.yaml with the proposals in it, as YAML; a rule without one is as it was."""
-    alarms: dict[str, Any] = {}
-    proposals = {rule.name: rule.proposed for rule in tuning.rules}
+    """The `alarms:` of site.yaml with the proposals in it, as YAML; a rule without one is as it was.
+
+    A comment above a rule says why its proposal is not to be taken without a thought.
+    """
+    rules = {rule.name: rule for rule in tuning.rules}
+    lines = ["alarms:"]
     for name, body in tuning.document["alarms"].items():
-        alarms[name] = dict(body)
-        if (proposed := proposals[str(name)]) is not None:
-            changes = asdict(proposed.setting)
-            alarms[name] |= {
+        rule, changed = rules[str(name)], dict(body)
+        if rule.proposed is not None:
+            changes = asdict(rule.proposed.setting)
+            changed |= {
                 key: _plain(value) for key, value in changes.items() if value != float(body.get(key) or 0.0)
             }
-    return yaml.safe_dump({"alarms": alarms}, sort_keys=False, allow_unicode=True, width=120)
+            lines += [f"  # doubtful: {doubt}" for doubt in _doubts(rule, rule.proposed)]
+        text = yaml.safe_dump({name: changed}, sort_keys=False, allow_unicode=True, width=118)
+        lines.append(indent(text.rstrip("\n"), "  "))
+    return "\n".join(lines) + "\n"
+
+
+def _doubts(rule: RuleTuning, proposed: Figures) -> list[str]:
+    """Why a proposal may not hold on another day."""
+    if not proposed.faults:
+        return ["made from the noise alone, no fault of this alarm in the run"]
+    found = []
+    if proposed.faults < FAULTS_MIN:
+        found.append(f"made from {proposed.faults} fault{'s' * (proposed.faults > 1)} of this alarm only")
+    if not rule.checks:
+        found.append(f"not checked on another half: {rule.unchecked}")
+    for check in rule.checks:
+        own, other = check.own, check.other
+        untimely = own.missed + own.late, other.missed + other.late
+        if other.false_alarms > own.false_alarms or untimely[1] > untimely[0]:
+            found.append(
+                f"not confirmed, made from the {check.made_from}: {own.false_alarms} false there, {other.false_alarms}"
+                f" in the other half; missed or late {untimely[0]} of {own.faults} and {untimely[1]} of {other.faults}"
+            )
+    return found
 
 
 def _plain(value: float) -> float | int:

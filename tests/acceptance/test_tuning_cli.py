@@ -51,6 +51,26 @@ def test_yaml_and_json_are_for_programs(run: Path) -> None:
     assert rule["now"]["false_alarms"] > rule["proposed"]["false_alarms"] > 0
 
 
+def test_a_proposal_to_be_pasted_says_what_is_doubtful_about_it(run: Path, tmp_path: Path) -> None:
+    assert "doubtful" not in CliRunner().invoke(cli.cli, ["alarms", "tune", str(run), "--yaml"]).stdout
+    spikes = [(begin, begin + 12) for begin in (1_000, 3_500, 6_000, 8_500, 11_000)]
+    few = sensor(tmp_path / "few", hot(quiet(), *spikes, FAULTS[0][:2]), RULE, faults=FAULTS[:1])
+    printed = CliRunner().invoke(cli.cli, ["alarms", "tune", str(few), "--yaml"]).stdout
+    assert yaml.safe_load(printed)["alarms"]["hot"]["on_delay_s"] == 15
+    assert printed.splitlines()[:4] == [
+        "alarms:",
+        "  # doubtful: made from 1 fault of this alarm only",
+        "  # doubtful: not checked on another half: the second half has no fault that can be told in time",
+        "  hot:",
+    ]
+    late = [(begin, begin + 12) for begin in (8_500, 11_000)]
+    odd = sensor(tmp_path / "odd", hot(quiet(), *late, *[fault[:2] for fault in FAULTS]), RULE, faults=FAULTS)
+    printed = CliRunner().invoke(cli.cli, ["alarms", "tune", str(odd), "--yaml"]).stdout
+    assert (
+        "# doubtful: not confirmed, made from the first half: 0 false there, 2 in the other half" in printed
+    )
+
+
 def test_what_cannot_be_done_ends_with_2(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
