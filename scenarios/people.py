@@ -95,7 +95,7 @@ class People:
 
     async def _start_cmms(self, host: str, port: int) -> None:
         address, free_port = await self._lab.network.listen_address(host, port)
-        service = Cmms(address, free_port, database=self._scratch / "cmms.sqlite")
+        service = Cmms(address, free_port, database=self._scratch / "cmms.sqlite", name=host)
         dialled = await self._lab.network.route("crew", host, port)
         self.cmms = LabCmms(self._lab, host, service, "http://{}:{}".format(*dialled))
         await self.cmms.start()

@@ -81,7 +81,7 @@ def with_cmms(clock: str, folder: Path, script: Script[T]) -> T:
 
 async def serve(clock: str, folder: Path, script: Script[T]) -> T:
     async def at_the_cmms() -> T:
-        cmms = Cmms("127.0.0.1", 0, database=folder / "cmms.sqlite")
+        cmms = Cmms("127.0.0.1", 0, database=folder / "cmms.sqlite", name="cmms")
         await cmms.start()
         try:
             return await script(cmms)

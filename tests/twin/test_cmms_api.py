@@ -201,9 +201,22 @@ def test_a_page_of_another_origin_may_not_write(tmp_path: Path) -> None:
     with_cmms("virtual", tmp_path, script)
 
 
+def test_a_page_under_a_name_of_its_own_is_refused(tmp_path: Path) -> None:
+    async def script(cmms: Cmms) -> None:
+        for host, status in (("127.0.0.1:1", 200), ("[::1]", 200), ("localhost", 200), ("cmms:8080", 200),
+                             ("evil.example", 421), ("evil.example:80", 421), ("[::", 421)):  # fmt: skip
+            head = f"GET /assets HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n"
+            reader, writer = await asyncio.open_connection("127.0.0.1", cmms.port)
+            writer.write(head.encode())
+            assert parse(await reader.read(-1)).status == status, host
+            writer.close()
+
+    with_cmms("virtual", tmp_path, script)
+
+
 def test_a_body_that_does_not_come_is_given_up_and_crowds_are_refused(tmp_path: Path) -> None:
     async def script(cmms: Cmms) -> None:
-        head = b"POST /assets HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{"
+        head = b"POST /assets HTTP/1.1\r\nhost: cmms\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{"
         began_ns = now_ns()
         reader, writer = await asyncio.open_connection("127.0.0.1", cmms.port)
         writer.write(head)

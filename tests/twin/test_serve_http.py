@@ -205,13 +205,25 @@ def test_a_request_that_cannot_be_says_why(method: str, target: str, status: int
     served(script)
 
 
+def test_a_page_under_a_name_of_its_own_is_refused() -> None:
+    async def script(desk: Desk) -> None:
+        for host, status in (("evil.example", 421), ("localhost:1", 200)):
+            reader, writer = await asyncio.open_connection("127.0.0.1", desk.port)
+            writer.write(f"GET /upsets HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+            assert parse(await reader.read(-1)).status == status
+            writer.close()
+
+    served(script)
+
+
 def test_a_body_is_bounded_in_size_and_time() -> None:
     async def script(desk: Desk) -> None:
         answer = await desk.ask("POST", "/upsets/vibration_stuck", raw=b"x" * (api.BODY_BYTES_MAX + 1))
         assert answer.status == 413
         reader, writer = await asyncio.open_connection("127.0.0.1", desk.port)
         writer.write(
-            b"POST /upsets/vibration_stuck HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 9\r\n\r\n"
+            b"POST /upsets/vibration_stuck HTTP/1.1\r\nHost: localhost\r\n"
+            b"Connection: close\r\nContent-Length: 9\r\n\r\n"
         )
         async with asyncio.timeout(api.BODY_TIMEOUT_S + 1):
             assert parse(await reader.read(-1)).status == 408

@@ -141,7 +141,8 @@ async def wall(folder: Path, site: str, way: int) -> AsyncIterator[Wall]:
 async def cmms_process(folder: Path) -> AsyncIterator[int]:
     """The CMMS as a process; its port."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "shakedown.twin.services.cmms", "--port", "0", "--database", str(folder / "cmms.sqlite"),
+        sys.executable, "-m", "shakedown.twin.services.cmms", "--port", "0", "--name", "cmms",
+        "--database", str(folder / "cmms.sqlite"),
         stdout=asyncio.subprocess.PIPE, env=ENVIRONMENT,
     )  # fmt: skip
     assert process.stdout is not None

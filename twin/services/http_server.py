@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import uvicorn
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from shakedown.twin.services.errors import ServiceError
 
@@ -20,7 +20,7 @@ class HttpServer:
     It is uvicorn without its loop that wakes ten times a second: an idle service costs no virtual time.
     """
 
-    def __init__(self, app: Starlette, what: str, address: str, port: int) -> None:
+    def __init__(self, app: ASGIApp, what: str, address: str, port: int) -> None:
         self._what = what
         self._config = uvicorn.Config(
             app,

@@ -19,6 +19,7 @@ from shakedown.twin.line.header import described
 from shakedown.twin.line.plant import Plant
 from shakedown.twin.services.cmms.server import Cmms
 from shakedown.twin.services.errors import ServiceError
+from shakedown.twin.services.host_check import only_under
 from shakedown.twin.services.http_server import HttpServer
 from shakedown.twin.services.people.storekeeper import Storekeeper
 from shakedown.twin.serving.api import TwinApi
@@ -60,7 +61,9 @@ async def serve(asked: Serving, on_ready: Callable[[Endpoints], None]) -> None:
             raise ServiceError(_cannot_listen(asked, error)) from error
         started.push_async_callback(served.server.stop)
         api = TwinApi(asked.plant, asked.seed)
-        http = HttpServer(api.app, "the HTTP interface", asked.host, asked.http_port)
+        http = HttpServer(
+            only_under({asked.host}, api.app), "the HTTP interface", asked.host, asked.http_port
+        )
         http_port = await _listening(http.start(), "--http-port")
         started.push_async_callback(http.stop)
         cmms = await _start_cmms(asked, started)

@@ -32,11 +32,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--database", type=Path, default=Path("cmms.sqlite"), help="SQLite file; made if missing"
     )
+    parser.add_argument("--name", default="", help="host name under which clients ask for it too")
     given = parser.parse_args(arguments)
     try:
         address, port = loopback_address(f"{given.host}:{given.port}")
         with contextlib.suppress(KeyboardInterrupt):
-            asyncio.run(serve(Cmms(address, port, database=given.database)))
+            asyncio.run(serve(Cmms(address, port, database=given.database, name=given.name)))
     except (ServiceError, ValueError, OSError) as error:
         parser.exit(2, f"{error}\n")
 

@@ -8,6 +8,7 @@ from shakedown.twin.services.cmms.api import CmmsApi
 from shakedown.twin.services.cmms.failures import FailureSwitch
 from shakedown.twin.services.cmms.store import Store
 from shakedown.twin.services.cmms.webhooks import Webhooks
+from shakedown.twin.services.host_check import only_under
 from shakedown.twin.services.http_server import HttpServer
 
 
@@ -15,13 +16,15 @@ class Cmms:
     """A CMMS at `address:port` over the SQLite file `database`, which survives `stop` and `start`.
 
     `failures` makes it fail while it runs; `stop` is a CMMS that is down: connections are refused. `port` 0 takes a
-    free one, and `port` then says which. Raises ServiceError when it cannot listen.
+    free one, and `port` then says which. `name` is a host name that clients know it by. Raises ServiceError
+    when it cannot listen.
     """
 
-    def __init__(self, address: str, port: int, *, database: Path) -> None:
+    def __init__(self, address: str, port: int, *, database: Path, name: str = "") -> None:
         self.address = address
         self.port = port
         self.database = database
+        self._names = {address.lower(), name.lower()} - {""}
         self.failures = FailureSwitch()
         self._running: tuple[HttpServer, Webhooks, Store] | None = None
 
@@ -30,7 +33,7 @@ class Cmms:
         store = Store(self.database)
         webhooks = Webhooks(store)
         api = CmmsApi(store, self.failures, webhooks.wake)
-        server = HttpServer(api.app, "the CMMS", self.address, self.port)
+        server = HttpServer(only_under(self._names, api.app), "the CMMS", self.address, self.port)
         try:
             self.port = await server.start()
         except BaseException:
