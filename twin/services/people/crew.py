@@ -172,6 +172,8 @@ class Crew:
     async def _at_the_machine(self, order: dict[str, Any]) -> list[str]:
         """Repair whatever the order's alarm tells of; the ids of the faults."""
         repaired: list[str] = []
+        if self._find(order["alarm"], repaired) is None:  # looked for, and who leaves looks once more
+            await asyncio.sleep(self._parameters.inspect_s)
         while (found := self._find(order["alarm"], repaired)) is not None:
             fault, repair_s = found
             begun_ns = time.time_ns()
@@ -183,9 +185,7 @@ class Crew:
             )
             self.repairs += 1
             repaired.append(fault)
-        if not repaired:
-            await asyncio.sleep(self._parameters.inspect_s)
-            self.in_vain += 1
+        self.in_vain += not repaired
         return repaired
 
     def _find(self, alarm: str, repaired: list[str]) -> tuple[str, float] | None:
