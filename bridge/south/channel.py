@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
@@ -76,7 +76,9 @@ class Channel:
         if self._client is None:
             self._client = self._make_client()
         try:
-            return await asyncio.wait_for(self._open(self._client), OPEN_TIMEOUT_S)
+            with _heeded_cancellation():
+                async with asyncio.timeout(OPEN_TIMEOUT_S):
+                    return await self._open(self._client)
         except TimeoutError as error:
             raise TimeoutError("{}:{} does not answer".format(*self._address)) from error
         except (OSError, ua.UaError):
@@ -85,7 +87,8 @@ class Channel:
             raise Malformed(f"while connecting: {error!r}") from error
 
     async def _open(self, client: Client) -> bool:
-        await asyncio.wait_for(client.uaclient.connect_socket(*self._address), CONNECT_TIMEOUT_S)
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            await client.uaclient.connect_socket(*self._address)
         await client.send_hello()
         await client.open_secure_channel()
         if client.uaclient.has_session:
@@ -155,3 +158,18 @@ class Channel:
         if self._config.security != "none":
             secure(client, self._config.security, f"south.{self._name}.security")
         return client
+
+
+@contextlib.contextmanager
+def _heeded_cancellation() -> Iterator[None]:
+    """Let a cancellation win over what came of the work at the same moment.
+
+    Before Python 3.12 `asyncio.wait_for`, which asyncua connects with, gives the result or error of what has just
+    ended instead: whoever stops the bridge would wait for a task that never heard of it.
+    """
+    task = asyncio.current_task()
+    try:
+        yield
+    finally:
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError from None
