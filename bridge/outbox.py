@@ -75,7 +75,7 @@ class Outbox:
             else:
                 if not order.is_complete:
                     asset = await self._adapter.asset(order)
-                    order = orders.completed(self._now(order), asset, self._now(order).context)
+                    order = orders.completed(self._now(order), asset)
                     await self._flush()  # what is sent is on disk: another attempt sends the same
                 self.counters["attempts"] += 1
                 answer = await self._adapter.create(order)

@@ -68,7 +68,7 @@ class AlarmRule:
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """An alarm has changed: `value` is the newest of its metric then, `by` the operator if there was one."""
+    """An alarm has changed: `value` is the newest beyond its limit then, `by` the operator if there was one."""
 
     rule: AlarmRule
     ts_ns: int
@@ -87,7 +87,7 @@ class Alarm:
     """One alarm: the condition behind it, its ISA-18.2 state, and who keeps it silent."""
 
     KEPT = (
-        "occurrence", "beyond", "active", "since_ns", "ts_ns", "value", "changed_ns", "acked_ns", "confirmed",
+        "occurrence", "beyond", "active", "since_ns", "ts_ns", "value", "cause", "changed_ns", "acked_ns", "confirmed",
         "suppressed", "shelved_until_ns", "removed",
     )  # fmt: skip
     """What is remembered over a restart, beside the state."""
@@ -101,6 +101,7 @@ class Alarm:
         self.since_ns: int | None = None  # since when `beyond` and `active` differ
         self.ts_ns = -1  # newest sample judged
         self.value: Value = None
+        self.cause: Value = None  # the newest value beyond the limit: within the deadband none tells why
         self.changed_ns = 0
         self.acked_ns = 0
         self.confirmed = True
@@ -132,6 +133,8 @@ class Alarm:
             return
         self.value = value
         beyond = self.rule.is_beyond(value, self.beyond)
+        if self.rule.is_beyond(value, was_beyond=False):
+            self.cause = value
         if beyond is not self.beyond:
             self.beyond = beyond
             self.since_ns = ts_ns if beyond is not self.active else None
@@ -231,7 +234,7 @@ class Alarm:
         if event is Event.ACK:
             self.acked_ns = ts_ns
             self.confirmed = not self.rule.confirm
-        self._emit(self, Transition(self.rule, ts_ns, state, self.occurrence, annunciates, self.value, by))
+        self._emit(self, Transition(self.rule, ts_ns, state, self.occurrence, annunciates, self.cause, by))
 
 
 class Alarms:

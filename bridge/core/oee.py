@@ -139,6 +139,7 @@ class Line:
 
     def _tally(self, period: Period, to_ns: int) -> dict[str, _Tally]:
         """Times and parts by order; "" is outside of any."""
+        self._divide()
         tallies: dict[str, _Tally] = defaultdict(_Tally)
         for begin, end in period.planned(period.from_ns, to_ns):
             for order_begin, order_end, order in self.orders.pieces(begin, end):
@@ -149,6 +150,13 @@ class Line:
                 tally = tallies[self.orders.at(ts_ns) or ""]
                 tally.parts[what, self.products.at(ts_ns) or ""] += parts
         return tallies
+
+    def _divide(self) -> None:
+        """Divide the counts where product or order changed: on the way these may have been later than the counts."""
+        edges = {*self.products.times, *self.orders.times}
+        for counter in self.counters.values():
+            for edge_ns in edges:
+                counter.divide(edge_ns)
 
     def _kpis(self, tally: _Tally, pbt_ns: int) -> dict[str, Any]:
         time_ns, produced, good = tally.time_ns, tally.count("produced"), tally.count("good")
@@ -201,6 +209,7 @@ class Line:
 
     def save(self) -> list[tuple[list[int], list[Any]]]:
         """The history as plain data."""
+        self._divide()
         return [(series.times, series.values) for series in self._series()]
 
     def restore(self, saved: list[tuple[list[int], list[Any]]]) -> None:

@@ -12,6 +12,9 @@ NS = 1_000_000_000
 STRIDE_NS = 10 * NS
 """Of a counter that only rises, one sample in each stretch of this length is kept: the sum stays the same."""
 
+RECENT_MAX = 8192
+"""Newest samples of a counter that are known one by one, so that a moment heard of late can still divide its sum."""
+
 ENTRIES_MAX = 200_000
 """Entries of one series; beyond it the oldest are forgotten."""
 
@@ -78,10 +81,15 @@ class PartCounter(Series[int]):
     def __init__(self, modulus: int) -> None:
         super().__init__()
         self.modulus = modulus
+        self._recent: Series[int] = Series()
 
     def count(self, ts_ns: int, value: int, edge_ns: int) -> bool:
         """Add a value; `edge_ns` is the newest moment (of a product, order or shift) that the sum is divided at."""
         times, values = self.times, self.values
+        recent = self._recent
+        recent.put(ts_ns, value)
+        if len(recent.times) > RECENT_MAX:
+            recent.forget(recent.times[RECENT_MAX // 4])
         if (
             len(times) > 1
             and times[-1] < ts_ns
@@ -92,7 +100,32 @@ class PartCounter(Series[int]):
         ):
             times[-1], values[-1] = ts_ns, value
             return True
+        if times and ts_ns < times[-1]:
+            # It may lie beside a reset: what is next to it must be known.
+            beside = bisect_left(recent.times, ts_ns)
+            self._know(beside - 1)
+            self._know(beside + 1)
         return self.put(ts_ns, value)
+
+    def divide(self, edge_ns: int) -> None:
+        """Have the sum divided at a moment: what was counted before it, also if that is heard of only now."""
+        self._know(bisect_left(self._recent.times, edge_ns) - 1)
+
+    def _know(self, index: int) -> None:
+        """Take in a recent sample that was left out of a rise; the sum stays the same."""
+        if not 0 <= index < len(self._recent.times):
+            return
+        ts_ns, value = self._recent.times[index], self._recent.values[index]
+        at = bisect_left(self.times, ts_ns)
+        is_left_out = 0 < at < len(self.times) and self.times[at] != ts_ns
+        if is_left_out and self.values[at - 1] <= value <= self.values[at]:
+            self.times.insert(at, ts_ns)
+            self.values.insert(at, value)
+
+    def forget(self, before_ns: int) -> None:
+        """Drop what no longer holds at a time."""
+        super().forget(before_ns)
+        self._recent.forget(before_ns)
 
     def increments(self, from_ns: int, to_ns: int) -> Iterator[tuple[int, int]]:
         """(time, parts) counted in a stretch; the first value ever only says where the counting begins."""

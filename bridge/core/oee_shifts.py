@@ -35,7 +35,8 @@ class Shifts:
     def take(self, sample: Sample) -> None:
         """Take a sample; one of a closed shift will restate it."""
         if self.line.take(sample):
-            self._has_data = True
+            if not self._has_data:  # a shift is open from now on, though it may end before the minute does
+                self._has_data, self.due_ns = True, 0
             ts_ns = sample.ts_ms * 1_000_000
             if any(ts_ns < period.to_ns for period, _ in self._closed.values()):
                 self._is_late = True

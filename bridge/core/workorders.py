@@ -116,11 +116,9 @@ class WorkOrders:
 
     # ---- what came of it
 
-    def completed(
-        self, order: WorkOrder, physical_asset: str, context: Sequence[Mapping[str, Any]]
-    ) -> WorkOrder:
+    def completed(self, order: WorkOrder, physical_asset: str) -> WorkOrder:
         """The asset is known too."""
-        return self._set(replace(order, physical_asset=physical_asset, context=context, is_complete=True))
+        return self._set(replace(order, physical_asset=physical_asset, is_complete=True))
 
     def told(self, order: WorkOrder, order_id: str, state: str, ended_ms: int | None, now_ns: int) -> None:
         """The CMMS has answered: the order is there, in a state; `ended_ms` says since when it is closed."""

@@ -156,6 +156,15 @@ def test_suppression_follows_the_machine_and_a_release_calls_again() -> None:
     ]  # fmt: skip
 
 
+def test_what_called_is_a_value_beyond_the_limit_and_none_within_the_deadband() -> None:
+    alarms = Alarms([rule(deadband=2, on_delay_ns=5 * S)])
+    for sample in (at(1, 11.0), at(3, 10.5), at(4, 9.0)):
+        alarms.take(sample)
+    alarms.tick(8 * S)
+    (raised,), _ = alarms.drain()
+    assert (raised.annunciates, raised.value) == (True, 10.5)
+
+
 def test_after_suppression_the_on_delay_begins_anew() -> None:
     alarms = Alarms([rule(suppress_in=frozenset({"idle"}), state_metric_id=1, on_delay_ns=10 * S)])
     idle, run = (lambda s: at(s, "idle", metric_id=1)), (lambda s: at(s, "run", metric_id=1))

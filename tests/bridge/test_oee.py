@@ -93,6 +93,33 @@ def test_orders_are_told_apart_and_idle_inside_one_is_a_delay() -> None:
     assert second["effectiveness"] == 2400 * 4 / 9600
 
 
+def on_orders(orders: list[Sample], counts: list[Sample], *, is_late: bool) -> list[tuple[str, int]]:
+    samples = [at(6, STATE, "run"), *counts, *orders]
+    made = line(
+        samples if is_late else sorted(samples, key=lambda s: (s.ts_ms, s.metric_id != ORDER)), order=ORDER
+    )
+    made.figures(FIRST, 7 * HOUR * S)
+    if is_late:
+        made.restore(json.loads(json.dumps(made.save())))
+    return [(entry["order"], entry["produced"]) for entry in made.figures(FIRST, 7 * HOUR * S)["orders"]]
+
+
+@given(st.lists(st.integers(1, 300), max_size=8, unique=True), st.lists(st.integers(0, 3), max_size=300))
+def test_an_order_heard_of_late_has_the_parts_that_were_made_for_it(
+    edges: list[int], steps: list[int]
+) -> None:
+    """After an outage the counter may tell all that it kept before the order tells when it changed."""
+    begun = {0: "4711", **{second: f"{second}" for second in edges}}
+    orders = [at(6 + second / HOUR, ORDER, order) for second, order in begun.items()]
+    totals = [sum(steps[:count]) for count in range(len(steps) + 1)]
+    counts = [at(6 + second / HOUR, PRODUCED, total) for second, total in enumerate(totals)]
+    expected = dict.fromkeys(begun.values(), 0)
+    for second, step in enumerate(steps, start=1):
+        expected[begun[max(moment for moment in begun if moment <= second)]] += step
+    assert dict(on_orders(orders, counts, is_late=False)) == expected
+    assert dict(on_orders(orders, counts, is_late=True)) == expected
+
+
 def test_rework_lowers_the_first_pass_yield_alone() -> None:
     samples = [*DAY, at(5.9, REWORK, 0), at(10, REWORK, 60)]
     found = line(samples, rework=REWORK).figures(FIRST, 14 * HOUR * S)
@@ -136,6 +163,13 @@ def test_thinned_counters_count_the_same(steps: list[int], random) -> None:
     first_is_late = 0 in late
     assert sum(n for _, n in thinned.increments(0, len(steps) * S)) == whole or first_is_late
     assert len(thinned.times) <= len(samples)
+
+
+def test_a_reset_that_is_heard_of_late_loses_no_part() -> None:
+    counter = PartCounter(1 << 32)
+    for second, value in ((0, 0), (1, 3), (3, 3), (5, 3), (2, 0), (4, 0)):  # 0 3 0 3 0 3 in order of time
+        counter.count(second * S, value, 0)
+    assert sum(parts for _, parts in counter.increments(0, 6 * S)) == 9
 
 
 def test_thinning_keeps_the_edges_that_counts_are_divided_at() -> None:
@@ -228,6 +262,14 @@ def test_shifts_that_passed_during_an_outage_are_closed_too() -> None:
         shifts.take(sample)
     reports(shifts, 13 * HOUR)
     assert [status for _, status, _ in reports(shifts, 23 * HOUR)] == ["closed", "closed", "open"]
+
+
+def test_a_bridge_that_starts_in_the_last_minute_of_a_shift_still_closes_it() -> None:
+    shifts = Shifts(config())
+    assert reports(shifts, 14 * HOUR - 20) == []  # nothing has come from below yet
+    shifts.take(at(14 - 15 / HOUR, STATE, "run"))
+    assert [status for _, status, _ in reports(shifts, 14 * HOUR - 15)] == ["open"]
+    assert reports(shifts, 14 * HOUR + 5)[0][:2] == (14.0, "closed")
 
 
 def test_a_report_says_what_it_was_made_of() -> None:

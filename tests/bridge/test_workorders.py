@@ -39,7 +39,8 @@ def test_an_order_is_written_down_completed_sent_and_followed() -> None:
     assert orders.due(5 * NS) == []
     assert orders.due_ns == 5 * NS + CONTEXT_WAIT_NS
     (due,) = orders.due(orders.due_ns)
-    due = orders.completed(due, "P-1", [{"metric": "c.a/t", "unit": "CEL", "samples": []}])
+    orders.froze(due, [{"metric": "c.a/t", "unit": "CEL", "samples": []}])
+    due = orders.completed(only(orders), "P-1")
     assert due.body["physical_asset"] == "P-1"
     orders.told(due, "WO-1", "open", None, 8 * NS)
     assert orders.due_ns == 8 * NS + FOLLOW_NS
@@ -134,7 +135,10 @@ def test_exactly_one_order_whatever_is_lost(steps: list[str]) -> None:
 
     def attempt(outcome: str) -> None:
         for due in orders.due(now_ns):
-            whole = due if due.is_complete else orders.completed(due, "P", [{"at": now_ns}])
+            whole = due
+            if not due.is_complete:
+                orders.froze(due, [{"at": now_ns}])
+                whole = orders.completed(orders.orders[due.place], "P")
             sync()
             if outcome == "lost":
                 orders.failed(whole, now_ns)
