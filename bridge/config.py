@@ -15,7 +15,7 @@ from shakedown.bridge.config_shift import AdminConfig, AlarmConfig, CmmsConfig, 
 from shakedown.bridge.core import datatypes, naming
 from shakedown.bridge.core.model import Metric, Model, Value
 from shakedown.bridge.core.units import UCUM, UnitError, conversion
-from shakedown.bridge.yamlfile import ConfigError, Marks, Path_, did_you_mean, load_marked
+from shakedown.bridge.yamlfile import ConfigError, Marks, Path_, did_you_mean, load_reading
 
 TypeName = Literal[
     "Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64",
@@ -166,9 +166,9 @@ class Site(_Strict):
 
 def load_site(path: str | Path) -> Site:
     """Read and check `site.yaml`; raises ConfigError with every problem of the file."""
-    site, marks = load_marked(path, Site)
-    check_site(site, marks)
-    return site
+    reading = load_reading(path, Site)
+    reading.check(lambda site: check_site(site, reading.marks))
+    return reading.settled()
 
 
 def check_site(site: Site, marks: Marks) -> None:

@@ -77,7 +77,7 @@ def accept(
 
     Several are run one after the other, and the worst verdict is the verdict. Without any, the default suite is run.
     """
-    from shakedown.scenarios import brokers, model, runner
+    from shakedown.scenarios import model
 
     if scenarios and suite:
         raise UsageError(
@@ -96,6 +96,9 @@ def accept(
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise UsageError(f"Scenario {', '.join(twice)} is given twice, and each has one folder. Give each once; for "
                          "another seed, run it again with --seed.")  # fmt: skip
+    # It takes seconds to import the whole lab: what is refused above is refused at once.
+    from shakedown.scenarios import brokers, runner
+
     for setup in setups:
         brokers.check_choice(broker, clock, setup.scenario)
     stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")

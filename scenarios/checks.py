@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from shakedown.bridge.config import Site
 from shakedown.bridge.config_shift import ShiftConfig
 from shakedown.bridge.yamlfile import ConfigError, Marks, Path_, did_you_mean
-from shakedown.scenarios.errors import UsageError
 from shakedown.scenarios.faults.fault import Fault
 from shakedown.twin.line.master_data import Shift
 from shakedown.twin.line.plant import Plant
 from shakedown.twin.line.signals import signals_of
 
-LAB_HOSTS = ("bridge", "scada", "judge", "operator", "crew")
+if TYPE_CHECKING:
+    from shakedown.scenarios.model import Scenario
+
+LAB_HOSTS = ("bridge", "scada", "judge", "crew")
 DAY_S = 86_400
 
 
@@ -140,11 +143,36 @@ def _told(shift: ShiftConfig) -> str:
     return f"{times} with {f'breaks at {breaks}' if breaks else 'no break'}"
 
 
-def check_faults(faults: Iterable[Fault], site: Site) -> None:
-    """Raise UsageError when a fault strikes what this site does not have."""
-    for fault in faults:
-        if "cmms" in fault.affects and site.cmms is None:
-            raise UsageError(
-                f"faults: {fault.id!r} ({fault.kind}) strikes the CMMS, and site.yaml has none. Write cmms: there, for "
-                "instance with overlays: [shift], or leave the fault out."
-            )
+def check_faults(scenario: Scenario, marks: Marks, site: Site | None) -> None:
+    """Raise ConfigError, every problem with its place, unless each fault has its time and finds what it strikes."""
+    problems = []
+    last: dict[str, Fault] = {}
+    names: set[str] = set()
+    for index, fault in sorted(enumerate(scenario.faults), key=lambda numbered: numbered[1].at_s):
+        for key, text in _misfits(fault, scenario, last.get(fault.what), names, site):
+            problems.append(marks.problem(("faults", index, key), f"{fault.id!r} {text}"))
+        names.add(fault.id)
+        last[fault.what] = fault
+    if problems:
+        raise ConfigError(problems)
+
+
+def _misfits(
+    fault: Fault, scenario: Scenario, before: Fault | None, names: set[str], site: Site | None
+) -> Iterator[tuple[str, str]]:
+    """Key, and what is wrong with it; `before` strikes the same thing, `names` are those of all faults before."""
+    healed_s = fault.at_s + fault.for_s
+    if fault.id in names:
+        yield "id", "is used twice - give each fault a name of its own"
+    if fault.at_s < scenario.warm_up_s:
+        yield "at_s", (f"strikes at {fault.at_s:g} s, within the warm-up of {scenario.warm_up_s:g} s - strike later or"
+                       " shorten warm_up_s")  # fmt: skip
+    if healed_s > scenario.duration_s:
+        yield "for_s", (f"is healed at {healed_s:g} s, after the end of the run at {scenario.duration_s:g} s - heal it"
+                        " earlier or lengthen duration_s")  # fmt: skip
+    if before is not None and fault.at_s <= before.at_s + before.for_s:
+        yield "at_s", (f"strikes {fault.what} before {before.id!r} is healed - one thing carries one fault at a time,"
+                       " strike later")  # fmt: skip
+    if "cmms" in fault.affects and site is not None and site.cmms is None:
+        yield "kind", (f"({fault.kind}) strikes the CMMS, and site.yaml has none - write cmms: there, for instance with"
+                       " overlays: [shift], or leave the fault out")  # fmt: skip

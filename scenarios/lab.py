@@ -23,7 +23,7 @@ from shakedown.scenarios.probe import Probe
 from shakedown.twin.ledger import Ledger
 from shakedown.twin.line.line import Line
 from shakedown.twin.network.model import Conduit, Host, Network
-from shakedown.twin.services.host import PrimaryHost
+from shakedown.twin.services.host import Display, PrimaryHost
 from shakedown.twin.serving.plant_server import PlantServer
 
 T = TypeVar("T")
@@ -49,6 +49,7 @@ class Lab:
         self._is_complete = False
         self._broker: Broker
         self._scada: PrimaryHost
+        self.displays: list[Display] = []  # of the primary host, whichever it is just now
         self._hosts: dict[str, Host] = {}
         self._people: People | None = None
         self.bridge: BridgeRunner
@@ -260,8 +261,13 @@ class Lab:
             host_id=self.target.primary_host,
             keep_alive_s=round(self.target.host_keep_alive_s),
             log=self.folder / "host.jsonl",
+            displays=self.displays,
         )
         self.serve("primary host", "scada", self._scada.run())
+
+    async def command(self, edge: str, device: str, metric: str, text: str) -> None:
+        """Have the primary host write to a metric of a device. Raises OSError when it cannot."""
+        await self._scada.command(edge, device, metric, text)
 
     async def unplug_host(self) -> None:
         self._hosts["scada"].unplug()

@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from shakedown.bridge import config
 from shakedown.bridge.config import Site
-from shakedown.bridge.yamlfile import Marks, read, validate
+from shakedown.bridge.yamlfile import Marks, Reading, read, validate
 from shakedown.scenarios import checks
 from shakedown.scenarios.errors import UsageError
 from shakedown.scenarios.faults import AnyFault
+from shakedown.scenarios.plant_files import PLANTS, known_plants
 from shakedown.twin.line.plant import Plant
 
 LIBRARY = resources.files("shakedown.scenarios") / "library"
-PLANTS = resources.files("shakedown.scenarios") / "plants"
 
 M = TypeVar("M", bound=BaseModel)
 CriterionName = Literal[
@@ -96,33 +96,6 @@ class Scenario(_Part):
     override: Override = Override()
     faults: tuple[AnyFault, ...] = ()
 
-    @model_validator(mode="after")
-    def _faults_fit(self) -> Scenario:
-        last: dict[str, AnyFault] = {}
-        names: set[str] = set()
-        for fault in sorted(self.faults, key=lambda fault: fault.at_s):
-            if fault.id in names:
-                raise ValueError(f"faults: id {fault.id!r} is used twice; give each fault a name of its own")
-            names.add(fault.id)
-            if fault.at_s < self.warm_up_s:
-                raise ValueError(
-                    f"faults: {fault.id!r} strikes at {fault.at_s:g} s, within the warm-up of {self.warm_up_s:g} s; "
-                    "strike later or shorten warm_up_s"
-                )
-            if fault.at_s + fault.for_s > self.duration_s:
-                raise ValueError(
-                    f"faults: {fault.id!r} is healed at {fault.at_s + fault.for_s:g} s, after the end of the run at "
-                    f"{self.duration_s:g} s; heal it earlier or lengthen duration_s"
-                )
-            before = last.get(fault.what)
-            if before is not None and fault.at_s <= before.at_s + before.for_s:
-                raise ValueError(
-                    f"faults: {fault.id!r} strikes {fault.what} before {before.id!r} is healed; one thing carries one "
-                    "fault at a time"
-                )
-            last[fault.what] = fault
-        return self
-
 
 class Setup(_Part):
     """A scenario with the plant and the site it runs on, overrides applied, and what each was read from."""
@@ -160,28 +133,30 @@ def _plant_folder(plant: str, scenario_file: Path) -> Path:
         for folder in (shipped_plants / plant, scenario_file.parent / plant, Path(plant)):
             if (folder / "plant.yaml").is_file() and (folder / "site.yaml").is_file():
                 return folder
-        known = ", ".join(sorted(path.name for path in shipped_plants.iterdir() if path.is_dir()))
     raise UsageError(
-        f"{scenario_file}: plant {plant!r} is neither a shipped plant ({known}) nor a folder with plant.yaml and "
-        f"site.yaml. Set `plant` to one of these."
+        f"{scenario_file}: plant {plant!r} is neither a shipped plant ({known_plants()}) nor a folder with plant.yaml "
+        f"and site.yaml. Set `plant` to one of these."
     )
 
 
 def set_up(scenario_file: Path) -> Setup:
-    """Read a scenario, its plant and its site. Raises ConfigError (every problem of a file at once) or UsageError."""
+    """Read a scenario, its plant and its site. Raises ConfigError (every problem of all of them) or UsageError."""
     document, marks = read(scenario_file)
-    scenario = validate(document, marks, Scenario)
+    reading = Reading(document, marks, Scenario)
+    scenario = reading.model or reading.settled()
     folder = _plant_folder(scenario.plant, scenario_file)
     layers = [_overlay(folder, name, scenario_file) for name in scenario.overlays]
     layers.append(Layer(scenario.override, marks, ("override",)))
-    return _join(scenario, document, folder, layers)
+    return _join(reading, document, folder, layers)
 
 
 def set_up_again(folder: Path) -> Setup:
     """Read the inputs that a run folder keeps; their overrides are applied already. Raises ConfigError."""
     document, marks = read(folder / "scenario.yaml")
-    applied = {"override": Override(), "overlays": ()}
-    return _join(validate(document, marks, Scenario).model_copy(update=applied), document, folder, [])
+    reading = Reading(document, marks, Scenario)
+    if reading.model is not None:
+        reading.model = reading.model.model_copy(update={"override": Override(), "overlays": ()})
+    return _join(reading, document, folder, [])
 
 
 class Layer(NamedTuple):
@@ -201,23 +176,29 @@ def _overlay(folder: Path, name: str, scenario_file: Path) -> Layer:
     return Layer(validate(document, marks, Override), marks)
 
 
-def _join(scenario: Scenario, document: dict[str, Any], folder: Path, layers: list[Layer]) -> Setup:
-    plant_document, plant, _ = _overridden(folder / "plant.yaml", Plant, layers)
-    site_document, site, marks = _overridden(folder / "site.yaml", Site, layers)
-    config.check_site(site.model_copy(), marks)  # a copy: setups are equal wherever they were read from
-    checks.check_site(site, marks, plant)
-    checks.check_faults(scenario.faults, site)
-    documents = {"scenario": document, "plant": plant_document, "site": site_document}
-    return Setup(scenario=scenario, plant=plant, site=site, documents=documents)
+def _join(scenario: Reading[Scenario], document: dict[str, Any], folder: Path, layers: list[Layer]) -> Setup:
+    plant_document, plant = _overridden(folder / "plant.yaml", Plant, layers)
+    site_document, site = _overridden(folder / "site.yaml", Site, layers)
+    # A copy is compiled: setups are equal wherever they were read from.
+    site.check(lambda found: config.check_site(found.model_copy(), site.marks))
+    if (line := plant.model) is not None:
+        site.check(lambda found: checks.check_site(found, site.marks, line), plant)
+    scenario.check(lambda found: checks.check_faults(found, scenario.marks, site.model))
+    return Setup(
+        scenario=scenario.settled(plant, site),
+        plant=plant.settled(),
+        site=site.settled(),
+        documents={"scenario": document, "plant": plant_document, "site": site_document},
+    )
 
 
-def _overridden(file: Path, model: type[M], layers: list[Layer]) -> tuple[dict[str, Any], M, Marks]:
+def _overridden(file: Path, model: type[M], layers: list[Layer]) -> tuple[dict[str, Any], Reading[M]]:
     document, marks = read(file)
     if isinstance(document, dict):
         for layer in layers:
             document = _merged(document, getattr(layer.override, file.stem))
             marks.layers.append((layer.marks, (*layer.prefix, file.stem)))
-    return document, validate(document, marks, model), marks
+    return document, Reading(document, marks, model)
 
 
 def _merged(document: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from shakedown.twin.services.errors import ServiceError
 from shakedown.twin.services.jsonl import JsonLines
 from shakedown.twin.services.people.auditor import audit_ledger
 from shakedown.twin.services.people.crew import Crew, CrewParameters
-from shakedown.twin.services.people.operator import OperatorDesk
+from shakedown.twin.services.people.operator import CommandButton, OperatorDesk
 from shakedown.twin.services.people.storekeeper import Storekeeper
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def are_needed(site: Site) -> bool:
 
 def places(site: Site) -> dict[str, str]:
     """The hosts of people and CMMS, and the zone of each."""
-    found = {"operator": "enterprise", "crew": "enterprise"} if are_needed(site) else {}
+    found = {"crew": "enterprise"} if are_needed(site) else {}
     return found | ({site.cmms.host_port[0]: "enterprise"} if site.cmms else {})
 
 
@@ -85,13 +85,12 @@ class People:
         """Start the CMMS, and put the operator before the alarm list; the others follow with the line."""
         if self._site.cmms is not None:
             await self._start_cmms(*self._site.cmms.host_port)
-        broker_host, broker_port = self._lab.target.host_port
-        address, port = await self._lab.network.route("operator", broker_host, broker_port)
         desk = OperatorDesk(
-            address, port, seed=self._lab.seed, log=self._log, is_true=self._is_true, priorities=self._priorities()
+            CommandButton(self._lab.command), seed=self._lab.seed, log=self._log, is_true=self._is_true,
+            priorities=self._priorities(),
         )  # fmt: skip
-        self._lab.serve("operator", "operator", desk.run())
-        await self._lab.ready("the operator's connection to the broker", desk.connected)
+        self._lab.displays.append(desk.show)
+        self._lab.serve("operator", "scada", desk.run())
 
     async def _start_cmms(self, host: str, port: int) -> None:
         address, free_port = await self._lab.network.listen_address(host, port)

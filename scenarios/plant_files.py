@@ -11,7 +11,7 @@ from shakedown.scenarios.errors import UsageError
 if TYPE_CHECKING:
     from shakedown.twin.line.plant import Plant
 
-SHIPPED = resources.files("shakedown.scenarios") / "plants"
+PLANTS = resources.files("shakedown.scenarios") / "plants"
 
 
 def find_plant(name: str) -> Plant:
@@ -22,12 +22,16 @@ def find_plant(name: str) -> Plant:
     from shakedown.bridge.yamlfile import load
     from shakedown.twin.line.plant import Plant
 
-    with resources.as_file(SHIPPED) as shipped:
+    with resources.as_file(PLANTS) as shipped:
         for file in (shipped / name / "plant.yaml", Path(name), Path(name) / "plant.yaml"):
             if file.is_file():
                 return load(file, Plant)
-        known = ", ".join(sorted(folder.name for folder in shipped.iterdir() if folder.is_dir()))
     raise UsageError(
-        f"Plant {name!r} is neither a shipped plant ({known}) nor a plant file nor a folder with plant.yaml. Give one "
-        f"of these."
+        f"Plant {name!r} is neither a shipped plant ({known_plants()}) nor a plant file nor a folder with plant.yaml. "
+        f"Give one of these."
     )
+
+
+def known_plants() -> str:
+    """The names of the shipped plants in one line, for people."""
+    return ", ".join(sorted(folder.name for folder in PLANTS.iterdir() if folder.is_dir()))

@@ -60,17 +60,23 @@ class Progress:
             if now - drawn >= REDRAW_S:
                 drawn = now
                 elapsed, total = timeline.elapsed_s, timeline.total_s
-                speed = elapsed / max(now - began, 1e-9)
-                self.say(
-                    f"{elapsed / max(total, 1e-9):4.0%}  {_clock(elapsed)} of {_clock(total)}  "
-                    f"{speed:,.0f}x real time  backlog {backlog():,}  {timeline.now}"
-                )
+                share = f"{elapsed / max(total, 1e-9):4.0%}  {_clock(elapsed)} of {_clock(total)}"
+                told = pace(elapsed, total, now - began)
+                self.say(f"{share}  {told}backlog {backlog():,}  {timeline.now}")
             await asyncio.sleep(min(STEP_S, max(timeline.total_s / 200, 0.2)))
 
 
 def real_monotonic() -> float:
     """Seconds as the wall has them, whatever clock the run is on."""
     return time.clock_gettime(time.CLOCK_MONOTONIC)
+
+
+def pace(elapsed_s: float, total_s: float, real_s: float) -> str:
+    """How fast the run goes and how long a person still waits; nothing before that can be told."""
+    if real_s < REDRAW_S or elapsed_s <= 0:
+        return ""
+    left_s = max(0.0, total_s - elapsed_s) * real_s / elapsed_s
+    return f"{elapsed_s / real_s:,.0f}x real time, {_clock(left_s)} left  "
 
 
 def _clock(seconds: float) -> str:

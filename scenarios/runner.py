@@ -62,6 +62,12 @@ class Request:
         return self.clock == "wall"
 
     @property
+    def needed_bytes(self) -> int:
+        """What the run will write, and as much again."""
+        plant, scenario = self.setup.plant, self.setup.scenario
+        return room.needed(plant.scan_ms / 1000, sum(1 for _ in plant.each_signal()), scenario.duration_s)
+
+    @property
     def is_repeatable(self) -> bool:
         """Whether the same run can be had again, byte for byte."""
         return not self.on_the_wall and self.broker == "embedded"
@@ -94,7 +100,7 @@ def accept(
     """
     folder = RunFolder(request.out)
     try:
-        room.check_start(folder.path)
+        room.check_start(folder.path, request.needed_bytes)
         folder.ask(request.setup, **_asked(request))
         with Progress(console, which) as progress, _scratch(request) as scratch, logs_into(folder.path):
             facts = run(
@@ -123,9 +129,9 @@ def accept(
 @contextlib.contextmanager
 def _scratch(request: Request):  # type: ignore[no-untyped-def]
     """A folder for the bridge's journal, gone after the run. Raises UsageError when there is no room for a run."""
-    in_memory = not request.on_the_wall and room.is_roomy(MEMORY_DISK)
+    in_memory = not request.on_the_wall and room.is_roomy(MEMORY_DISK, request.needed_bytes)
     with tempfile.TemporaryDirectory(prefix="shakedown-", dir=MEMORY_DISK if in_memory else None) as folder:
-        room.check_start(Path(folder))
+        room.check_start(Path(folder), request.needed_bytes)
         yield Path(folder)
 
 
@@ -141,14 +147,14 @@ async def _carry_out(
         progress.say("starting the lab")
         await _start(lab)
         setup = request.setup
+        begins_ns = None
         if setup.site.oee:
             begins_ns = (time.time_ns() // NS_PER_S + BEGIN_IN_S) * NS_PER_S
             setup = aligned(setup, begins_ns)
             folder.ask(setup, **_asked(request))
-            timeline.begins_at(begins_ns)
         lab.use(await _bridge(request, setup.site, lab, folder, scratch, factory))
         async with progress.follow(timeline, lambda: lab.backlog):
-            await timeline.carry_out()
+            await timeline.carry_out(begins_ns)
     except BaseException:
         with contextlib.suppress(*LAB_ERRORS):  # it is the first error that is told
             await lab.stop(complete=False)

@@ -22,7 +22,6 @@ class Timeline:
 
     def __init__(self, scenario: Scenario, lab: Lab, path: Path) -> None:
         self._scenario, self._lab = scenario, lab
-        self._begins_ns = 0
         self._log = JsonLines(path)
         self.phase = "starting"
         self._active: list[str] = []
@@ -44,13 +43,13 @@ class Timeline:
         """The phase, and the faults in force."""
         return f"{self.phase}: {', '.join(self._active)}" if self._active else self.phase
 
-    def begins_at(self, ns: int) -> None:
-        """Let the line begin at this moment, not at once."""
-        self._begins_ns = ns
+    async def carry_out(self, begins_ns: int | None = None) -> None:
+        """Run the line through warm-up, faults, recovery and drain, from `begins_ns` on or at once.
 
-    async def carry_out(self) -> None:
-        """Run the line through warm-up, faults, recovery and drain. Raises HarnessFault when the lab itself fails."""
-        await self._wait_for_begin()
+        Raises HarnessFault when the lab itself fails.
+        """
+        if begins_ns is not None:
+            await _wait_for_begin(begins_ns)
         self.start_ns = time.time_ns()
         self._lab.start_line()
         await self._lab.bridge.start()
@@ -66,18 +65,6 @@ class Timeline:
         except* (HarnessFault, *LAB_ERRORS) as errors:
             raise _first(errors) from None
         self._log.cut()
-
-    async def _wait_for_begin(self) -> None:
-        """Wait for the agreed moment, if there is one. Raises HarnessFault when it has long passed."""
-        if not self._begins_ns:
-            return
-        await asyncio.sleep((self._begins_ns - time.time_ns()) / 1e9)
-        late_s = (time.time_ns() - self._begins_ns) / 1e9
-        if late_s > LATE_S_MAX:
-            raise HarnessFault(
-                f"the line began {late_s:.1f} s after its first shift did; this machine was too busy to start the lab "
-                "in time, so run it when it is not"
-            )
 
     async def _phases(self) -> None:
         scenario = self._scenario
@@ -129,6 +116,17 @@ class Timeline:
 
     async def _sleep_until(self, seconds: float) -> None:
         await asyncio.sleep(max(0.0, (self._at(seconds) - time.time_ns()) / 1e9))
+
+
+async def _wait_for_begin(begins_ns: int) -> None:
+    """Wait for the agreed moment. Raises HarnessFault when it has long passed."""
+    await asyncio.sleep((begins_ns - time.time_ns()) / 1e9)
+    late_s = (time.time_ns() - begins_ns) / 1e9
+    if late_s > LATE_S_MAX:
+        raise HarnessFault(
+            f"the line began {late_s:.1f} s after its first shift did; this machine was too busy to start the lab "
+            "in time, so run it when it is not"
+        )
 
 
 def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -68,33 +68,12 @@ def twin_group(find_plant: Callable[[str], Plant]) -> click.Group:
         metavar="ADDRESS",
         help="IPv4 address of this machine; others than loopback are open to everybody who reaches it",
     )
-    @click.option(
-        "--port",
-        type=click.IntRange(0, 65535),
-        default=4840,
-        show_default=True,
-        metavar="N",
-        help="of the OPC UA server; 0 takes a free one",
-    )
-    @click.option(
-        "--http-port",
-        type=click.IntRange(0, 65535),
-        default=8040,
-        show_default=True,
-        metavar="N",
-        help="of the HTTP interface; 0 takes a free one",
-    )
+    @_port("--port", 4840, "of the OPC UA server")
+    @_port("--http-port", 8040, "of the HTTP interface")
     @click.option(
         "--cmms", is_flag=True, help="serve a CMMS too, with the assets of the plant; gone at the end"
     )
-    @click.option(
-        "--cmms-port",
-        type=click.IntRange(0, 65535),
-        default=8080,
-        show_default=True,
-        metavar="N",
-        help="of the CMMS; 0 takes a free one",
-    )
+    @_port("--cmms-port", 8080, "of the CMMS")
     @click.option(
         "--seed",
         type=click.IntRange(0, 2**32 - 1),
@@ -140,6 +119,12 @@ def twin_group(find_plant: Callable[[str], Plant]) -> click.Group:
         sys.exit(_serve(asked))
 
     return twin
+
+
+def _port(name: str, default: int, whose: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """An option that is a TCP port to listen on."""
+    return click.option(name, type=click.IntRange(0, 65535), default=default, show_default=True, metavar="N",
+                        help=f"{whose}; 0 takes a free one")  # fmt: skip
 
 
 def _show(plant: Plant, name: str, svg: Path | None, as_json: bool) -> None:

@@ -1,5 +1,13 @@
 """Options and helpers of the scenario tests."""
 
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from cli_rig import CommandLine
+
 
 def pytest_addoption(parser):
     parser.addoption(
@@ -13,4 +21,14 @@ def pytest_addoption(parser):
 def pytest_generate_tests(metafunc):
     for fixture, option in (("outage_seed", "--seeds"), ("shift_seed", "--shift-seeds")):
         if fixture in metafunc.fixturenames:
-            metafunc.parametrize(fixture, range(metafunc.config.getoption(option)))
+            more = range(1, metafunc.config.getoption(option))
+            seeds = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in more)]
+            metafunc.parametrize(fixture, seeds)
+
+
+@pytest.fixture
+def line(tmp_path):
+    """The real command line in a folder of this test."""
+    line = CommandLine(tmp_path)
+    yield line
+    line.end()

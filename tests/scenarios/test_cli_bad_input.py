@@ -4,30 +4,22 @@ import json
 import re
 import resource
 import shutil
-import sys
 from importlib import resources
 from pathlib import Path
 
 import pytest
 import yaml
-
-sys.path.insert(0, str(Path(__file__).parent))
 from cli_rig import CommandLine
 
 PLANT = Path(str(resources.files("shakedown.scenarios"))) / "plants" / "bottling"
 SHORT = ("--duration", "10")
 
 
-@pytest.fixture
-def line(tmp_path):
-    return CommandLine(tmp_path)
-
-
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A short run that nobody may change; copy it."""
     line = CommandLine(tmp_path_factory.mktemp("finished"))
-    assert line.run("accept", "wan_outage", *SHORT, "--out", "run").returncode == 3
+    assert line.here("accept", "wan_outage", *SHORT, "--out", "run").returncode == 3
     return line.folder / "run"
 
 
@@ -66,7 +58,14 @@ def assert_refused(line, result, *words, code=2):
 )
 def test_what_cannot_be_had_is_refused_before_anything_starts(line, args, words):
     (line.folder / "file").write_text("")
-    assert_refused(line, line.run("accept", *args), *words)
+    assert_refused(line, line.here("accept", *args), *words)
+
+
+@pytest.mark.parametrize("args", [("nope",), ("--seed", "-1")])
+def test_a_process_of_its_own_refuses_in_the_same_words(line, args):
+    result, here = line.run("accept", *args), line.here("accept", *args)
+    assert_refused(line, result)
+    assert (result.returncode, result.stderr) == (here.returncode, here.stderr)
 
 
 def own_plant(line, name, change):
@@ -103,7 +102,7 @@ def own_plant(line, name, change):
 )  # fmt: skip
 def test_a_file_of_ones_own_is_refused_with_file_line_and_remedy(line, name, change, words):
     own_plant(line, name, change)
-    assert_refused(line, line.run("accept", "own.yaml"), *words)
+    assert_refused(line, line.here("accept", "own.yaml"), *words)
 
 
 def test_several_things_wrong_with_a_site_are_told_at_once(line):
@@ -112,7 +111,7 @@ def test_several_things_wrong_with_a_site_are_told_at_once(line):
         "plant/site.yaml",
         lambda t: t.replace("from: FAH", "from: KGM").replace("unit: PAL", "unit: QQQ"),
     )
-    result = line.run("accept", "own.yaml")
+    result = line.here("accept", "own.yaml")
     assert_refused(line, result)
     assert len(re.findall(r"plant/site\.yaml:\d+:\d+: ", result.stderr)) >= 3
 
@@ -135,7 +134,7 @@ def test_a_server_that_does_not_answer_is_named(line, args, words):
 def test_a_run_folder_that_exists_is_kept(line):
     (line.folder / "run").mkdir()
     (line.folder / "run" / "precious").write_text("kept")
-    assert_refused(line, line.run("accept", *SHORT, "--out", "run"), "run exists already", "rm -r run")
+    assert_refused(line, line.here("accept", *SHORT, "--out", "run"), "run exists already", "rm -r run")
     assert (line.folder / "run" / "precious").read_text() == "kept"
 
 
@@ -158,7 +157,7 @@ def test_a_file_that_may_not_grow_is_a_harness_fault_and_no_verdict(line):
     assert b'["Z"' not in ledger
     assert list(line.temporary.iterdir()) == []
     for command in ("replay", "verify"):
-        again = line.run(command, "run.partial")
+        again = line.here(command, "run.partial")
         assert again.returncode != 0
         assert "harness fault" in again.stderr + again.stdout
 
@@ -194,13 +193,13 @@ def rewritten(**facts):
 )
 def test_what_is_no_whole_run_is_not_replayed(line, finished, change, words):
     folder = broken(finished, line, change)
-    assert_refused(line, line.run("replay", str(folder)), *words)
+    assert_refused(line, line.here("replay", str(folder)), *words)
 
 
 def test_a_run_and_its_replay_agree_and_a_changed_one_is_found(line, finished):
-    again = line.run("replay", str(finished))
+    again = line.here("replay", str(finished))
     assert (again.returncode, again.stdout.split(":")[0]) == (0, "identical")
-    assert line.run("verify", str(finished)).returncode == 0
+    assert line.here("verify", str(finished)).returncode == 0
     folder = broken(finished, line, lambda folder, _: (folder / "verdict.json").write_text("{}"))
-    result = line.run("verify", str(folder))
+    result = line.here("verify", str(folder))
     assert (result.returncode, result.stdout) == (1, "verdict.json was changed\n")

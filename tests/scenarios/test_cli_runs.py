@@ -4,21 +4,14 @@ import json
 import os
 import pty
 import signal
-import subprocess
 import sys
 import time
-from pathlib import Path
 
 import psutil
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 from cli_rig import TIMEOUT_S, CommandLine
 
-
-@pytest.fixture
-def line(tmp_path):
-    return CommandLine(tmp_path)
+from shakedown.scenarios import model
 
 
 def wait_for(condition, process):
@@ -111,8 +104,15 @@ def on_a_terminal(line, *args, **env):
     return process.wait(timeout=TIMEOUT_S), shown.decode()
 
 
-def test_a_terminal_sees_how_far_the_run_is_and_then_the_verdict_alone(line):
-    code, shown = on_a_terminal(line, "accept", "wan_outage", "--duration", "30", "--out", "run")
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory):
+    """The command line, and exit code and output of a run on a terminal."""
+    line = CommandLine(tmp_path_factory.mktemp("watched"))
+    return line, *on_a_terminal(line, "accept", "wan_outage", "--duration", "30", "--out", "run")
+
+
+def test_a_terminal_sees_how_far_the_run_is_and_then_the_verdict_alone(watched):
+    _, code, shown = watched
     assert code == 3
     assert "backlog" in shown
     assert "x real time" in shown
@@ -129,13 +129,13 @@ def test_no_color_is_honoured(line):
     assert not any(f"\x1b[{colour}" in verdicts for colour in (30, 31, 32, 33, 34, 35, 36, 37))
 
 
-def test_a_run_that_is_watched_and_one_that_is_not_are_the_same(line):
-    on_a_terminal(line, "accept", "wan_outage", "--duration", "30", "--out", "watched")
-    assert line.run("replay", "watched").returncode == 0
+def test_a_run_that_is_watched_and_one_that_is_not_are_the_same(watched):
+    line, *_ = watched
+    assert line.here("replay", "run").returncode == 0
 
 
 def test_a_pipe_gets_one_line_a_criterion_and_nothing_else(line):
-    result = line.run("accept", "wan_outage", "--duration", "30", "--out", "run")
+    result = line.here("accept", "wan_outage", "--duration", "30", "--out", "run")
     assert (result.returncode, result.stderr) == (3, "")
     assert "\x1b" not in result.stdout
     rows = [row for row in result.stdout.splitlines() if row.startswith(("PASS ", "INCONCLUSIVE "))]
@@ -158,7 +158,7 @@ COMMANDS = ([], ["accept"], ["list"], ["replay"], ["verify"], ["schema"], ["brid
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_every_help_has_an_example_and_fits_80_columns(line, command):
-    result = line.run(*command, "--help")
+    result = line.here(*command, "--help")
     assert (result.returncode, result.stderr) == (0, "")
     assert "Example" in result.stdout
     assert "  shakedown " in result.stdout
@@ -166,11 +166,9 @@ def test_every_help_has_an_example_and_fits_80_columns(line, command):
     assert [text for text in result.stdout.splitlines() if len(text) > 80 and text not in examples] == []
 
 
-def test_an_uncaught_exception_is_a_harness_fault():
-    code = "import shakedown.scenarios.model as m; m.find = lambda name: 1 / 0; import shakedown.scenarios.cli as c; "
-    result = subprocess.run(
-        [sys.executable, "-c", code + "c.main(['accept'])"], capture_output=True, text=True, timeout=TIMEOUT_S
-    )
+def test_an_uncaught_exception_is_a_harness_fault(line, monkeypatch):
+    monkeypatch.setattr(model, "find", lambda name: 1 / 0)
+    result = line.here("accept")
     assert result.returncode == 4
     assert "a defect of Shakedown itself, not of the bridge under test" in result.stderr
     assert "ZeroDivisionError" in result.stderr

@@ -35,7 +35,13 @@ def attacks(site, rng):
     edge, foreign = f"{site.group_id}/{{}}/{site.line}", f"{site.group_id}/{{}}/stranger"
     garbage = [rng.randbytes(n) for n in (0, 1, 2, 17, 300, 5_000)]
     big = many_metrics(METRICS)
-    garbage += [big[:-3], big[:1_000], b"\x12" * 2_000, b"\xff" * 2_000, b"\x12\xff\xff\xff\xff\x0f"]
+    garbage += [
+        many_metrics(1_000)[:-3],
+        big[:1_000],
+        b"\x12" * 2_000,
+        b"\xff" * 2_000,
+        b"\x12\xff\xff\xff\xff\x0f",
+    ]
     for payload in garbage:
         for kind in ("NBIRTH", "NDATA", "NDEATH", "DBIRTH/x", "DDATA/x", "DDEATH/x", "NONSENSE"):
             name, _, device = kind.partition("/")
@@ -48,6 +54,7 @@ def attacks(site, rng):
         yield "spBv1.0/" + "/".join("x" * 8) + "/" + "y" * 3_000, payload
     yield "spBv1.0/" + foreign.format("NBIRTH"), big
     yield "spBv1.0/" + foreign.format("NDATA"), big
+    yield "spBv1.0/" + foreign.format("NDATA"), big[:-3]
 
 
 class HostileLab(Lab):

@@ -41,7 +41,7 @@ class NonsensePlant(PlantServer):
 def test_nonsense_is_carried_as_bad_and_the_bridge_is_not_blamed(tmp_path, monkeypatch):
     monkeypatch.setattr(lab, "PlantServer", NonsensePlant)
     monkeypatch.setattr(NonsensePlant, "slipped", 0)
-    setup = model.shortened(model.set_up(model.find("wan_outage_fast")), 60)
+    setup = model.shortened(model.set_up(model.find("wan_outage_fast")), 40)
     outcome = accept(Request(setup, tmp_path / "run"), Console(file=io.StringIO()))
     verdict = outcome.verdict
     assert NonsensePlant.slipped > 100

@@ -138,7 +138,10 @@ def test_an_overlay_that_is_not_there_is_named_with_those_that_are(tmp_path):
 
 def test_a_fault_of_a_cmms_needs_one(tmp_path):
     text = GOOD.replace("kind: down, target: wan", "kind: cmms_down")
-    with pytest.raises(UsageError, match=r"'first' \(cmms_down\) strikes the CMMS, and site.yaml has none"):
+    with pytest.raises(
+        ConfigError,
+        match=r"mine.yaml:\d+:\d+: faults.0.kind: 'first' \(cmms_down\) strikes the CMMS, and site.yaml has none",
+    ):
         model.set_up(write(tmp_path, text))
 
 

@@ -2,11 +2,13 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from cli_rig import CommandLine
 
 SHAKEDOWN = Path(sys.executable).with_name("shakedown")
 
@@ -33,20 +35,31 @@ def test_a_replay_in_another_process_with_another_hash_seed_is_identical(run, ha
     assert "identical" in done.stdout
 
 
-def test_another_seed_gives_other_bytes(run, tmp_path):
-    other = tmp_path / "run"
-    shakedown("accept", "wan_outage_fast", "--duration", 60, "--seed", 6, "--out", other)
-    traces = [json.loads((folder / "manifest.json").read_text())["trace_sha256"] for folder in (run, other)]
+def short(line, seed):
+    """The folder of a run of a few seconds."""
+    out = f"seed_{seed}"
+    done = line.here("accept", "wan_outage_fast", "--duration", "10", "--seed", str(seed), "--out", out)
+    assert done.returncode == 3, done.stdout + done.stderr
+    return line.folder / out
+
+
+@pytest.fixture(scope="module")
+def short_run(tmp_path_factory):
+    """A run of a few seconds that nobody may change; copy it."""
+    return short(CommandLine(tmp_path_factory.mktemp("short")), 5)
+
+
+def test_another_seed_gives_other_bytes(short_run, line):
+    folders = short_run, short(line, 6)
+    traces = [json.loads((folder / "manifest.json").read_text())["trace_sha256"] for folder in folders]
     assert traces[0] != traces[1]
 
 
-def test_a_run_that_was_tampered_with_does_not_replay(run, tmp_path):
-    copy = tmp_path / "copy"
-    copy.mkdir()
-    for file in run.iterdir():
-        (copy / file.name).write_bytes(file.read_bytes())
+def test_a_run_that_was_tampered_with_does_not_replay(short_run, line):
+    copy = shutil.copytree(short_run, line.folder / "copy")
     scenario = (copy / "scenario.yaml").read_text()
+    assert "latency_ms: 5" in scenario
     (copy / "scenario.yaml").write_text(scenario.replace("latency_ms: 5", "latency_ms: 6"))
-    done = shakedown("replay", copy)
+    done = line.here("replay", "copy")
     assert done.returncode == 1
     assert "different" in done.stdout

@@ -3,25 +3,16 @@
 import re
 import resource
 import signal
-import sys
-from pathlib import Path
 
 import pytest
 import yaml
-
-from shakedown.scenarios.suites import DEFAULT, SUITES
-
-sys.path.insert(0, str(Path(__file__).parent))
 from cli_rig import TIMEOUT_S, CommandLine
 from test_cli_bad_input import assert_refused
 from test_cli_runs import on_a_terminal, wait_for
 
+from shakedown.scenarios.suites import DEFAULT, SUITES
+
 TWO = ("accept", "wan_outage", "wan_outage_fast", "--duration", "30")
-
-
-@pytest.fixture
-def line(tmp_path):
-    return CommandLine(tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +73,7 @@ def test_a_terminal_sees_which_run_goes_on_and_a_table_of_80_columns(line):
 
 
 def test_a_single_scenario_has_the_folder_of_a_run(line):
-    result = line.run("accept", "wan_outage", "--duration", "10", "--out", "run")
+    result = line.here("accept", "wan_outage", "--duration", "10", "--out", "run")
     assert "report  run/report.html" in result.stdout
     assert (line.folder / "run" / "manifest.json").is_file()
     assert not (line.folder / "run" / "suite.json").exists()
@@ -101,12 +92,12 @@ def test_a_single_scenario_has_the_folder_of_a_run(line):
 )
 def test_what_cannot_be_had_is_refused_before_anything_starts(line, args, words):
     (line.folder / "own.yaml").write_text("name: wan_outage\ntitle: Own\nduration_s: 100\n")
-    assert_refused(line, line.run("accept", *args, "--out", "runs"), *words)
+    assert_refused(line, line.here("accept", *args, "--out", "runs"), *words)
     assert not (line.folder / "runs").exists()
 
 
 def test_the_default_and_the_suites_are_listed(line):
-    result = line.run("list")
+    result = line.here("list")
     for suite, names in SUITES.items():
         row = next(row for row in result.stdout.splitlines() if row.startswith(f"{suite} "))
         assert names[0] in row
@@ -115,7 +106,7 @@ def test_the_default_and_the_suites_are_listed(line):
 
 def test_nothing_named_is_the_default_suite(line):
     (line.folder / "taken").mkdir()
-    result = line.run("accept", "--duration", "10", "--out", "run")
+    result = line.here("accept", "--duration", "10", "--out", "run")
     assert result.stdout.startswith(f"suite {DEFAULT}, seed 0\n")
     assert {path.name for path in (line.folder / "run").iterdir() if path.is_dir()} == set(SUITES[DEFAULT])
 

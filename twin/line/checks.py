@@ -7,7 +7,8 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from shakedown.twin.line.plant import Plant, ReservoirSpec, SignalSpec
+    from shakedown.twin.line.plant import FailureMode, MachineSpec, Plant, ReservoirSpec, SignalSpec, Stoppage
+    from shakedown.twin.line.quantities import Duration
 
 Place = tuple[str | int, ...]
 Problem = tuple[Place, object, str]
@@ -17,10 +18,13 @@ INTEGERS = {"Int16": 15, "UInt16": 16, "Int32": 31, "UInt32": 32, "Int64": 63, "
 """Integer types and how many bits of magnitude they hold."""
 UNSIGNED = ("UInt16", "UInt32", "UInt64")
 
+CYCLE_S_MIN = 0.025  # the fastest can fillers built make about 40 parts a second
+
 MACHINE_REGISTERS = {
     "state": tuple(INTEGERS),
     "stop_reason": tuple(INTEGERS),
     "product": ("String",),
+    "order": ("String",),
     "heartbeat": UNSIGNED,
     "infeed": UNSIGNED,
     "good": UNSIGNED,
@@ -50,6 +54,11 @@ def problems(plant: Plant) -> list[Problem]:
     from shakedown.twin.line.checks_upsets import check_upsets
 
     return [
+        *(
+            found
+            for name, machine in plant.machines.items()
+            for found in _machine(("machines", name), machine)
+        ),
         *_flow(plant),
         *_reservoirs(plant),
         *_signals(plant),
@@ -129,6 +138,34 @@ def did_you_mean(name: str, known: list[str]) -> str:
     """A remedy for an unknown name."""
     near = get_close_matches(name, known, n=1)
     return f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
+
+
+def _machine(place: Place, machine: MachineSpec) -> Iterator[Problem]:
+    cycle = machine.cycle
+    per_part_s = cycle.mean_s / machine.batch
+    if per_part_s < CYCLE_S_MIN:
+        text = (
+            f"{cycle.mean_s:g} for {machine.batch} parts is {1 / per_part_s:,.0f} parts a second, faster than any"
+            f" machine built - give at least {CYCLE_S_MIN * machine.batch:g}"
+        )
+        yield (*place, "cycle", "mean_s"), cycle.mean_s, text
+    causes: list[tuple[Place, str, Duration, Stoppage | FailureMode]] = []
+    for index, stoppage in enumerate(machine.stoppages):
+        causes.append(((*place, "stoppages", index), "between", stoppage.between, stoppage))
+    for name, failure in machine.failures.items():
+        causes.append(((*place, "failures", name), "mtbf", failure.mtbf, failure))
+    codes: dict[int, Stoppage | FailureMode] = {}
+    for inside, key, time, cause in causes:
+        if time.mean_s < cycle.mean_s:
+            text = (
+                f"{cause.cause!r} strikes every {time.mean_s:g} s, more often than a cycle of {cycle.mean_s:g} s ends"
+                f" - give a longer {key}.mean_s"
+            )
+            yield (*inside, key, "mean_s"), time.mean_s, text
+        first = codes.setdefault(cause.code, cause)
+        if first is not cause:
+            text = f"is also the code of {first.cause!r}: they are not all different - give each a code of its own"
+            yield (*inside, "code"), cause.code, text
 
 
 def _flow(plant: Plant) -> Iterator[Problem]:

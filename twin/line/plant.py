@@ -31,13 +31,12 @@ from shakedown.twin.line.upsets import AnyUpset, DropOut
 from shakedown.twin.line.upsets.drop_out import Status
 
 SCAN_MS_MIN, SCAN_MS_MAX = 10, 60_000
-CYCLE_S_MIN = 0.025  # the fastest can fillers built make about 40 parts a second
 
 DataType = Literal[
     "Boolean", "Int16", "UInt16", "Int32", "UInt32", "Int64", "UInt64", "Float", "Double", "String"
 ]
 Register = Literal[
-    "state", "stop_reason", "product", "heartbeat", "infeed", "good", "reject", "total",
+    "state", "stop_reason", "product", "order", "heartbeat", "infeed", "good", "reject", "total",
     "reworked", "step", "starved", "blocked", "running", "parts", "refilling",
 ]  # fmt: skip
 
@@ -120,30 +119,6 @@ class MachineSpec(Spec):
     failures: dict[Name, FailureMode] = Field(default_factory=dict)
     speed_losses: list[SpeedLoss] = Field(default_factory=list)
     energy: Energy | None = None
-
-    @model_validator(mode="after")
-    def _plausible(self) -> MachineSpec:
-        per_part_s = self.cycle.mean_s / self.batch
-        if per_part_s < CYCLE_S_MIN:
-            raise ValueError(
-                f"cycle.mean_s {self.cycle.mean_s:g} for {self.batch} parts is {1 / per_part_s:,.0f} parts a second, "
-                f"faster than any machine built - give at least {CYCLE_S_MIN * self.batch:g}"
-            )
-        rarest = [(stoppage.cause, stoppage.between, "between") for stoppage in self.stoppages]
-        rarest += [(failure.cause, failure.mtbf, "mtbf") for failure in self.failures.values()]
-        for cause, time, key in rarest:
-            if time.mean_s < self.cycle.mean_s:
-                raise ValueError(
-                    f"{cause!r} strikes every {time.mean_s:g} s, more often than a cycle of "
-                    f"{self.cycle.mean_s:g} s ends - give a longer {key}.mean_s"
-                )
-        codes = [stoppage.code for stoppage in self.stoppages]
-        codes += [failure.code for failure in self.failures.values()]
-        if len(set(codes)) < len(codes):
-            raise ValueError(
-                f"stoppage codes {codes} are not all different - give each cause a code of its own"
-            )
-        return self
 
 
 class ConveyorSpec(Spec):

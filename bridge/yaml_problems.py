@@ -1,0 +1,191 @@
+"""What is wrong with a file that somebody wrote: where it stands, what is there, and what to do about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import BaseModel
+
+PROBLEMS_MAX = 50
+
+Path_ = tuple[str | int, ...]
+
+
+class ConfigError(Exception):
+    """A file cannot be used; `problems` are lines `file:line:column: key.path: what (value) - remedy`."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+@dataclass
+class Marks:
+    """Where each key and each value of a file stands; lines and columns count from 1.
+
+    Other files may be laid over this one: `layers` are their marks, and the path under which they hold its keys.
+    """
+
+    file: str
+    keys: dict[Path_, tuple[int, int]] = field(default_factory=dict)
+    values: dict[Path_, tuple[int, int]] = field(default_factory=dict)
+    layers: list[tuple[Marks, Path_]] = field(default_factory=list)
+
+    def where(self, path: Path_, *, key: bool = False) -> str:
+        """`file:line:column` of a key path, or of the nearest parent that stands in the file."""
+        for length in range(len(path), -1, -1):
+            layers = [*reversed(self.layers), (self, ())] if length else [(self, ())]
+            for marks, prefix in layers:
+                table, full = marks.keys if key else marks.values, (*prefix, *path[:length])
+                if mark := table.get(full) or marks.values.get(full):
+                    return f"{marks.file}:{mark[0]}:{mark[1]}"
+        return self.file
+
+    def problem(self, path: Path_, text: str, *, key: bool = False) -> str:
+        """One line of a ConfigError about the value (or the key itself) at `path`."""
+        name = ".".join(map(str, path))
+        return f"{self.where(path, key=key)}: {name + ': ' if name else ''}{text}"
+
+
+def did_you_mean(name: str, known: list[str]) -> str:
+    """A remedy for an unknown name: the nearest known one, or the list of them."""
+    if near := get_close_matches(name, known, n=1, cutoff=0.6):
+        return f"did you mean {near[0]!r}?"
+    return f"known here: {', '.join(known)}" if known else "remove it"
+
+
+def bounded(problems: list[str]) -> list[str]:
+    """So many problems as a person reads."""
+    if len(problems) <= PROBLEMS_MAX:
+        return problems
+    return [*problems[:PROBLEMS_MAX], f"... and {len(problems) - PROBLEMS_MAX} more - mend these first"]
+
+
+_MESSAGES = {
+    "missing": "is missing - add it",
+    "string_type": "is {kind}, expected a text - put it in quotes",
+    "int_type": "is {kind}, expected a whole number",
+    "int_parsing": "is no whole number",
+    "int_from_float": "is no whole number",
+    "float_type": "is {kind}, expected a number",
+    "float_parsing": "is no number",
+    "bool_type": "is {kind}, expected true or false",
+    "bool_parsing": "is neither true nor false - YAML 1.2 knows only true and false",
+    "dict_type": "is {kind}, expected keys and values",
+    "model_type": "is {kind}, expected keys and values",
+    "model_attributes_type": "is {kind}, expected keys and values",
+    "list_type": "is {kind}, expected a list",
+    "literal_error": "is none of {expected}",
+    "greater_than": "must be greater than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be at most {le}",
+}
+
+
+def problem(item: Any, path: Path_, marks: Marks, model: type[BaseModel]) -> str:
+    """One pydantic error as one line of a ConfigError; `path` is that of the value, or of what misses one."""
+    kind, value = item["type"], item["input"]
+    if kind == "extra_forbidden":
+        remedy = did_you_mean(str(path[-1]), _known_fields(model, path[:-1]))
+        return marks.problem(path, f"unknown field - {remedy}", key=True)
+    text = _MESSAGES.get(kind, "")
+    if kind == "missing":
+        return marks.problem((*path, item["loc"][-1]), text)
+    template = text or item["msg"].removeprefix("Value error, ")
+    text = template.format(kind=kind_of(value), **item.get("ctx", {})) if text else template
+    what, dash, remedy = text.partition(" - ")
+    is_key = item["loc"][-1:] == ("[key]",)
+    return marks.problem(path, f"{what} ({_short(value)}){dash}{remedy}", key=is_key)
+
+
+def path_in_file(loc: tuple[Any, ...], root: Any) -> Path_:
+    """The part of a pydantic location that really names keys and indices of the file."""
+    path: list[str | int] = []
+    here = root
+    for step in loc:
+        if isinstance(here, dict):
+            key = step if step in here else next((k for k in here if str(k) == str(step)), None)
+            if key is not None:
+                path.append(key)
+                here = here[key]
+        elif isinstance(here, list) and isinstance(step, int) and step < len(here):
+            path.append(step)
+            here = here[step]
+    return tuple(path)
+
+
+def _known_fields(model: Any, path: Path_) -> list[str]:
+    """Names that the models at a key path accept, walked through dict, list, union and nested models."""
+    found = [model]
+    for step in path:
+        found = [inner for outer in found for inner in _inner(outer, step)]
+    names = [
+        spec.alias or name
+        for outer in found
+        for kind in _flat(outer)
+        if _is_model(kind)
+        for name, spec in kind.model_fields.items()
+    ]
+    return list(dict.fromkeys(names))
+
+
+def entry_of(model: type[BaseModel], path: Path_) -> Path_:
+    """The path of the innermost model, named or listed, that a path leads into; the whole path where there is none."""
+    found: list[Any] = [model]
+    end = 0
+    for number, step in enumerate(path, 1):
+        is_entry = any(get_origin(kind) in (dict, list, tuple) for outer in found for kind in _flat(outer))
+        found = [inner for outer in found for inner in _inner(outer, step)]
+        if is_entry and any(_is_model(kind) for outer in found for kind in _flat(outer)):
+            end = number
+    return path[:end] or path
+
+
+def _flat(annotation: Any) -> list[Any]:
+    """An annotation without its unions and Annotated wrappers."""
+    origin = get_origin(annotation)
+    if origin in (Union, UnionType):
+        return [flat for argument in get_args(annotation) for flat in _flat(argument)]
+    if hasattr(annotation, "__metadata__"):
+        return _flat(get_args(annotation)[0])
+    return [annotation]
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _inner(annotation: Any, step: str | int) -> list[Any]:
+    result = []
+    for kind in _flat(annotation):
+        if _is_model(kind):
+            result += [f.annotation for name, f in kind.model_fields.items() if step in (name, f.alias)]
+        elif get_origin(kind) is dict:
+            result.append(get_args(kind)[1])
+        elif get_origin(kind) in (list, tuple):
+            result.append(get_args(kind)[0])
+    return result
+
+
+_KINDS: dict[type, str] = {
+    type(None): "empty",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+    str: "a text",
+    list: "a list",
+    dict: "keys and values",
+}
+
+
+def kind_of(value: Any) -> str:
+    return _KINDS.get(type(value), type(value).__name__)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

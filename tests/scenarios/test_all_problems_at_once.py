@@ -1,0 +1,126 @@
+"""One mistake in a file does not hide another, and causes none that is not there."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from shakedown.bridge import config
+from shakedown.bridge.yaml_problems import path_in_file, problem
+from shakedown.bridge.yamlfile import ConfigError, Marks, Reading, read
+from shakedown.scenarios import model
+from shakedown.scenarios.model import Scenario
+from shakedown.twin.line.plant import Plant
+
+BOTTLING = Path(__file__).parents[2] / "scenarios" / "plants" / "bottling"
+SHIFT = model.set_up(model.find("shift_short")).documents
+SHIFT["scenario"] = model.set_up(model.find("wan_outage")).documents["scenario"]
+MODELS = {"plant": Plant, "site": config.Site, "scenario": Scenario}
+
+Steps = tuple[str | int, ...]
+
+
+def each_path(value: Any, path: Steps = ()) -> Iterator[Steps]:
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield (*path, key)
+        yield from each_path(inner, (*path, key))
+
+
+def spoiled(document: dict[str, Any], path: Steps) -> dict[str, Any]:
+    """The document with something at `path` that can stand nowhere."""
+    result = copy.deepcopy(document)
+    at: Any = result
+    for step in path[:-1]:
+        at = at[step]
+    at[path[-1]] = 7 if isinstance(at[path[-1]], dict) else {"b?d": {"no": [1]}}
+    return result
+
+
+def told_by_the_model_alone(document: dict[str, Any], marks: Marks, of: type[BaseModel]) -> set[str]:
+    try:
+        of.model_validate(document)
+    except ValidationError as error:
+        items = error.errors(include_url=False)
+        return {problem(item, path_in_file(item["loc"], document), marks, of) for item in items}
+    return set()
+
+
+@pytest.mark.parametrize(("name", "each"), [("plant", 17), ("site", 11), ("scenario", 1)])
+def test_one_mistake_is_told_as_one(name: str, each: int) -> None:
+    marks, of = Marks(f"{name}.yaml"), MODELS[name]
+    paths = list(each_path(SHIFT[name]))[::each]
+    assert len(paths) >= 20
+    for path in paths:
+        document = spoiled(SHIFT[name], path)
+        reading = Reading(document, marks, of)
+        if name == "site":
+            reading.check(lambda site, marks=marks: config.check_site(site, marks))  # type: ignore[misc]
+        expected = told_by_the_model_alone(document, marks, of)
+        if expected:
+            assert set(reading.problems) == expected, path
+            with pytest.raises(ConfigError):
+                reading.settled()
+
+
+def test_a_wrong_field_hides_no_contradiction_elsewhere() -> None:
+    document, marks = read(BOTTLING / "plant.yaml")
+    document["machines"]["filler"]["colour"] = "red"
+    document["machines"]["packer"]["reject_rate"] = -1
+    document["machines"]["capper"]["failures"]["cap_jam"]["code"] = 210
+    document["orders"][0]["quantity"] = 0
+    document["orders"][1]["product"] = "lemonde_1000"
+    document["reservoirs"]["bowl"]["low"] = 0.95
+    document["upsets"]["cap_jam"]["mode"] = "jam"
+    problems = "\n".join(Reading(document, marks, Plant).problems)
+    for place in (
+        "machines.filler.colour: unknown field",
+        "machines.packer.reject_rate: ",
+        "machines.capper.failures.",
+        "orders.0.quantity: ",
+        "orders.1.product: unknown product 'lemonde_1000'",
+        "reservoirs.bowl: low 0.95 is not below",
+        "upsets.cap_jam.mode: capper has no failure 'jam'",
+    ):
+        assert f": {place}" in problems, place
+    assert len(problems.splitlines()) == 7
+    line = marks.values["orders", 1, "product"][0]
+    assert f"plant.yaml:{line}:" in problems  # its own, though the order before it is left out
+
+
+def test_plant_site_and_scenario_are_told_together(tmp_path: Path) -> None:
+    plant = (
+        (BOTTLING / "plant.yaml").read_text().replace("reject_rate: ", "colour: red\n    reject_rate: ", 1)
+    )
+    site = (BOTTLING / "site.yaml").read_text().replace("ns=2;s=", "ns=2;s=x", 1)
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "plant.yaml").write_text(plant)
+    (tmp_path / "own" / "site.yaml").write_text(site)
+    scenario = tmp_path / "mine.yaml"
+    scenario.write_text(
+        "name: mine\ntitle: t\nplant: own\nduration_s: 600\nwarm_up_s: 60\nfaults:\n"
+        "  - {id: early, kind: down, target: wan, at_s: 10, for_s: 20}\n"
+        "  - {id: late, kind: down, target: wan, at_s: 590, for_s: 20}\n"
+        "  - {id: late, kind: down, target: wan, at_s: 595, for_s: 1}\n"
+        "  - {id: worn, kind: cmms_down, at_s: 300, for_s: 1}\n"
+        "  - {id: odd, kind: donw, at_s: 300, for_s: 1}\n"
+    )
+    with pytest.raises(ConfigError) as refused:
+        model.set_up(scenario)
+    problems = "\n".join(refused.value.problems)
+    for told in (
+        "mine.yaml:7:48: faults.0.at_s: 'early' strikes at 10 s, within the warm-up",
+        "mine.yaml:8:59: faults.1.for_s: 'late' is healed at 610 s, after the end",
+        "mine.yaml:9:10: faults.2.id: 'late' is used twice",
+        "mine.yaml:9:47: faults.2.at_s: 'late' strikes wan before 'late' is healed",
+        "faults.3.kind: 'worn' (cmms_down) strikes the CMMS, and site.yaml has none",
+        "mine.yaml:11:5: faults.4",
+        "plant.yaml:21:5: machines.filler.colour: unknown field",
+        "has no signal 'ns=2;s=x",
+    ):
+        assert told in problems, problems

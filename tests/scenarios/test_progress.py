@@ -1,0 +1,44 @@
+"""How fast a run goes and how long it will take, and how much room it asks for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from shakedown.scenarios import model, room
+from shakedown.scenarios.errors import UsageError
+from shakedown.scenarios.progress import pace
+from shakedown.scenarios.runner import Request
+
+
+@pytest.mark.parametrize(
+    ("elapsed_s", "total_s", "real_s", "told"),
+    [
+        (0.001, 1290, 0.00001, ""),  # the first look would tell a hundred thousand times real time
+        (0, 1290, 5, ""),
+        (300, 1200, 3, "100x real time, 0:00:09 left  "),
+        (60, 11_580, 60, "1x real time, 3:12:00 left  "),
+        (1201, 1200, 3, "400x real time, 0:00:00 left  "),
+    ],
+)
+def test_the_pace_is_told_when_it_is_known(elapsed_s, total_s, real_s, told):
+    assert pace(elapsed_s, total_s, real_s) == told
+
+
+def request(name: str) -> Request:
+    return Request(model.set_up(model.find(name)), Path("run"), "virtual", 0, "embedded", None, False)
+
+
+def test_a_long_run_asks_for_the_room_that_it_will_fill():
+    assert room.needed(1.0, 68, 30) == 64 * room.MIB
+    measured = 118_000_000  # what shift_short leaves in its folder
+    assert measured < request("shift_short").needed_bytes < 4 * measured
+    assert request("shift").needed_bytes > 3 * request("shift_short").needed_bytes
+
+
+def test_a_disk_without_that_room_is_refused(tmp_path):
+    with pytest.raises(UsageError, match=r"MiB free, and this run needs 953,674,316 MiB\. Free space there"):
+        room.check_start(tmp_path, 10**15)
+    assert not room.is_roomy(tmp_path, 10**15)
+    assert room.is_roomy(tmp_path, 1)
