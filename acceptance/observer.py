@@ -7,6 +7,7 @@ import binascii
 import os
 import time
 from pathlib import Path
+from typing import Any, cast
 
 import aiomqtt
 import msgspec
@@ -21,6 +22,20 @@ RECONNECT_S = (
 MESSAGES_QUEUED_MAX = (
     100_000  # beyond it aiomqtt drops and warns; the broker's own count then shows what is missing
 )
+
+
+class _Batches(asyncio.Queue[Any]):
+    """Gives away all it holds as one item: aiomqtt starts two tasks for each."""
+
+    def _init(self, maxsize: int) -> None:
+        self._queue: list[aiomqtt.Message] = []
+
+    def _put(self, item: aiomqtt.Message) -> None:
+        self._queue.append(item)
+
+    def _get(self) -> list[aiomqtt.Message]:
+        held, self._queue = self._queue, []
+        return held
 
 
 class Observer:
@@ -62,13 +77,15 @@ class Observer:
             clean_session=True,
             keepalive=KEEP_ALIVE_S,
             timeout=CONNECT_TIMEOUT_S,
+            queue_type=_Batches,
             max_queued_incoming_messages=MESSAGES_QUEUED_MAX,
         ) as client:
             await client.subscribe(TOPIC, qos=1)
             self._write(["E", time.time_ns(), "connected", {}])
             self.connected.set()
-            async for message in client.messages:
-                self._keep(message)
+            async for item in client.messages:
+                for message in cast("list[aiomqtt.Message]", item):
+                    self._keep(message)
 
     def _keep(self, message: aiomqtt.Message) -> None:
         payload = (

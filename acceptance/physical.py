@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 S = 1_000_000_000
 EVENTS_MAX = 1_000_000
-KEPT = frozenset({"state", "shift", "break", "fault", "swap", "upset"})
+KEPT = frozenset({"state", "shift", "break", "fault", "swap", "upset", "order", "order_at"})
 
 
 class Event(NamedTuple):
@@ -50,9 +50,11 @@ class Physical:
     events: list[Event] = field(default_factory=list)
     machines: Names = field(default_factory=Names)
     products: Names = field(default_factory=Names)
+    lots: Names = field(default_factory=Names)
     part_ns: array[int] = field(default_factory=lambda: array("q"))
     part_machine: array[int] = field(default_factory=lambda: array("i"))
     part_product: array[int] = field(default_factory=lambda: array("i"))
+    part_lot: array[int] = field(default_factory=lambda: array("i"))
     part_good: array[int] = field(default_factory=lambda: array("b"))
     part_rework: array[int] = field(default_factory=lambda: array("b"))
 
@@ -68,6 +70,7 @@ class Physical:
             self.part_ns.append(ns)
             self.part_machine.append(self.machines.number(machine))
             self.part_product.append(self.products.number(product))
+            self.part_lot.append(self.lots.number(str(data.get("lot", ""))))
             self.part_good.append(good)
             self.part_rework.append(data.get("rework") is True)
         elif kind in KEPT:

@@ -53,7 +53,7 @@ class OeeLine:
     name: str
     state: Topic
     produced: Topic
-    by_order: bool = False  # idle inside an order is then ADET
+    order: Topic | None = None  # idle inside an order is then ADET
     has_rework: bool = False  # a counter tells which parts went through twice
 
 
@@ -88,7 +88,7 @@ def read_shift_site(site: dict[str, Any], topics: tuple[Topic, ...]) -> ShiftSit
             str(name),
             by_name[body["state"]],
             by_name[body["produced"]],
-            bool(body.get("order")),
+            by_name[body["order"]] if body.get("order") else None,
             bool(body.get("rework")),
         )
         for name, body in (site.get("oee") or {}).items()

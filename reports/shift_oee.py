@@ -25,7 +25,10 @@ TIMES = {
     "adot_s": "idle",
 }
 COUNTS = {"produced": "Parts made", "good": "good", "reject": "rejected"}
+BY_ORDER = {"adet_s": "at fault, or waiting in an order", "adot_s": "idle without an order"}
+"""What these times are where the shift is told by order."""
 PARTS = {"apt_s": "run", "aust_s": "changeover", "adet_s": "fault", "adot_s": "idle"}
+ORDERS_MAX = 12
 CAUSES = ("sampling", "transport", "calculation")
 
 
@@ -51,6 +54,8 @@ def _shift(facts: RunFacts, row: dict[str, Any], breaches: list[dict[str, Any]])
     own = [breach for breach in breaches if (breach["line"], breach["shift"]) == (row["line"], row["shift"])]
     wrong = {breach["figure"] for breach in own if _is_about(breach, truth, reported)}
     begin_s, end_s = (facts.second(row[edge] * 1_000_000) for edge in ("from_ms", "to_ms"))
+    orders = row.get("orders") or []
+    times = TIMES | (BY_ORDER if orders else {})
     figures = [
         {
             "name": words,
@@ -63,7 +68,7 @@ def _shift(facts: RunFacts, row: dict[str, Any], breaches: list[dict[str, Any]])
         }
         for kind, show, names in (
             ("ratio", percent, RATIOS),
-            ("time", _time, TIMES),
+            ("time", _time, times),
             ("count", number, COUNTS),
         )
         for name, words in names.items()
@@ -85,13 +90,38 @@ def _shift(facts: RunFacts, row: dict[str, Any], breaches: list[dict[str, Any]])
         "figures": figures,
         "stops": truth.get("stops"),
         "audit": _audit(audit),
-        "bars": [
-            (words, shares([(part, _float(of.get(name))) for name, part in PARTS.items()], words))
-            for words, of in bars
-        ],
+        "bars": [(words, shares(_parts(of, is_by_order=bool(orders)), words)) for words, of in bars],
         "other": [breach for breach in own if breach["figure"] not in named and reported],
-        "variance": _variance(row.get("variance") or {}),
+        "orders": [_order(entry, own) for entry in orders[:ORDERS_MAX]],
+        "more_orders": max(0, len(orders) - ORDERS_MAX),
+        "variance": _variance(row.get("variance") or {}, times),
     }
+
+
+def _order(entry: dict[str, Any], breaches: list[dict[str, Any]]) -> dict[str, Any]:
+    """One order of a shift: what was made for it, and its OEE."""
+    name, truth, reported = entry["order"], entry["truth"], entry.get("reported")
+    cells = [_time((reported or truth).get("pbt_s"))]
+    for figure, show in (("produced", number), ("good", number), ("oee", percent)):
+        true, told = truth.get(figure), (reported or {}).get(figure)
+        words = "not told" if reported is None else show(told) if _is_number(told) else NONE
+        cells.append(words if words == show(true) else f"{words} (was {show(true)})")
+    figures = [breach["figure"] for breach in breaches]
+    return {
+        "name": name,
+        "products": ", ".join(entry.get("products") or []),
+        "cells": cells,
+        "wrong": any(figure == f"order {name}" or figure.endswith(f" of {name}") for figure in figures),
+    }
+
+
+def _parts(times: dict[str, Any], *, is_by_order: bool) -> list[tuple[str, float]]:
+    """The planned time by what the machine did; where ADET has what was waited inside of orders, that is idle time."""
+    parts = {part: _float(times.get(name)) for name, part in PARTS.items()}
+    if is_by_order and _is_number(times.get("unplanned_downtime_s")):
+        waited_s = max(0.0, parts["fault"] - _float(times["unplanned_downtime_s"]))
+        parts |= {"fault": parts["fault"] - waited_s, "idle": parts["idle"] + waited_s}
+    return list(parts.items())
 
 
 def _is_about(breach: dict[str, Any], truth: dict[str, Any], reported: dict[str, Any] | None) -> bool:
@@ -111,14 +141,14 @@ def _audit(audit: dict[str, Any]) -> str:
     )
 
 
-def _variance(steps: dict[str, dict[str, float]]) -> list[dict[str, Any]]:
+def _variance(steps: dict[str, dict[str, float]], times: dict[str, str]) -> list[dict[str, Any]]:
     """Where each difference arose; figures without any are left out."""
-    names = TIMES | COUNTS
+    names = times | COUNTS
     found = []
     for name, causes in steps.items():
         values = [_float(causes.get(cause)) for cause in CAUSES]
         if any(values):
-            unit, digits = (" s", 1) if name in TIMES else ("", 0)
+            unit, digits = (" s", 1) if name in times else ("", 0)
             steps_of = [signed(value, unit, digits) for value in (sum(values), *values)]
             found.append({"name": names.get(name, name), "values": steps_of})
     return found

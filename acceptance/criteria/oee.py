@@ -2,7 +2,8 @@
 
 OEE alone hides state errors: run time and effectiveness cancel (standards 3). So availability, effectiveness and
 quality, each time bucket and each count are held on their own, beside the OEE and the edges of the shift. So are the
-companions of the OEE (companions.py), and the factors as values of their own (doubles.py).
+companions of the OEE (companions.py), the factors as values of their own (doubles.py), and where `site.yaml` names an
+`order` the figures of each order (orders.py, order_reports.py).
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ from shakedown.acceptance.derived import Row, rows_of
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.oee.companions import wrong_companions
 from shakedown.acceptance.oee.doubles import wrong_doubles
+from shakedown.acceptance.oee.figures import BUCKET_SHARE, FACTOR_PP, number
 from shakedown.acceptance.oee.oracle import BUCKETS, COUNTS, S, ShiftTruth, ratio, shifts
+from shakedown.acceptance.oee.order_reports import by_order, wrong_orders
+from shakedown.acceptance.oee.orders import OrderTruth, delayed, orders_of
 from shakedown.acceptance.oee.variance import explain
 from shakedown.acceptance.run import Run
 from shakedown.acceptance.shift_site import OeeLine
@@ -24,9 +28,10 @@ from shakedown.acceptance.verdict import CriterionResult, Outcome
 
 NAME, TITLE = "oee", "OEE accuracy"
 THRESHOLD = (
-    "OEE within 1 % of what happened; A, E, Q, FPY within 1 pp; each time within 1 % of PBT; counts exact"
+    "OEE within 1 % of what happened; A, E, Q, FPY within 1 pp; each time within 1 % of PBT; counts exact;"
+    " and so by order"
 )
-OEE_RELATIVE, FACTOR_PP, BUCKET_SHARE = 0.01, 0.01, 0.01
+OEE_RELATIVE = 0.01
 FACTORS = ("availability", "effectiveness", "quality")
 MS = 1_000_000
 
@@ -45,12 +50,13 @@ class Breach(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """One shift, its report, and what of it is wrong; `report` is None where none came."""
+    """One shift, its report, and what of it is wrong; None where no report came, or nothing tells of orders."""
 
     line: OeeLine
     truth: ShiftTruth
     report: dict[str, Any] | None
     breaches: list[Breach]
+    orders: list[OrderTruth] | None
 
 
 def applies(run: Run) -> bool:
@@ -74,13 +80,18 @@ def judge(evidence: Evidence) -> CriterionResult:
             if report is None and has_time:
                 pending += 1
                 continue
+            orders = orders_of(run.ledger, machine, truth, scan_ms, born_ns) if line.order else None
+            if orders is not None:
+                truth = delayed(truth, orders)
             breaches = _breaches(line, truth, report, scan_ms)
             wrong = [] if report is None else wrong_companions(evidence, line, machine, truth, report)
+            if report is not None and orders is not None:
+                wrong += wrong_orders(truth, orders, report, scan_ms, has_rework=line.has_rework)
             closed = _report_of([entry for entry in reports if entry[1]["status"] == "closed"], truth)
             if closed is not None and not has_time:
                 wrong += wrong_doubles(run, line.name, *closed)
             breaches += [Breach(line.name, truth.name, *figure) for figure in wrong]
-            judged.append(Judged(line, truth, report, breaches))
+            judged.append(Judged(line, truth, report, breaches, orders))
     return _result(evidence, judged, pending)
 
 
@@ -118,17 +129,13 @@ def _parsed(value: Any) -> dict[str, Any] | None:
 def _report_of(reports: list[Report], truth: ShiftTruth) -> Report | None:
     """The last report that speaks of this shift: of its name, and of a time that lies mostly in it."""
     for row, report in reversed(reports):
-        begin, end = _number(report.get("from_ms")), _number(report.get("to_ms"))
+        begin, end = number(report.get("from_ms")), number(report.get("to_ms"))
         if begin is None or end is None or report.get("shift") != truth.name:
             continue
         overlap = min(end * MS, truth.to_ns) - max(begin * MS, truth.from_ns)
         if overlap > 0.5 * (truth.to_ns - truth.from_ns):
             return row, report
     return None
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
 def _breaches(line: OeeLine, truth: ShiftTruth, report: dict[str, Any] | None, scan_ms: int) -> list[Breach]:
@@ -139,7 +146,7 @@ def _breaches(line: OeeLine, truth: ShiftTruth, report: dict[str, Any] | None, s
     figures = dict(report)
 
     def hold(figure: str, true: float | None, tolerance: float) -> None:
-        reported = _number(figures.get(figure))
+        reported = number(figures.get(figure))
         if reported is None and true is None:
             return
         if reported is None or true is None or not abs(reported - true) <= tolerance + 1e-9:
@@ -150,14 +157,14 @@ def _breaches(line: OeeLine, truth: ShiftTruth, report: dict[str, Any] | None, s
     pbt_s = truth.pbt_ns / S
     hold("pbt_s", pbt_s, BUCKET_SHARE * pbt_s)
     times = {f"{bucket}_s": truth.buckets_ns[bucket] / S for bucket in BUCKETS}
-    if line.by_order:  # when an order is at the machine is not in the ledger: their sum is held
-        figures["waiting_s"] = sum(_number(report.get(name)) or 0.0 for name in ("adet_s", "adot_s"))
+    if line.order and truth.delay_ns is None:  # the ledger does not tell of orders: their sum is held
+        figures["waiting_s"] = sum(number(report.get(name)) or 0.0 for name in ("adet_s", "adot_s"))
         times["waiting_s"] = times.pop("adet_s") + times.pop("adot_s")
     for name, true_s in times.items():
         hold(name, true_s, BUCKET_SHARE * pbt_s)
     for count in COUNTS:
         least, most = truth.counts[count]
-        reported = _number(report.get(count))
+        reported = number(report.get(count))
         if reported is None or not least <= reported <= most:
             found.append(Breach(line.name, truth.name, count, report.get(count), truth.exact[count]))
     kpis = truth.kpis()
@@ -192,7 +199,7 @@ def _result(evidence: Evidence, judged: list[Judged], pending: int) -> Criterion
 def _measured(judged: list[Judged]) -> str:
     worst = 0.0
     for entry in judged:
-        true, reported = entry.truth.kpis()["oee"], _number((entry.report or {}).get("oee"))
+        true, reported = entry.truth.kpis()["oee"], number((entry.report or {}).get("oee"))
         if true and reported is not None:
             worst = max(worst, abs(reported / true - 1))
     figures = sum(len(entry.breaches) for entry in judged)
@@ -224,31 +231,32 @@ def _reports_of(shifts: int) -> str:
 
 
 def _show(value: Any) -> str:
-    number = _number(value)
-    return repr(value) if number is None else f"{number:,.10g}"
+    shown = number(value)
+    return repr(value) if shown is None else f"{shown:,.10g}"
 
 
 def _looks_like(truth: ShiftTruth, report: dict[str, Any]) -> str:
     """The mistake that fits, in words; empty when none does."""
     pbt_s = truth.pbt_ns / S
     off = {
-        bucket: ((_number(report.get(f"{bucket}_s")) or 0.0) * S - truth.buckets_ns[bucket])
+        bucket: ((number(report.get(f"{bucket}_s")) or 0.0) * S - truth.buckets_ns[bucket])
         / max(1, truth.pbt_ns)
         for bucket in BUCKETS
     }
-    shift_s = ((_number(report.get("from_ms")) or 0.0) * MS - truth.from_ns) / S
+    shift_s = ((number(report.get("from_ms")) or 0.0) * MS - truth.from_ns) / S
     if abs(shift_s) > 1.0:
         return f"a shift edge that is off by {shift_s:+.0f} s"
     up, down = max(off, key=lambda name: off[name]), min(off, key=lambda name: off[name])
     if off[up] > BUCKET_SHARE and abs(off[up] + off[down]) < BUCKET_SHARE:
-        aust, adot = _number(report.get("aust_s")) or 0.0, _number(report.get("adot_s")) or 0.0
+        aust, adot = number(report.get("aust_s")) or 0.0, number(report.get("adot_s")) or 0.0
         true_aust, true_adot = truth.buckets_ns["aust"] / S, truth.buckets_ns["adot"] / S
         if max(abs(aust - true_adot), abs(adot - true_aust)) < BUCKET_SHARE * pbt_s:
             return "changeover and idle exchanged"
-        return f"{off[up]:.1%} of the planned time counted as {BUCKETS[up]} that was {BUCKETS[down]}"
+        words = BUCKETS if truth.delay_ns is None else BUCKETS | {"adet": "fault or waiting in an order"}
+        return f"{off[up]:.1%} of the planned time counted as {words[up]} that was {words[down]}"
     if off["apt"] > BUCKET_SHARE / 2:
         return f"{100 * off['apt']:.1f} pp more run time than there was"
-    produced = _number(report.get("produced")) or 0.0
+    produced = number(report.get("produced")) or 0.0
     least, most = truth.counts["produced"]
     if produced < least:
         return f"{1 - produced / least:.1%} of the parts not counted"
@@ -266,15 +274,40 @@ def _row(evidence: Evidence, entry: Judged) -> dict[str, Any]:
         "shift": truth.name,
         "from_ms": truth.from_ns // MS,
         "to_ms": truth.to_ns // MS,
-        "truth": {"pbt_s": truth.pbt_ns / S, **times, **truth.exact, **truth.kpis(), "stops": truth.stops},
+        "truth": {
+            "pbt_s": truth.pbt_ns / S,
+            **times,
+            **truth.exact,
+            **truth.kpis(),
+            "stops": truth.stops,
+            "unplanned_downtime_s": truth.down_ns / S,
+        },
         "reported": None,
         "audit": _audit(evidence.run, truth),
     }
     if entry.report is not None:
-        names = ("pbt_s", *times, *COUNTS, *FACTORS, "oee", "fpy", "status")
+        names = ("pbt_s", *times, *COUNTS, *FACTORS, "oee", "fpy", "status", "unplanned_downtime_s")
         row["reported"] = {name: entry.report.get(name) for name in names}
+        row["orders"] = _orders(entry.orders, by_order(entry.report))
         row["variance"] = explain(evidence, entry.line, truth, entry.report)
     return row
+
+
+def _orders(orders: list[OrderTruth] | None, told: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Truth and report of each order; one that took no time and no part is left out."""
+    names = ("pbt_s", "apt_s", "aust_s", "adet_s", *COUNTS, "oee")
+    return [
+        {
+            "order": order.order,
+            "products": order.products,
+            "truth": {**order.times_s, **order.exact, "oee": order.oee},
+            "reported": {name: told[order.order].get(name) for name in names}
+            if order.order in told
+            else None,
+        }
+        for order in orders or ()
+        if order.times_s["pbt_s"] or order.exact["produced"] or order.order in told
+    ]
 
 
 def _audit(run: Run, truth: ShiftTruth) -> dict[str, Any] | None:
@@ -282,8 +315,8 @@ def _audit(run: Run, truth: ShiftTruth) -> dict[str, Any] | None:
     clipboard = next((audit for audit in run.people.audits if audit.get("shift") == truth.name), None)
     if clipboard is None:
         return None
-    produced, good = _number(clipboard.get("produced")) or 0.0, _number(clipboard.get("good")) or 0.0
-    run_s = _number(clipboard.get("run_s")) or 0.0
+    produced, good = number(clipboard.get("produced")) or 0.0, number(clipboard.get("good")) or 0.0
+    run_s = number(clipboard.get("run_s")) or 0.0
     mean_s = ratio(truth.standard_ns / S, truth.exact["produced"]) or 0.0
     oee = ratio(mean_s * good, truth.pbt_ns / S)
     true = truth.kpis()["oee"]

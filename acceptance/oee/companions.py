@@ -1,8 +1,8 @@
 """The companions of the OEE in a shift report: NEE, unplanned downtime, and the means of repairs, faults and setups.
 
 - `nee` is (APT + AUST) / PBT * E * Q of the report's own figures, each of which is held on its own.
-- `unplanned_downtime_s` is the time in fault inside the planned time; where `site.yaml` names an `order`, the idle time
-  may be in it.
+- `unplanned_downtime_s` is the time in fault inside the planned time; where `site.yaml` names an `order` of which the
+  ledger does not tell, the idle time may be in it.
 - `mttr_s` and `changeover_s_mean` are the mean length of the faults and changeovers that ended in the shift; `mtbf_s`
   is APT by the faults that began in it.
 
@@ -18,17 +18,13 @@ from typing import Any, NamedTuple
 
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.join import NEVER
+from shakedown.acceptance.oee.figures import BUCKET_SHARE, ROUNDED, Breaches, number
 from shakedown.acceptance.oee.oracle import S, ShiftTruth, ratio
 from shakedown.acceptance.oee.variance import breaks_of, part_of
 from shakedown.acceptance.shift_site import OeeLine
 from shakedown.acceptance.sparkplug import GOOD
 
-SHARE = 0.01  # of PBT: how far a time may be off
-ROUNDED = 0.002  # a NEE of factors of three decimals
-
 Span = tuple[int, int]
-Breaches = list[tuple[str, Any, Any]]
-"""(figure, reported, true) of each that is wrong."""
 
 
 class Within(NamedTuple):
@@ -64,17 +60,13 @@ def wrong_companions(
     return [
         (name, report.get(name), within.true)
         for name, within in allowed.items()
-        if not within.holds(_number(report.get(name)))
+        if not within.holds(number(report.get(name)))
     ]
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
 def _nee(report: dict[str, Any]) -> Within:
     names = ("apt_s", "aust_s", "pbt_s", "effectiveness", "quality")
-    figures = [number for name in names if (number := _number(report.get(name))) is not None]
+    figures = [figure for name in names if (figure := number(report.get(name))) is not None]
     if len(figures) < len(names) or not figures[2]:
         return Within(None, 0.0, True, None)
     apt_s, aust_s, pbt_s, effectiveness, quality = figures
@@ -83,20 +75,20 @@ def _nee(report: dict[str, Any]) -> Within:
 
 
 def _downtime(line: OeeLine, truth: ShiftTruth) -> Within:
-    down_s, slack_s = truth.buckets_ns["adet"] / S, SHARE * truth.pbt_ns / S
-    waiting_s = truth.buckets_ns["adot"] / S if line.by_order else 0.0
+    down_s, slack_s = truth.down_ns / S, BUCKET_SHARE * truth.pbt_ns / S
+    waiting_s = truth.buckets_ns["adot"] / S if line.order is not None and truth.delay_ns is None else 0.0
     return Within(down_s - slack_s, down_s + waiting_s + slack_s, False, down_s)
 
 
 def _between(sources: list[list[Span]], truth: ShiftTruth) -> Within:
     """APT by the number of faults; null without any."""
-    numbers = [len(chosen) for spans in sources for chosen in _choices(spans, truth)]
-    some = [number for number in numbers if number]
-    apt_s, slack_s = truth.buckets_ns["apt"] / S, SHARE * truth.pbt_ns / S
+    faults = [len(chosen) for spans in sources for chosen in _choices(spans, truth)]
+    some = [count for count in faults if count]
+    apt_s, slack_s = truth.buckets_ns["apt"] / S, BUCKET_SHARE * truth.pbt_ns / S
     if not some:
         return Within(None, 0.0, True, None)
-    true = ratio(apt_s, numbers[1])
-    return Within((apt_s - slack_s) / max(some), (apt_s + slack_s) / min(some), 0 in numbers, true)
+    true = ratio(apt_s, faults[1])
+    return Within((apt_s - slack_s) / max(some), (apt_s + slack_s) / min(some), 0 in faults, true)
 
 
 def _mean(sources: list[list[Span]], truth: ShiftTruth, breaks: list[Span], scan_s: float) -> Within:

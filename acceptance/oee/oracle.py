@@ -8,7 +8,7 @@ it: run is APT, changeover AUST, fault ADET, idle ADOT (standards 3: ISO 22400-2
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,8 @@ S = 1_000_000_000
 BUCKETS = {"apt": "run", "aust": "changeover", "adet": "fault", "adot": "idle"}
 """Time element of ISO 22400 to canonical state; together they are the planned busy time."""
 COUNTS = ("produced", "good", "reject")
+
+Column = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass
@@ -35,6 +37,13 @@ class ShiftTruth:
     rework: int = 0
     first_pass: int = 0
     stops: int = 0
+    delay_ns: int | None = None
+    """Idle inside of orders, as far as `buckets_ns` has it in ADET; None where no order is told of."""
+
+    @property
+    def down_ns(self) -> int:
+        """Time at fault: ADET without what was waited inside of orders."""
+        return self.buckets_ns["adet"] - (self.delay_ns or 0)
 
     @property
     def pbt_ns(self) -> int:
@@ -48,6 +57,23 @@ class ShiftTruth:
         oee = None if a is None or e is None or q is None else a * e * q
         fpy = ratio(self.first_pass, produced)
         return {"availability": a, "effectiveness": e, "quality": q, "oee": oee, "fpy": fpy}
+
+
+class Parts(NamedTuple):
+    """The parts of one machine in parallel columns; the last three say which of them count in a shift."""
+
+    shown: Column  # ns of the scan that shows it
+    good: Column
+    rework: Column
+    product: Column
+    lot: Column
+    inside: Column  # by the physical moment
+    surely: Column
+    perhaps: Column
+
+    def by_count(self) -> dict[str, Column]:
+        """Which parts each count is of."""
+        return dict(zip(COUNTS, (np.ones_like(self.good), self.good, ~self.good), strict=True))
 
 
 def ratio(numerator: float, denominator: float) -> float | None:
@@ -67,7 +93,7 @@ def shifts(ledger: Ledger, machine: str, scan_ms: int, unseen_until_ns: int = 0)
     for name, from_ns, to_ns in ended_shifts(physical):
         truth = ShiftTruth(name, from_ns, to_ns)
         _sweep(truth, physical, machine)
-        _count(truth, ledger, machine, scan_ms, unseen_until_ns)
+        _count(truth, ledger, machine, parts_of(truth, ledger, machine, scan_ms, unseen_until_ns))
         found.append(truth)
     return found
 
@@ -110,36 +136,54 @@ def _sweep(truth: ShiftTruth, physical: Physical, machine: str) -> None:
     truth.buckets_ns = {bucket: spent[of] for bucket, of in BUCKETS.items()}
 
 
-def _count(truth: ShiftTruth, ledger: Ledger, machine: str, scan_ms: int, unseen_until_ns: int) -> None:
+def parts_of(
+    truth: ShiftTruth, ledger: Ledger, machine: str, scan_ms: int, unseen_until_ns: int = 0
+) -> Parts:
+    """The parts of a machine, and which of them are those of the shift."""
     physical = ledger.physical
     number = physical.machines.get(machine, -1)
     mine = np.frombuffer(physical.part_machine, dtype=np.int32) == number
     ns = np.frombuffer(physical.part_ns, dtype=np.int64)[mine]
-    good = np.frombuffer(physical.part_good, dtype=np.int8)[mine].astype(bool)
-    rework = np.frombuffer(physical.part_rework, dtype=np.int8)[mine].astype(bool)
-    product = np.frombuffer(physical.part_product, dtype=np.int32)[mine]
+    shown = next_scan(ns, ledger, scan_ms)
+    forgotten = np.isin(shown, next_scan(_resets(physical, machine), ledger, scan_ms))
+    return Parts(
+        shown=shown,
+        good=np.frombuffer(physical.part_good, dtype=np.int8)[mine].astype(bool),
+        rework=np.frombuffer(physical.part_rework, dtype=np.int8)[mine].astype(bool),
+        product=np.frombuffer(physical.part_product, dtype=np.int32)[mine],
+        lot=np.frombuffer(physical.part_lot, dtype=np.int32)[mine],
+        inside=(ns >= truth.from_ns) & (ns < truth.to_ns),
+        surely=(ns > truth.from_ns) & (shown < truth.to_ns) & (shown > unseen_until_ns) & ~forgotten,
+        perhaps=(shown >= truth.from_ns) & (ns <= truth.to_ns),
+    )
+
+
+def next_scan(moments: Column, ledger: Ledger, scan_ms: int) -> Column:
+    """When the controller shows what happens at these moments."""
     scan_ns = max(1, scan_ms * 1_000_000)
-
-    def next_scan(moments: np.ndarray[Any, np.dtype[np.int64]]) -> np.ndarray[Any, np.dtype[np.int64]]:
-        return ledger.start_ns - (ledger.start_ns - moments) // scan_ns * scan_ns
-
-    shown = next_scan(ns)
-    forgotten = np.isin(shown, next_scan(_resets(physical, machine)))
-    inside = (ns >= truth.from_ns) & (ns < truth.to_ns)
-    surely = (ns > truth.from_ns) & (shown < truth.to_ns) & (shown > unseen_until_ns) & ~forgotten
-    perhaps = (shown >= truth.from_ns) & (ns <= truth.to_ns)
-    for name, which in zip(COUNTS, (np.ones_like(good), good, ~good), strict=True):
-        truth.counts[name] = (int(np.count_nonzero(surely & which)), int(np.count_nonzero(perhaps & which)))
-        truth.exact[name] = int(np.count_nonzero(inside & which))
-    truth.rework = int(np.count_nonzero(inside & rework))
-    truth.first_pass = int(np.count_nonzero(inside & good & ~rework))
-    names = list(physical.products)
-    for index, parts in enumerate(np.bincount(product[inside], minlength=len(names)).tolist()):
-        if parts:
-            truth.standard_ns += parts * ideal_ns(ledger.header, names[index], machine)
+    return ledger.start_ns - (ledger.start_ns - moments) // scan_ns * scan_ns
 
 
-def _resets(physical: Physical, machine: str) -> np.ndarray[Any, np.dtype[np.int64]]:
+def standard_ns(ledger: Ledger, machine: str, products: Column) -> int:
+    """Sum of PRI over parts, given the number of the product of each."""
+    names = list(ledger.physical.products)
+    numbers = enumerate(np.bincount(products, minlength=len(names)).tolist())
+    return sum(parts * ideal_ns(ledger.header, names[index], machine) for index, parts in numbers if parts)
+
+
+def _count(truth: ShiftTruth, ledger: Ledger, machine: str, parts: Parts) -> None:
+    for name, which in parts.by_count().items():
+        truth.counts[name] = (
+            int(np.count_nonzero(parts.surely & which)),
+            int(np.count_nonzero(parts.perhaps & which)),
+        )
+        truth.exact[name] = int(np.count_nonzero(parts.inside & which))
+    truth.rework = int(np.count_nonzero(parts.inside & parts.rework))
+    truth.first_pass = int(np.count_nonzero(parts.inside & parts.good & ~parts.rework))
+    truth.standard_ns = standard_ns(ledger, machine, parts.product[parts.inside])
+
+
+def _resets(physical: Physical, machine: str) -> Column:
     """When the machine's controller lost its counts."""
     found = [
         event.ns

@@ -26,7 +26,10 @@ def explain(evidence: Evidence, line: OeeLine, truth: ShiftTruth, report: dict[s
     """The steps of each time in seconds, and of the parts produced."""
     state, counter = part_of(evidence, line.state), part_of(evidence, line.produced)
     breaks = breaks_of(evidence)
-    offered, received = (_buckets_s(state, truth, breaks, arrived=arrived) for arrived in (False, True))
+    order = part_of(evidence, line.order) if line.order is not None and truth.delay_ns is not None else None
+    offered, received = (
+        _buckets_s(state, order, truth, breaks, arrived=arrived) for arrived in (False, True)
+    )
     found = {}
     for bucket, of in BUCKETS.items():
         true_s = truth.buckets_ns[bucket] / S
@@ -69,16 +72,27 @@ def _samples(part: TopicJoin, *, arrived: bool) -> list[tuple[int, Any]]:
 
 
 def _buckets_s(
-    part: TopicJoin, truth: ShiftTruth, breaks: list[tuple[int, int]], *, arrived: bool
+    state: TopicJoin,
+    order: TopicJoin | None,
+    truth: ShiftTruth,
+    breaks: list[tuple[int, int]],
+    *,
+    arrived: bool,
 ) -> dict[str, float]:
-    """Seconds of planned time in each state, by the samples of the state's topic."""
+    """Seconds of planned time in each state, by the samples of its topic; idle inside an order goes with the faults."""
     spent = dict.fromkeys(BUCKETS.values(), 0.0)
-    samples = [*_samples(part, arrived=arrived), (truth.to_ns, None)]
-    for (ns, state), (until_ns, _) in pairwise(samples):
+    samples = [(ns, "state", value) for ns, value in _samples(state, arrived=arrived)]
+    if order is not None:
+        samples += [(ns, "order", value) for ns, value in _samples(order, arrived=arrived)]
+    samples.sort(key=lambda sample: sample[0])
+    now = {"state": None, "order": ""}
+    for (ns, what, value), (until_ns, _, _) in pairwise([*samples, (truth.to_ns, "", None)]):
+        now[what] = value
         begin, end = max(ns, truth.from_ns), min(until_ns, truth.to_ns)
-        if end > begin and state in spent:
+        bucket = BUCKETS["adet"] if now["state"] == BUCKETS["adot"] and now["order"] else now["state"]
+        if end > begin and bucket in spent:
             paused = sum(max(0, min(end, to_ns) - max(begin, from_ns)) for from_ns, to_ns in breaks)
-            spent[state] += (end - begin - paused) / S
+            spent[bucket] += (end - begin - paused) / S
     return spent
 
 

@@ -13,6 +13,11 @@ from typing import Any
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
+from shakedown.acceptance.criteria import acknowledgement
+from tests.acceptance.json_lines import write_lines
+from tests.acceptance.shift_day import Day
+from tests.acceptance.shift_verdicts import fresh_day, replay_once
+
 S, MS = 1_000_000_000, 1_000_000
 START_NS = 1_767_592_800 * S
 EDGE, GROUP, NODE = "hamburg.filling/line1", "hamburg.filling", "line1"
@@ -175,12 +180,12 @@ class Plan:
         accepted = [(m, p) for m, p in zip(self.messages, payloads, strict=True) if m.accepted]
         if self.broker_log:
             lines = [["A", m.ns, self.client_id, m.topic, _b64(p), m.qos, m.retain] for m, p in accepted]
-            _write_lines(folder / "broker.jsonl", [*lines, ["Z", self.end_ns, {"messages": len(lines)}]])
+            write_lines(folder / "broker.jsonl", [*lines, ["Z", self.end_ns, {"messages": len(lines)}]])
         lines = [["M", m.ns + 100_000, m.topic, _b64(p), m.qos, m.retain] for m, p in accepted]
         first = ["E", START_NS, "connected", {}]
-        _write_lines(folder / "observer.jsonl", [first, *lines, ["Z", self.end_ns, {"messages": len(lines)}]])
+        write_lines(folder / "observer.jsonl", [first, *lines, ["Z", self.end_ns, {"messages": len(lines)}]])
         self._write_host(folder, [m for m, _ in accepted])
-        _write_lines(folder / "timeline.jsonl", self.timeline)
+        write_lines(folder / "timeline.jsonl", self.timeline)
         (folder / "site.yaml").write_text(self.site_text or site_yaml())
         (folder / "manifest.json").write_text(json.dumps(self.manifest))
         if self.server is not None:
@@ -206,7 +211,7 @@ class Plan:
             "signals": signals,
         }
         totals = {"samples": len(self.ledger), "events": 0}
-        _write_lines(folder / "ledger.jsonl", [header, *self.ledger, ["Z", self.end_ns, totals]])
+        write_lines(folder / "ledger.jsonl", [header, *self.ledger, ["Z", self.end_ns, totals]])
 
     def _payloads(self) -> list[bytes]:
         """Encode the messages; seq is counted from each NBIRTH on."""
@@ -242,17 +247,11 @@ class Plan:
         rows += self.host_rows
         rows.sort(key=lambda row: row[1])
         samples = sum(1 for row in rows if row[0] == "H")
-        _write_lines(
-            folder / "host.jsonl", [*rows, ["Z", self.end_ns, {"samples": samples, "duplicates": 0}]]
-        )
+        write_lines(folder / "host.jsonl", [*rows, ["Z", self.end_ns, {"samples": samples, "duplicates": 0}]])
 
 
 def _b64(payload: bytes) -> str:
     return base64.b64encode(payload).decode()
-
-
-def _write_lines(path: Path, records: list[Any]) -> None:
-    path.write_text("".join(json.dumps(record) + "\n" for record in records))
 
 
 def encode(message: Message, seq: int) -> bytes:
@@ -431,3 +430,10 @@ def lab() -> type[Lab]:
 def plan() -> Plan:
     """A healthy run of 800 seconds, to be broken."""
     return healthy()
+
+
+@pytest.fixture
+def day(monkeypatch: pytest.MonkeyPatch) -> Day:
+    """A shift without fault, to be broken."""
+    monkeypatch.setattr(acknowledgement, "replay", replay_once)
+    return fresh_day()

@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from tests.acceptance.json_lines import write_lines
 from tests.acceptance.shift_plan import (
     ACK_S,
     ALARMS,
@@ -89,14 +90,14 @@ class Day:
         samples = sum(row[0] == "S" for row in ledger)
         end = at(self.seconds)
         totals = {"samples": samples, "events": len(ledger) - samples}
-        _lines(folder / "ledger.jsonl", [self.header, *ledger, ["Z", end, totals]])
+        write_lines(folder / "ledger.jsonl", [self.header, *ledger, ["Z", end, totals]])
         held = sum(row[0] == "H" for row in rows)
-        _lines(folder / "host.jsonl", [*rows, ["Z", end, {"samples": held, "duplicates": 0}]])
-        _lines(folder / "broker.jsonl", [*self.commands, ["Z", end, {"messages": len(self.commands)}]])
-        _lines(folder / "timeline.jsonl", self.timeline)
+        write_lines(folder / "host.jsonl", [*rows, ["Z", end, {"samples": held, "duplicates": 0}]])
+        write_lines(folder / "broker.jsonl", [*self.commands, ["Z", end, {"messages": len(self.commands)}]])
+        write_lines(folder / "timeline.jsonl", self.timeline)
         people = [*self.acks, *(["K", end - S, "audit", audit] for audit in self.audits)]
-        _lines(folder / "people.jsonl", [*people, ["Z", end, {}]])
-        _lines(folder / "cmms.jsonl", [*self.orders, ["Z", end, {"work_orders": len(self.orders)}]])
+        write_lines(folder / "people.jsonl", [*people, ["Z", end, {}]])
+        write_lines(folder / "cmms.jsonl", [*self.orders, ["Z", end, {"work_orders": len(self.orders)}]])
         (folder / "site.yaml").write_text(yaml.safe_dump(self.site, sort_keys=False))
         manifest = {"scenario": "shift", "seed": 7, "status": "complete"}
         (folder / "manifest.json").write_text(json.dumps(manifest))
@@ -227,10 +228,6 @@ def _order_rows(order: dict[str, Any]) -> list[list[Any]]:
     said = [(first_ms - 10_000, "pending")]
     said += [(ms + FOLLOW_MS, f"{order['id']} {state}") for ms, state, _ in order["history"]]
     return [held(ms * MS + 300 * MS, FILLER, metric, ms, value) for ms, value in said]
-
-
-def _lines(path: Path, records: list[Any]) -> None:
-    path.write_text("".join(json.dumps(record) + "\n" for record in records))
 
 
 def healthy() -> Day:

@@ -100,14 +100,14 @@ def test_runs_without_alarms_oee_and_cmms_are_not_judged_on_them(healthy_runs: l
 
 
 def test_a_crash_is_a_harness_fault_that_names_the_criterion(
-    criterion: Criterion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    criterion: Criterion, day: shift_day.Day, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def crash(evidence: Evidence) -> None:
         raise ZeroDivisionError("by the criterion itself")
 
     table = tuple(row._replace(judge=crash) if row.name == criterion.name else row for row in CRITERIA)
     monkeypatch.setattr(judging, "CRITERIA", table)
-    verdict = judge(shift_day.healthy().write(tmp_path))
+    verdict = judge(day.write(tmp_path))
     assert (verdict.verdict, verdict.exit_code) == ("HARNESS_FAULT", 4)
     assert verdict.criterion(criterion.name).verdict == "HARNESS_FAULT"
     assert "ZeroDivisionError: by the criterion itself" in verdict.harness[0].what

@@ -13,13 +13,7 @@ from shakedown.acceptance import judge
 from tests.acceptance import shift_day
 from tests.acceptance.shift_day import ALARMS, MS, Call, Day, S, at, order_of
 from tests.acceptance.shift_report import recompute, report_of
-from tests.acceptance.shift_verdicts import SHIFT, failed, fresh_day, outcomes
-
-
-@pytest.fixture
-def day() -> Day:
-    """A day without fault, to be broken."""
-    return fresh_day()
+from tests.acceptance.shift_verdicts import SHIFT, failed, outcomes
 
 
 def test_a_healthy_shift_passes_everything(day: Day, tmp_path: Path) -> None:

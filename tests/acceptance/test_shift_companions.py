@@ -12,13 +12,7 @@ from shakedown.acceptance import judge
 from shakedown.acceptance.oee.companions import _episodes
 from tests.acceptance.shift_day import MS, Day, S, held
 from tests.acceptance.shift_report import report_of
-from tests.acceptance.shift_verdicts import failed, fresh_day, outcomes
-
-
-@pytest.fixture
-def day() -> Day:
-    """A day without fault, to be broken."""
-    return fresh_day()
+from tests.acceptance.shift_verdicts import failed, outcomes
 
 
 def _doubles(day: Day, change: Callable[[list[Any]], list[Any] | None]) -> None:

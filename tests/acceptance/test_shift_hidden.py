@@ -13,15 +13,9 @@ from shakedown.acceptance import judge
 from shakedown.acceptance.verdict import CriterionResult
 from tests.acceptance.shift_day import FILLER, MS, Call, Day, at, held
 from tests.acceptance.shift_plan import ALARMS
-from tests.acceptance.shift_verdicts import SHIFT, failed, fresh_day, outcomes
+from tests.acceptance.shift_verdicts import SHIFT, failed, outcomes
 
 SHELVED_S = 2_591  # after the one call that no fault is behind
-
-
-@pytest.fixture
-def day() -> Day:
-    """A day without fault, to be broken."""
-    return fresh_day()
 
 
 def hidden(day: Day, state: str) -> Call:

@@ -12,13 +12,7 @@ import pytest
 from shakedown.acceptance import judge
 from tests.acceptance import shift_day
 from tests.acceptance.shift_day import FILLER, MS, Day, S, at, order_of
-from tests.acceptance.shift_verdicts import failed, fresh_day, outcomes
-
-
-@pytest.fixture
-def day() -> Day:
-    """A day without fault, to be broken."""
-    return fresh_day()
+from tests.acceptance.shift_verdicts import failed, outcomes
 
 
 def orders_twice(day: Day) -> None:

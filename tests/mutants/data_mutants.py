@@ -201,7 +201,7 @@ DATA = (
         ("loss",),
         Parts(forwarding=ForgetsTheRetention),
     ),
-    Mutant("never_replays", ("loss",), Parts(forwarding=NeverReplays), quick=True),
+    Mutant("never_replays", ("loss",), Parts(forwarding=NeverReplays)),
     Mutant("skips_the_end_of_its_history", ("loss",), Parts(forwarding=SkipsTheEndOfHistory)),
     Mutant("stamps_arrival_time", ("integrity",), Parts(normalise=stamps_arrival), quick=True),
     Mutant("wrong_unit_factor", ("integrity",), Parts(normalise=wrong_factor)),

@@ -23,15 +23,22 @@ class Mutant:
     @property
     def does(self) -> str:
         """What is broken in it: the first paragraph of its broken part's docstring."""
+        if not (broken := self._broken()):
+            return "Nothing."
+        (part,) = broken.values()
+        return " ".join((inspect.cleandoc(part.__doc__ or "")).split("\n\n")[0].split())
+
+    @property
+    def kind(self) -> tuple[str, ...]:
+        """The criterion that must catch it, and the name of the part that is broken in it."""
+        return (*self.caught_by[:1], *self._broken())
+
+    def _broken(self) -> dict[str, object]:
         healthy = Parts()
-        broken = [] if self.bridge is Bridge else [self.bridge]
-        broken += [
-            part
+        broken: dict[str, object] = {} if self.bridge is Bridge else {"bridge": self.bridge}
+        return broken | {
+            field.name: part
             for field in dataclasses.fields(Parts)
             if self.parts is not None
             and (part := getattr(self.parts, field.name)) is not getattr(healthy, field.name)
-        ]
-        if not broken:
-            return "Nothing."
-        (part,) = broken
-        return " ".join((inspect.cleandoc(part.__doc__ or "")).split("\n\n")[0].split())
+        }

@@ -13,3 +13,13 @@ from tests.mutants.order_mutants import ORDERS
 from tests.mutants.session_mutants import SESSION
 
 MUTANTS: tuple[Mutant, ...] = (*DATA, *SESSION, *OEE, *ALARMS, *ORDERS)
+
+
+def _first_of_each_kind() -> frozenset[str]:
+    quick = {mutant.kind: mutant.name for mutant in reversed(MUTANTS) if mutant.quick}
+    first = {mutant.kind: mutant.name for mutant in reversed(MUTANTS)}
+    return frozenset((first | quick).values())
+
+
+REPRESENTATIVE: frozenset[str] = _first_of_each_kind()
+"""Names of those that CI runs: one for each criterion and each part of the bridge whose breaking it catches."""

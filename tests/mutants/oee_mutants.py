@@ -59,10 +59,11 @@ class AddsRunTime(Line):
 
     def _tally(self, period, to_ns):
         tallies = super()._tally(period, to_ns)
-        time_ns = tallies[""].time_ns
-        more_ns = sum(time_ns.values()) // 50
-        time_ns["run"] += more_ns
-        time_ns["idle"] -= more_ns
+        for order, tally in tallies.items():
+            time_ns = tally.time_ns
+            more_ns = sum(time_ns.values()) // 50
+            time_ns["run"] += more_ns
+            time_ns["delay" if order else "idle"] -= more_ns
         return tallies
 
 
@@ -88,9 +89,9 @@ class SwapsChangeoverAndIdle(Line):
 
     def _tally(self, period, to_ns):
         tallies = super()._tally(period, to_ns)
-        for tally in tallies.values():
-            time_ns = tally.time_ns
-            time_ns["changeover"], time_ns["idle"] = time_ns["idle"], time_ns["changeover"]
+        for order, tally in tallies.items():
+            time_ns, idle = tally.time_ns, "delay" if order else "idle"
+            time_ns["changeover"], time_ns[idle] = time_ns[idle], time_ns["changeover"]
         return tallies
 
 
@@ -155,6 +156,28 @@ class CountsRejectsAsGood(Line):
         return tallies
 
 
+class BooksOnTheLastOrder(Line):
+    """Books all parts of a shift on the order that is current at its end."""
+
+    def _tally(self, period, to_ns):
+        tallies = super()._tally(period, to_ns)
+        parts = sum((tally.parts for tally in tallies.values()), Counter())
+        for tally in tallies.values():
+            tally.parts = Counter()
+        tallies[self.orders.at(to_ns - 1) or ""].parts = parts
+        return tallies
+
+
+class DropsTheSetUpOfAnOrder(Line):
+    """Takes an order to begin when the set-up for it is over, so that the set-up belongs to none."""
+
+    def _tally(self, period, to_ns):
+        tallies = super()._tally(period, to_ns)
+        for order in [order for order in tallies if order]:
+            tallies[""].time_ns["changeover"] += tallies[order].time_ns.pop("changeover", 0)
+        return tallies
+
+
 def _mutant(name: str, shifts: type[Shifts], *, quick: bool = False) -> Mutant:
     return Mutant(name, ("oee",), Parts(shifts=shifts), drill="shift_drill.yaml", quick=quick)
 
@@ -172,4 +195,6 @@ OEE = (
     _mutant("never_restates", NeverRestates),
     _mutant("never_closes", NeverCloses),
     _mutant("counts_rejects_as_good", calculating(CountsRejectsAsGood)),
+    _mutant("books_on_the_last_order", calculating(BooksOnTheLastOrder)),
+    _mutant("drops_the_set_up_of_an_order", calculating(DropsTheSetUpOfAnOrder)),
 )

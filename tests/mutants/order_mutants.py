@@ -100,12 +100,12 @@ class EndsItsContextEarly(Bridge):
 class ThinsItsContext(WorkOrders):
     """Attaches nine of ten samples."""
 
-    def completed(self, order, physical_asset, context):
+    def froze(self, order, context):
         thin = [
             {**signal, "samples": [s for n, s in enumerate(signal["samples"]) if n % 10 != 5]}
             for signal in context
         ]
-        return super().completed(order, physical_asset, thin)
+        super().froze(order, thin)
 
 
 class OrdersForEveryAlarm(Bridge):

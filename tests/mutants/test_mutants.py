@@ -2,9 +2,10 @@
 
 import pytest
 
+from shakedown.acceptance.criteria import CRITERIA
 from tests.mutants.drills import verdict_of
 from tests.mutants.matrix import DRILLS, HEALTHY, PAGE, outcomes, read, rendered, row_of
-from tests.mutants.mutants import MUTANTS
+from tests.mutants.mutants import MUTANTS, REPRESENTATIVE
 
 AGAIN = "run `python -m tests.mutants.matrix`, which writes docs/mutants.md"
 ROWS = {row.name: row for row in read(PAGE.read_text(encoding="utf-8"))}
@@ -12,8 +13,13 @@ QUICK = ("drill.yaml", "shift_orders.yaml")
 SHIFT = [drill for drill in DRILLS if drill.startswith("shift_")]
 
 
-def _one(thing, name, *, quick):
-    return pytest.param(thing, id=name, marks=[] if quick else [pytest.mark.slow])
+def _one(thing, name, *, quick, in_ci=True):
+    marks = [] if quick else [pytest.mark.slow]
+    return pytest.param(thing, id=name, marks=marks if quick or in_ci else [*marks, pytest.mark.long])
+
+
+def _mutant(mutant):
+    return _one(mutant, mutant.name, quick=mutant.quick, in_ci=mutant.name in REPRESENTATIVE)
 
 
 @pytest.mark.parametrize("healthy", [_one(h, h.drill, quick=h.drill in QUICK) for h in HEALTHY])
@@ -26,7 +32,7 @@ def test_the_healthy_bridge_passes_the_drill(tmp_path, healthy):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.long) for seed in (2, 3))])
 @pytest.mark.parametrize("drill", SHIFT)
 def test_the_healthy_bridge_fails_nothing_with_other_seeds(tmp_path, drill, seed):
     verdict = verdict_of(tmp_path / "run", drill=drill, seed=seed)
@@ -34,7 +40,7 @@ def test_the_healthy_bridge_fails_nothing_with_other_seeds(tmp_path, drill, seed
     assert "FAIL" not in outcomes(verdict).values(), [(c.name, c.statement) for c in verdict.criteria]
 
 
-@pytest.mark.parametrize("mutant", [_one(m, m.name, quick=m.quick) for m in MUTANTS])
+@pytest.mark.parametrize("mutant", [_mutant(mutant) for mutant in MUTANTS])
 def test_a_broken_bridge_is_caught(tmp_path, mutant):
     verdict = verdict_of(tmp_path / "run", mutant.bridge, mutant.parts, mutant.drill)
     assert verdict.harness == []
@@ -51,6 +57,10 @@ def test_every_mutant_says_what_is_broken_in_it():
     for mutant in MUTANTS:
         assert mutant.does.endswith("."), mutant.name
         assert "|" not in mutant.does, mutant.name
+
+
+def test_for_every_criterion_a_mutant_runs_in_ci():
+    assert {m.caught_by[0] for m in MUTANTS if m.name in REPRESENTATIVE} == {c.name for c in CRITERIA}
 
 
 def test_the_matrix_fits_the_table_of_mutants():

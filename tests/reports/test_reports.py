@@ -4,7 +4,6 @@ import io
 import json
 import re
 import shutil
-import subprocess
 from pathlib import Path
 from xml.etree import ElementTree as Xml
 
@@ -111,27 +110,12 @@ def test_faults_of_the_lab_are_named_in_every_report(run):
 
 
 @pytest.mark.slow
-def test_a_browser_shows_the_page(run, tmp_path):
-    browser = shutil.which("chromium")
-    if browser is None:
-        pytest.skip("chromium is not installed (Debian package chromium)")
-    flags = [
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-    ]
-    command = [browser, *flags, f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1000,900"]
+def test_a_browser_shows_the_page(run, tmp_path, browser):
     picture = tmp_path / "page.png"
-    page = (run / "report.html").as_uri()
-    subprocess.run([*command, f"--screenshot={picture}", page], capture_output=True, timeout=60, check=True)
+    page, size = run / "report.html", "--window-size=1000,900"
+    browser(page, size, f"--screenshot={picture}")
     assert picture.stat().st_size > 20_000
-    dom = subprocess.run(
-        [*command, "--dump-dom", page], capture_output=True, text=True, timeout=60, check=True
-    ).stdout
-    assert "Backlog" in dom
+    assert "Backlog" in browser(page, size, "--dump-dom")
 
 
 def test_ticks_are_round_and_cover_the_values():

@@ -2,8 +2,6 @@
 
 import json
 import re
-import shutil
-import subprocess
 from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -341,17 +339,46 @@ addEventListener("load", () => {
 
 
 @pytest.mark.slow
-def test_on_a_telephone_the_words_of_the_oee_table_stay_whole(run, tmp_path):
-    browser = shutil.which("chromium")
-    if browser is None:
-        pytest.skip("chromium is not installed (Debian package chromium)")
+def test_on_a_telephone_the_words_of_the_oee_table_stay_whole(run, tmp_path, browser):
     render(run)
     page = tmp_path / "framed.html"
     inner = (run / "report.html").read_text().replace("</body>", BROKEN_WORDS)
     page.write_text(f'<iframe width="400" height="900" srcdoc="{escape(inner)}"></iframe>')
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-    command = [browser, *flags, "--disable-background-networking", f"--user-data-dir={tmp_path / 'profile'}"]
-    dom = subprocess.run(
-        [*command, "--dump-dom", page.as_uri()], capture_output=True, text=True, timeout=60, check=True
-    ).stdout
+    dom = browser(page, "--dump-dom")
     assert re.search(r"<title>broken: (.*?);</title>", dom).group(1) == ""
+
+
+def with_orders(criteria, *, reported=True):
+    """The first shift told by order: two, of which one is reported with a case too many, or nothing is."""
+    early = criteria["oee"]["details"]["shifts"][0]
+    true = {"pbt_s": 600.0, "produced": 148, "good": 147, "oee": 0.4563}
+    early["orders"] = [
+        {"order": "ORD-0001", "products": ["water_500"], "truth": true, "reported": true},
+        {
+            "order": HOSTILE,
+            "products": [HOSTILE],
+            "truth": true,
+            "reported": true | {"produced": 149, "good": HOSTILE} if reported else None,
+        },
+    ]
+    told = {"line": early["line"], "shift": early["shift"], "reported": 149, "true": 148}
+    criteria["oee"]["details"]["breaches"] = [told | {"figure": f"produced of {HOSTILE}"}]
+
+
+def test_the_orders_of_a_shift_stand_beside_each_other_and_a_wrong_one_is_marked(run):
+    change(run, lambda criteria, _: with_orders(criteria))
+    page = page_of(run)
+    assert "ORD-0001 water_500 10:00 148 147 45.6 %" in words_of(page)
+    wrong = re.findall(r'<tr class="wrong">.*?</tr>', page)
+    assert len(wrong) == 1
+    assert "149 (was 148)" in wrong[0]
+    assert "at fault, or waiting in an order" in page
+    assert "script" not in Balance(page).tags
+    change(run, lambda criteria, _: with_orders(criteria, reported=False))
+    assert "not told (was 148)" in page_of(run)
+
+
+def test_a_shift_that_is_not_told_by_order_has_no_such_table(run):
+    page = page_of(run)
+    assert "Order, as reported" not in page
+    assert "waiting in an order" not in page

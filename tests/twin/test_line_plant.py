@@ -51,7 +51,7 @@ REFUSED = [
     ("machines/filler/batch", 0, "machines.filler.batch", "0", "parts that are worked on together"),
     ("machines/filler/stoppages/0/between/mean_s", 0.1, "machines.filler", "every 0.1 s", "give a longer"),
     ("machines/filler/stoppages/0/code", 3, "machines.filler.stoppages.0.code", "3", "codes below 100"),
-    ("machines/filler/stoppages/0/code", 150, "machines.filler", "[150, 150]", "a code of its own"),
+    ("machines/filler/stoppages/0/code", 150, "machines.filler.failures.valve_stuck.code", "150", "a code of its own"),
     ("machines/filler/colour", "red", "machines.filler.colour", "unknown field", "known here"),
     ("conveyors/conveyor_1/capacity", 0, "conveyors.conveyor_1.capacity", "0", "a belt holds at least one part"),
     ("conveyors/conveyor_1/capacity", 2.5, "conveyors.conveyor_1.capacity", "2.5", "whole number"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -275,3 +276,35 @@ def test_another_asset_takes_the_place(tmp_path: Path) -> None:
     assert recording.header["bottleneck"] == "filler"
     assert recording.header["labels"] == {"a": "A", "b": "B"}
     assert recording.header["ideal_s"]["a"] == {"filler": 0.5, "packer": 1.8}
+
+
+def test_a_machine_is_on_an_order_from_its_set_up_on_and_until_the_next_one(tmp_path: Path) -> None:
+    """Three orders, the second of another product: its set-up is its own, and each part is made on its order."""
+    orders = [
+        {"product": product, "quantity": 40, "id": name} for product, name in zip("abb", "XYZ", strict=True)
+    ]
+    machines = document()["machines"]
+    machines["packer"]["changeover"] = {"mean_s": 30}
+    signals = {
+        "packer": {
+            "order": {"tag": "P.ORDER", "type": "String", "show": "order"},
+            "total": {"tag": "P.TOTAL", "type": "UInt32", "show": "total"},
+        }
+    }
+    plant = document(orders=orders, repeat_orders=False, machines=machines, signals=signals)
+    recording = Recording(tmp_path, plant, 200)
+    at = [
+        (moment, data["order"]) for moment, machine, data in recording.of("order_at") if machine == "packer"
+    ]
+    assert [order for _, order in at] == ["X", "Y", "Z"]
+    setup = [moment for moment, machine, data in recording.of("changeover") if machine == "packer"]
+    assert setup[0] == at[1][0]
+    lots = {data["lot"]: data["id"] for _, _, data in recording.of("order")}
+    for moment, machine, data in recording.of("part"):
+        if machine == "packer":
+            assert lots[data["lot"]] == [order for begun, order in at if begun <= moment][-1]
+    shown = recording.values["packer.order"]
+    assert shown[0] == ""
+    assert list(dict.fromkeys(shown)) == ["", "X", "Y", "Z"]
+    for begun, order in at:
+        assert shown.index(order) == math.ceil(begun)

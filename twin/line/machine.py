@@ -58,7 +58,7 @@ class Machine:
 
         self.state = State.IDLE
         self.stop_reason: int = StopReason.NO_ORDER
-        self.product = ""
+        self.product = self.order = ""
         self.infeed = self.good = self.reject = self.total = self.reworked = 0
         self.bottles_rejected = 0
         self.litres = 0.0  # content of all bottles handled
@@ -113,6 +113,7 @@ class Machine:
             yield from self._attend()
             yield from self._gather()
             yield from self._attend()
+            self._take_up(self._hands[0].lot)
             if self._hands[0].product != self.product:
                 yield from self._set_up(self._hands[0].product)
             yield from self._make()
@@ -176,6 +177,13 @@ class Machine:
                 break
         if self.state is State.IDLE:
             self._enter(State.EXECUTE, StopReason.NONE)
+
+    def _take_up(self, lot: str) -> None:
+        """Be on the order of the lot in hand: the set-up for it is part of it."""
+        order = self._shop.orders.id_of(lot)
+        if order != self.order:
+            self.order = order
+            self._record("order_at", self.name, {"order": order})
 
     def _set_up(self, product: str) -> Process:
         """Change over to another product; the very first product finds the machine set up for it."""

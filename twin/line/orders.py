@@ -70,6 +70,10 @@ class Orders:
         """Empty bottles are always at hand."""
         return 1.0
 
+    def id_of(self, lot: str) -> str:
+        """The order that a lot on the line is made for."""
+        return self._running[lot].id
+
     def leaves(self, part: Part, good: bool) -> None:
         """A part leaves the line, as good product or as scrap."""
         order = self._running[part.lot]

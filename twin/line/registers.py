@@ -15,6 +15,7 @@ _READERS: dict[str, Callable[[Any], Value]] = {
     "state": lambda machine: int(machine.state),
     "stop_reason": lambda machine: machine.stop_reason,
     "product": lambda machine: machine.label,
+    "order": lambda machine: machine.order,
     "infeed": lambda machine: machine.infeed,
     "good": lambda machine: machine.good,
     "reject": lambda machine: machine.reject,
