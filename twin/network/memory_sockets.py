@@ -97,6 +97,10 @@ class MemorySocket(protocols.Protocol):
         self._transport.write(bytes(data))
         return len(data)
 
+    def pending(self) -> int:
+        """Bytes that `recv` gives at once, as of `ssl.SSLSocket.pending`: aiomqtt then reads on in the same turn."""
+        return len(self._received)
+
     def setblocking(self, flag: bool) -> None:
         if flag:
             raise NotImplementedError("an in-memory socket never blocks; remedy: drive it from the loop")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import aiomqtt
@@ -15,7 +16,8 @@ import msgspec
 
 from shakedown.twin.services.edge_view import EdgeView, Row
 from shakedown.twin.services.jsonl import JsonLines
-from shakedown.twin.services.sparkplug import decode, rebirth_command
+from shakedown.twin.services.mqtt_batches import Batches, batches
+from shakedown.twin.services.sparkplug import decode, rebirth_command, text_command
 
 REORDER_TIMEOUT_S = 5.0  # how long a gap in seq may last before a rebirth is asked for
 REBIRTH_INTERVAL_S = 5.0  # at most one rebirth request per edge node in this time
@@ -24,19 +26,33 @@ RECONNECT_S = (1.0, 5.0)  # first and longest pause between attempts to reach th
 MESSAGES_QUEUED_MAX = 100_000  # beyond it aiomqtt drops and warns: the loss then shows in the broker's count
 MESSAGE_BYTES_MAX = 4 << 20
 
+Display = Callable[[str, list[Row]], None]
+"""Is shown new rows of an edge node, `group/node`."""
+
 
 class PrimaryHost:
     """A primary host application at `address:port` that appends what it holds to `log` (host.jsonl).
 
     `run()` goes on until it is cancelled and then says goodbye; `cut()` first makes it a crash: no more log, no goodbye
-    that anybody hears. A new PrimaryHost on the same log remembers the samples that it holds.
+    that anybody hears. A new PrimaryHost on the same log remembers the samples that it holds. `displays` are shown the
+    rows that it keeps, by edge node.
     """
 
-    def __init__(self, address: str, port: int, *, host_id: str, keep_alive_s: int, log: Path) -> None:
+    def __init__(
+        self,
+        address: str,
+        port: int,
+        *,
+        host_id: str,
+        keep_alive_s: int,
+        log: Path,
+        displays: Sequence[Display] = (),
+    ) -> None:
         self._address, self._port = address, port
         self._state_topic = f"spBv1.0/STATE/{host_id}"
         self._host_id = host_id
         self._keep_alive_s = keep_alive_s
+        self._displays = displays
         self._edges: dict[str, EdgeView] = {}
         self._gap_timers: dict[str, asyncio.TimerHandle] = {}
         self._asked_ns: dict[str, int] = {}
@@ -100,6 +116,7 @@ class PrimaryHost:
             identifier=f"host-{self._host_id}",
             keepalive=self._keep_alive_s,
             will=aiomqtt.Will(self._state_topic, self._state(False, since_ms), 1, True),
+            queue_type=Batches,
             max_queued_incoming_messages=MESSAGES_QUEUED_MAX,
         ) as client:
             self._client = client
@@ -108,8 +125,9 @@ class PrimaryHost:
             self._event("connected", {"state_ts_ms": since_ms})
             self.connected.set()
             try:
-                async for message in client.messages:
-                    self._on_message(message.topic.value, bytes(message.payload), birth)
+                async for messages in batches(client):
+                    for message in messages:
+                        self._on_message(message.topic.value, bytes(message.payload), birth)
             except asyncio.CancelledError:
                 goodbye = self._state(False, time.time_ns() // 1_000_000)
                 await client.publish(self._state_topic, goodbye, 1, True, timeout=GOODBYE_S)
@@ -190,6 +208,8 @@ class PrimaryHost:
         if rows:
             self.samples += len(rows)
             self._log.write_all(["H", now_ns, edge.edge, *row] for row in rows)
+            for show in self._displays:
+                show(edge.edge, rows)
         repeated = edge.duplicates - self._reported_duplicates.get(edge.edge, 0)
         if repeated:
             self._reported_duplicates[edge.edge] = edge.duplicates
@@ -223,6 +243,17 @@ class PrimaryHost:
         self._event("rebirth_requested", {"edge": edge, "because": because})
         group, node = edge.split("/")
         self._send(self._client, f"spBv1.0/{group}/NCMD/{node}", rebirth_command(now_ns // 1_000_000))
+
+    async def command(self, edge: str, device: str, metric: str, text: str) -> None:
+        """Write `text` to a metric of a device: a DCMD. Raises OSError when no broker takes it."""
+        if self._client is None:
+            raise OSError("the primary host has no broker")
+        group, node = edge.split("/")
+        command = text_command(metric, text, time.time_ns() // 1_000_000)
+        try:
+            await self._client.publish(f"spBv1.0/{group}/DCMD/{node}/{device}", command, 0)
+        except aiomqtt.MqttError as error:
+            raise OSError(str(error)) from error
 
     def _send(
         self, client: aiomqtt.Client, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False

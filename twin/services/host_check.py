@@ -1,4 +1,4 @@
-"""A defence against DNS rebinding: a service answers only under a name that it has."""
+"""What a web page that somebody has open elsewhere may not do: rebind a name to a service, or write to it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -29,6 +30,12 @@ def only_under(names: set[str], app: ASGIApp) -> ASGIApp:
             await Response(content, 421, media_type="application/problem+json")(scope, receive, send)
 
     return checked
+
+
+def is_foreign_page(request: Request) -> bool:
+    """Whether a page of another origin asks; a program sends no Origin."""
+    origin = request.headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc != request.headers.get("host")
 
 
 def _is_ours(authority: str, names: set[str]) -> bool:

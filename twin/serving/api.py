@@ -9,7 +9,6 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 from starlette.applications import Starlette
@@ -20,6 +19,7 @@ from starlette.routing import Route
 
 from shakedown.twin.line.draw import draw_line
 from shakedown.twin.line.plant import Plant
+from shakedown.twin.services.host_check import is_foreign_page
 from shakedown.twin.serving import state
 from shakedown.twin.serving.endpoints import Endpoints
 from shakedown.twin.serving.live import EVENTS_MAX
@@ -175,9 +175,8 @@ async def _read(request: Request) -> None:
 
 
 def _refuse_foreign_pages(request: Request) -> None:
-    """A web page that somebody has open elsewhere must not upset the plant; a program sends no Origin."""
-    origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+    """A web page that somebody has open elsewhere must not upset the plant."""
+    if is_foreign_page(request):
         raise HTTPException(403, "a page of another origin may not use this service; ask it from a program")
 
 

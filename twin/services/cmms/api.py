@@ -10,8 +10,9 @@ import hashlib
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import msgspec
 from pydantic import BaseModel, ValidationError
@@ -26,6 +27,7 @@ from shakedown.twin.services.cmms.failures import FailureSwitch
 from shakedown.twin.services.cmms.openapi import Operation, Query, describe
 from shakedown.twin.services.cmms.page import render
 from shakedown.twin.services.cmms.store import Refused, Store, order_number
+from shakedown.twin.services.host_check import is_foreign_page
 
 VERSION = "1"
 BODY_BYTES_MAX = 4 << 20
@@ -77,12 +79,16 @@ class CmmsApi:
         self._failures = failures
         self._on_change = on_change
         self.operations = self._table()
-        self.description = describe(self.operations, VERSION)
         self.app = Starlette(
             routes=list(self._routes()),
             exception_handlers={Refused: _answer_refused, HTTPException: _answer_http},
         )
         self.app.router.redirect_slashes = False
+
+    @cached_property
+    def description(self) -> dict[str, Any]:
+        """The OpenAPI description, made when somebody asks for it."""
+        return describe(self.operations, VERSION)
 
     def _table(self) -> tuple[Operation, ...]:
         equipment = Query("equipment", "string", "Only of this equipment")
@@ -286,9 +292,8 @@ async def _read(operation: Operation, request: Request) -> bytes:
 
 
 def _refuse_foreign_pages(request: Request) -> None:
-    """A web page that somebody has open elsewhere must not write here; a program sends no Origin."""
-    origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+    """A web page that somebody has open elsewhere must not write here."""
+    if is_foreign_page(request):
         raise Refused(403, "a page of another origin may not use this service")
 
 

@@ -1,32 +1,25 @@
-"""The operator at the enterprise's alarm list: sees alarms over Sparkplug, and acknowledges them as a person does."""
+"""The operator at the enterprise's alarm list: sees what the primary host shows, and acknowledges as a person does."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 from urllib.parse import quote
 
-import aiomqtt
 import httpx2
 
-from shakedown.twin.services.edge_view import EdgeView, Row
+from shakedown.twin.services.edge_view import Row
 from shakedown.twin.services.jsonl import JsonLines
 from shakedown.twin.services.people.operator_model import Handled, Operator, OperatorParameters
-from shakedown.twin.services.sparkplug import decode, rebirth_command, text_command
 
 UNACKNOWLEDGED = frozenset({"unacked", "rtn_unacked", "latched_unacked"})
-KEEP_ALIVE_S = 30
-RECONNECT_S = (1.0, 5.0)  # first and longest pause between attempts to reach the broker
 PRESS_AGAIN_S = 10.0  # a button that does nothing is pressed again after this time
 PRESSES_MAX = 30  # and so many times; then the person calls somebody, which this model does not
-LOST_S = 15.0  # a display that shows data without a birth for so long is asked to be drawn anew
-MESSAGE_BYTES_MAX = 4 << 20
-MESSAGES_QUEUED_MAX = 100_000
-TAGS_MAX = 10_000  # alarms and edge nodes on the list; others are not seen
+TAGS_MAX = 10_000  # alarms on the list; others are not seen
 HTTP_TIMEOUT_S = 10.0
 
 _log = logging.getLogger(__name__)
@@ -39,6 +32,16 @@ class Button(Protocol):
     """A way to acknowledge an alarm. Raises OSError when it cannot be pressed now."""
 
     async def press(self, edge: str, device: str, alarm: str, operator: str) -> None: ...
+
+
+class CommandButton:
+    """A DCMD on `alarm/<name>/ack`, sent by `command(edge, device, metric, text)` of the primary host."""
+
+    def __init__(self, command: Callable[[str, str, str, str], Awaitable[None]]) -> None:
+        self._command = command
+
+    async def press(self, edge: str, device: str, alarm: str, operator: str) -> None:
+        await self._command(edge, device, f"alarm/{alarm}/ack", operator)
 
 
 class HttpButton:
@@ -72,17 +75,16 @@ class _Shown:
 
 
 class OperatorDesk:
-    """An operator before the alarm list of the enterprise broker at `address:port`; `log` is people.jsonl.
+    """An operator before the alarm list, which is a display of the primary host: `show` it what comes.
 
     `is_true(device, alarm)` says, when an alarm appears, whether it tells of something real: the operator finds out
     while handling it, and trusts the alarm accordingly. `priorities` maps `(device, alarm)` to a priority of site.yaml.
-    Without a `button` acknowledgement is a DCMD on `alarm/<name>/ack`. `run()` goes on until cancelled.
+    `button` acknowledges; `log` is people.jsonl. `run()` goes on until cancelled.
     """
 
     def __init__(
         self,
-        address: str,
-        port: int,
+        button: Button,
         *,
         seed: int,
         log: JsonLines,
@@ -90,106 +92,18 @@ class OperatorDesk:
         priorities: Mapping[tuple[str, str], str] | None = None,
         parameters: OperatorParameters | None = None,
         name: str = "operator",
-        button: Button | None = None,
     ) -> None:
-        self._address, self._port, self._name, self._log = address, port, name, log
+        self._button, self._name, self._log = button, name, log
         self._operator = Operator(parameters or OperatorParameters(), seed, name)
         self._is_true, self._priorities = is_true, priorities or {}
-        self._button = button or self
-        self._edges: dict[str, EdgeView] = {}
-        self._lost_ns: dict[str, int] = {}
         self._list: dict[Tag, _Shown] = {}
-        self._client: aiomqtt.Client | None = None
         self._news = asyncio.Event()
         self._presses: set[asyncio.Task[None]] = set()
-        self.connected = asyncio.Event()
-        self.acknowledged = self.malformed = self.presses = self.given_up = 0
-
-    async def run(self) -> None:
-        """Watch and acknowledge until cancelled."""
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._watch(), name=f"{self._name} watches")
-                tasks.create_task(self._work(), name=f"{self._name} acknowledges")
-        finally:
-            for press in self._presses:
-                press.cancel()
+        self.acknowledged = self.presses = self.given_up = 0
 
     # -- eyes ----------------------------------------------------------------------------------------------------------
 
-    async def _watch(self) -> None:
-        pause_s = RECONNECT_S[0]
-        while True:
-            try:
-                async with aiomqtt.Client(
-                    self._address,
-                    self._port,
-                    identifier=f"people-{self._name}",
-                    keepalive=KEEP_ALIVE_S,
-                    max_queued_incoming_messages=MESSAGES_QUEUED_MAX,
-                ) as client:
-                    self._client = client
-                    await client.subscribe("spBv1.0/+/+/+/#", 0)
-                    self.connected.set()
-                    pause_s = RECONNECT_S[0]
-                    async for message in client.messages:
-                        self._on_message(message.topic.value, bytes(message.payload))
-            except aiomqtt.MqttError as error:
-                _log.info("%s lost the alarm list: %s", self._name, error)
-            finally:
-                self._client = None
-                self.connected.clear()
-                for edge in self._edges.values():
-                    edge.lost()
-            await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, RECONNECT_S[1])
-
-    def _on_message(self, topic: str, raw: bytes) -> None:
-        parts = topic.split("/")
-        if len(parts) not in (4, 5) or parts[2] not in (
-            "NBIRTH",
-            "NDEATH",
-            "NDATA",
-            "DBIRTH",
-            "DDATA",
-            "DDEATH",
-        ):
-            return
-        name, kind, device = f"{parts[1]}/{parts[3]}", parts[2], parts[4] if len(parts) == 5 else ""
-        if name not in self._edges and len(self._edges) >= TAGS_MAX:
-            return
-        edge = self._edges.setdefault(name, EdgeView(name))
-        try:
-            if len(raw) > MESSAGE_BYTES_MAX:
-                raise ValueError(f"{len(raw)} bytes")
-            payload = decode(raw)
-        except ValueError:
-            self.malformed += 1
-            return
-        problem: str | None = None
-        rows: list[Row] = []
-        if kind == "NDEATH":
-            edge.death(payload)
-            return
-        if kind == "NBIRTH":
-            rows = edge.birth(payload)
-        else:
-            rows, problem = edge.receive(kind, device, payload)
-        self._show(name, rows)
-        self._mind_what_is_lost(name, bool(problem or edge.waiting))
-
-    def _mind_what_is_lost(self, edge: str, is_lost: bool) -> None:
-        """Whoever sees only part of the data has it drawn anew, after the primary host has had its chance."""
-        now_ns = time.time_ns()
-        since_ns = self._lost_ns.setdefault(edge, now_ns)
-        if not is_lost:
-            del self._lost_ns[edge]
-        elif now_ns - since_ns > LOST_S * 1e9 and self._client is not None:
-            self._lost_ns[edge] = now_ns
-            group, node = edge.split("/")
-            self._start(self._send(f"spBv1.0/{group}/NCMD/{node}", rebirth_command(now_ns // 1_000_000)))
-
-    def _show(self, edge: str, rows: list[Row]) -> None:
+    def show(self, edge: str, rows: list[Row]) -> None:
         """Bring the list up to date: the latest of each alarm counts, in whatever order it came."""
         touched: dict[Tag, _Shown] = {}
         for device, metric, ts_ms, value, quality, *_ in rows:
@@ -224,6 +138,14 @@ class OperatorDesk:
         self._news.set()
 
     # -- hands ---------------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Acknowledge until cancelled."""
+        try:
+            await self._work()
+        finally:
+            for press in self._presses:
+                press.cancel()
 
     async def _work(self) -> None:
         while True:
@@ -262,20 +184,6 @@ class OperatorDesk:
             if self._list[tag].asked != occurrence:
                 return
         self.given_up += 1
-
-    async def press(self, edge: str, device: str, alarm: str, operator: str) -> None:
-        """The button of the display itself: a DCMD."""
-        group, node = edge.split("/")
-        command = text_command(f"alarm/{alarm}/ack", operator, time.time_ns() // 1_000_000)
-        await self._send(f"spBv1.0/{group}/DCMD/{node}/{device}", command)
-
-    async def _send(self, topic: str, payload: bytes) -> None:
-        if self._client is None:
-            raise OSError("the display has no broker")
-        try:
-            await self._client.publish(topic, payload, 0)
-        except aiomqtt.MqttError as error:
-            raise OSError(str(error)) from error
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(

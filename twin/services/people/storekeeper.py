@@ -20,15 +20,14 @@ _log = logging.getLogger(__name__)
 class Storekeeper:
     """Enters assets and assignments in the CMMS at `url`; `assets` are those of a ledger's header.
 
-    Each is `[equipment, physical_asset, from_ns, to_ns | null]` and is entered when it begins. `entered` is set once
-    those of the beginning are in the CMMS. `run()` goes on until cancelled.
+    Each is `[equipment, physical_asset, from_ns, to_ns | null]` and is entered when it begins. `run()` goes on until
+    cancelled.
     """
 
     def __init__(self, url: str, assets: Iterable[list[Any]]) -> None:
         self._url = url
         self._assets = sorted(assets, key=lambda row: (row[2], row[0]))
         self._known: set[str] = set()
-        self.entered = asyncio.Event()
 
     async def run(self) -> None:
         """Enter what begins when it begins, then wait to be cancelled."""
@@ -38,7 +37,6 @@ class Storekeeper:
             for equipment, asset, from_ns, _ in self._assets:
                 wait_s = (from_ns - time.time_ns()) / 1e9
                 if wait_s > 0:
-                    self.entered.set()
                     await asyncio.sleep(wait_s)
                 if asset not in self._known:
                     self._known.add(asset)
@@ -49,7 +47,6 @@ class Storekeeper:
                     "from_ms": from_ns // NS_PER_MS,
                 }
                 await self._enter(client, "/assignments", assignment)
-        self.entered.set()
         await asyncio.Event().wait()
 
     async def _enter(self, client: httpx2.AsyncClient, path: str, body: dict[str, Any]) -> None:
