@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -369,5 +370,8 @@ def _check(operation: Operation, answer: Answer) -> None:
         assert answer.json["detail"]
     elif operation.answer:
         kind = list[operation.answer] if operation.is_list else operation.answer  # type: ignore[name-defined]
-        TypeAdapter(kind).validate_json(answer.body)
+        _adapter(kind).validate_json(answer.body)
         json.loads(answer.body)
+
+
+_adapter = cache(TypeAdapter)

@@ -57,8 +57,13 @@ class ServedPlant:
         return self.wait()
 
     def wait(self) -> tuple[int, str]:
-        """Wait for its end; the exit code and what it said on standard error."""
-        error = self.process.communicate(timeout=READY_S)[1]
+        """Wait for its end; the exit code and what it said on standard error. One that does not end is killed."""
+        try:
+            error = self.process.communicate(timeout=READY_S)[1]
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.communicate()
+            raise
         return self.process.returncode, error
 
 

@@ -10,6 +10,9 @@ from shakedown.scenarios import model
 from shakedown.scenarios.runner import Request, accept
 
 CATEGORIES = ("lost", "late", "wrong", "unexpected", "duplicated", "declared")
+WAN_DRILL, SHIFT_DRILL = (
+    str(Path(__file__).parent / f"{name}.yaml") for name in ("wan_drill", "shift_drill")
+)
 
 
 def conclusion(name, tmp_path, clock):
@@ -27,9 +30,14 @@ def conclusion(name, tmp_path, clock):
 @pytest.mark.wall
 @pytest.mark.slow
 @pytest.mark.timeout(420)
-def test_wan_outage_fast_comes_out_the_same_on_the_wall_as_in_virtual_time(tmp_path):
-    on_the_wall = conclusion("wan_outage_fast", tmp_path, "wall")
-    assert on_the_wall == conclusion("wan_outage_fast", tmp_path, "virtual")
+@pytest.mark.parametrize(
+    "name",
+    [WAN_DRILL, pytest.param("wan_outage_fast", marks=pytest.mark.long)],
+    ids=["wan_drill", "wan_outage_fast"],
+)
+def test_outages_of_a_wan_come_out_the_same_on_the_wall_as_in_virtual_time(tmp_path, name):
+    on_the_wall = conclusion(name, tmp_path, "wall")
+    assert on_the_wall == conclusion(name, tmp_path, "virtual")
     assert on_the_wall[0] == "PASS"
 
 
@@ -37,7 +45,6 @@ def test_wan_outage_fast_comes_out_the_same_on_the_wall_as_in_virtual_time(tmp_p
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_shift_with_its_people_comes_out_the_same_on_the_wall_as_in_virtual_time(tmp_path):
-    drill = str(Path(__file__).parent / "shift_drill.yaml")
-    on_the_wall = conclusion(drill, tmp_path, "wall")
-    assert on_the_wall == conclusion(drill, tmp_path, "virtual")
+    on_the_wall = conclusion(SHIFT_DRILL, tmp_path, "wall")
+    assert on_the_wall == conclusion(SHIFT_DRILL, tmp_path, "virtual")
     assert (on_the_wall[1]["oee"], on_the_wall[1]["work_orders"]) == ("PASS", "PASS")

@@ -90,5 +90,7 @@ def _client(stack: Path, scratch: Path, endpoint: str) -> dict[str, Any]:
         command, cwd=stack, env=environment, capture_output=True, text=True, timeout=CLIENT_S
     )
     assert ended.returncode == 0, ended.stderr
-    seen: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
+    # node-opcua, too, says things on its standard output, and when it pleases
+    (report,) = (line for line in ended.stdout.splitlines() if line.startswith('{"objects":'))
+    seen: dict[str, Any] = json.loads(report)
     return seen
