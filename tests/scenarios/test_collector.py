@@ -1,10 +1,21 @@
 import gc
+from collections.abc import Iterator
+
+import pytest
 
 from shakedown.scenarios.collector import THRESHOLDS, rare_collections
 
 
-def test_thresholds_hold_inside_and_are_given_back_whatever_happens():
-    before, inside = gc.get_threshold(), []
+@pytest.fixture
+def before() -> Iterator[tuple[int, int, int]]:
+    held, own = gc.get_threshold(), (701, 11, 11)
+    gc.set_threshold(*own)
+    yield own
+    gc.set_threshold(*held)
+
+
+def test_thresholds_hold_inside_and_are_given_back_whatever_happens(before: tuple[int, int, int]) -> None:
+    inside = []
 
     @rare_collections()
     def fail() -> None:
@@ -12,8 +23,7 @@ def test_thresholds_hold_inside_and_are_given_back_whatever_happens():
         raise InterruptedError
 
     for _ in range(2):  # a decorated function opens a new block at every call
-        try:
+        with pytest.raises(InterruptedError):
             fail()
-        except InterruptedError:
-            assert gc.get_threshold() == before
-    assert inside == [THRESHOLDS, THRESHOLDS] != [before, before]
+        assert gc.get_threshold() == before
+    assert inside == [THRESHOLDS, THRESHOLDS]
