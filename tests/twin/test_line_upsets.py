@@ -243,6 +243,8 @@ def test_a_machine_that_stands_is_struck_when_it_has_worked_again(tmp_path: Path
     moments = {(data["mode"], data["phase"]): moment for moment, _, data in run.of("fault")}
     assert moments["jam", "stop"] <= BEGINS + 4 < moments["jam", "repaired"]
     assert 10 <= moments["trip", "onset"] - moments["jam", "repaired"] < 15
+    shown = [moment for moment, _, data in run.of("upset") if data["phase"] == "start"]
+    assert set(shown) == {moments["trip", "onset"]}, "no signal runs away before the trip"
 
 
 def test_a_worn_bearing_shows_before_it_fails(tmp_path: Path, calm: Recording) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import simpy
+
 from shakedown.twin.line.faults import Fault
 from shakedown.twin.line.plant import FailureMode, SpeedLoss, Stoppage
 from shakedown.twin.line.quantities import Duration
@@ -41,6 +43,7 @@ class Failure(Cause):
         self.repair = Durations(spec.mttr, stream(seed, f"{name}/lasts"))
         self._develops = Durations(spec.develops, stream(seed, f"{name}/develops")) if spec.develops else None
         self._development_ms = 0
+        self._awaited: list[simpy.Event] = []
         self.fault: Fault | None = None
 
     @property
@@ -55,15 +58,21 @@ class Failure(Cause):
     def begin(self, fault: Fault) -> bool:
         """The deviation begins; returns whether it stops the machine at once."""
         self.fault = fault
+        for begun in self._awaited:
+            begun.succeed()
+        self._awaited.clear()
         if self._develops is None:
             return True
         self.due_ms = self._development_ms = self._develops.draw_ms()
         return False
 
-    def strike(self, due_ms: int) -> None:
-        """Fall due after the machine has worked for `due_ms` more, unless it has begun already."""
-        if self.fault is None:
-            self.due_ms = due_ms
+    def strike(self, due_ms: int, begun: simpy.Event) -> None:
+        """Fall due after the machine has worked for `due_ms` more, if not begun yet; `begun` succeeds once it has."""
+        if self.fault is not None:
+            begun.succeed()
+            return
+        self.due_ms = due_ms
+        self._awaited.append(begun)
 
     def forget(self) -> None:
         """Repaired: begin anew."""

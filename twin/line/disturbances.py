@@ -95,8 +95,8 @@ class Disturbances:
     def _strike(self, name: str) -> Process:
         """Let an upset have its time; a second one of the same id waits for its next turn."""
         upset = self._upsets[name]
-        if isinstance(upset, MachineUpset):
-            yield from self._fail(upset)
+        if isinstance(upset, MachineUpset):  # what the signals show of a failure, they show once it has begun
+            yield self._machines[upset.machine].strike(upset.mode)
         active = self._active.get(name)
         if active is not None and not _over(active):
             return
@@ -109,13 +109,6 @@ class Disturbances:
             yield self._env.timeout(round(upset.lasts_s * MS_PER_S))
             del self._active[name]
             self._tell(name, "end")
-
-    def _fail(self, upset: MachineUpset) -> Process:
-        """Strike the machine; what a machine that stands will show of it, it shows once it has failed."""
-        machine = self._machines[upset.machine]
-        machine.strike(upset.mode)
-        while not machine.is_producing and machine.failures[upset.mode].fault is None:
-            yield self._env.timeout(self._plant.scan_ms)
 
     def _distortions(self, name: str, upset: Upset) -> dict[int, Distortion]:
         made: dict[int, Distortion] = {}

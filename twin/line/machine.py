@@ -123,12 +123,14 @@ class Machine:
         """Whether it is in the state Execute."""
         return self.state is State.EXECUTE
 
-    def strike(self, mode: str) -> None:
-        """Make the machine fail in its next cycle; nothing if that failure has begun already.
+    def strike(self, mode: str) -> simpy.Event:
+        """Make the machine fail in its next cycle; returns the event that the failure has begun.
 
         Nothing breaks in a machine that stands: one that does fails after it has worked for RESTART_MS again.
         """
-        self.failures[mode].strike(0 if self.is_producing else RESTART_MS)
+        begun = self._env.event()
+        self.failures[mode].strike(0 if self.is_producing else RESTART_MS, begun)
+        return begun
 
     def scan(self, elapsed_ms: int) -> tuple[float, ...]:
         """Move on to the next scan and say what drives the physics (checks.MACHINE_DRIVERS)."""
