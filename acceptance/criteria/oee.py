@@ -171,7 +171,7 @@ def _breaches(line: OeeLine, truth: ShiftTruth, report: dict[str, Any] | None, s
     for factor in FACTORS:
         hold(factor, kpis[factor], FACTOR_PP)
     hold("oee", kpis["oee"], OEE_RELATIVE * (kpis["oee"] or 0.0))
-    if line.has_rework or not truth.rework:  # without a counter of rework nobody can tell a first pass
+    if line.has_rework or not truth.reworked:  # without a counter of rework nobody can tell a first pass
         hold("fpy", kpis["fpy"], FACTOR_PP)
     return found
 

@@ -34,7 +34,7 @@ class ShiftTruth:
     counts: dict[str, tuple[int, int]] = field(default_factory=dict)
     standard_ns: int = 0  # sum of PRI_j * PQ_j
     exact: dict[str, int] = field(default_factory=dict)  # counts by the physical moment
-    rework: int = 0
+    reworked: int = 0
     first_pass: int = 0
     stops: int = 0
     delay_ns: int | None = None
@@ -178,7 +178,7 @@ def _count(truth: ShiftTruth, ledger: Ledger, machine: str, parts: Parts) -> Non
             int(np.count_nonzero(parts.perhaps & which)),
         )
         truth.exact[name] = int(np.count_nonzero(parts.inside & which))
-    truth.rework = int(np.count_nonzero(parts.inside & parts.rework))
+    truth.reworked = int(np.count_nonzero(parts.inside & parts.good & parts.rework))
     truth.first_pass = int(np.count_nonzero(parts.inside & parts.good & ~parts.rework))
     truth.standard_ns = standard_ns(ledger, machine, parts.product[parts.inside])
 

@@ -59,8 +59,8 @@ def test_counts_are_those_that_the_line_shows(tmp_path: Path, rework_share: floa
             assert least <= counted[count] <= most
             assert most - least <= 2  # an edge is not a share
         assert truth.exact["produced"] == truth.exact["good"] + truth.exact["reject"]
-        assert abs(truth.rework - counted["rework"]) <= 1  # one may be in its second passage at an edge
-        assert (truth.rework > 10) == (rework_share > 0)
+        assert abs(truth.reworked - counted["rework"]) <= 1  # of the part at an edge
+        assert (truth.reworked > 10) == (rework_share > 0)
 
 
 def test_a_part_that_goes_through_twice_is_one_part_and_no_first_pass(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_a_small_day_by_hand() -> None:
     assert truth.pbt_ns == 900 * S
     assert truth.exact == {"produced": 120, "good": 114, "reject": 6}
     assert truth.standard_ns == 500 * S
-    assert (truth.stops, truth.rework) == (1, 2)
+    assert (truth.stops, truth.reworked) == (1, 2)
     kpis = truth.kpis()
     assert kpis["availability"] == pytest.approx(600 / 900)
     assert kpis["effectiveness"] == pytest.approx(500 / 600)

@@ -156,6 +156,16 @@ class CountsRejectsAsGood(Line):
         return tallies
 
 
+class TakesReworkForAFirstPass(Line):
+    """Leaves a part that went through twice in the first-pass yield."""
+
+    def _tally(self, period, to_ns):
+        tallies = super()._tally(period, to_ns)
+        for tally in tallies.values():
+            tally.parts = Counter({key: n for key, n in tally.parts.items() if key[0] != "rework"})
+        return tallies
+
+
 class BooksOnTheLastOrder(Line):
     """Books all parts of a shift on the order that is current at its end."""
 
@@ -195,6 +205,7 @@ OEE = (
     _mutant("never_restates", NeverRestates),
     _mutant("never_closes", NeverCloses),
     _mutant("counts_rejects_as_good", calculating(CountsRejectsAsGood)),
+    _mutant("takes_rework_for_a_first_pass", calculating(TakesReworkForAFirstPass)),
     _mutant("books_on_the_last_order", calculating(BooksOnTheLastOrder)),
     _mutant("drops_the_set_up_of_an_order", calculating(DropsTheSetUpOfAnOrder)),
 )

@@ -255,9 +255,11 @@ def test_rework_goes_through_once_more_and_counts_once(tmp_path: Path) -> None:
     assert [moment for moment, _, _ in recording.of("part")] == list(range(1, 2_001)), (
         "a second time takes a cycle"
     )
+    saved = [part for part in parts if part["rework"] and part["good"]]
+    assert len(saved) < len(again), "some are bad again: scrap, and no good part that was reworked"
     last = {name: recording.values[f"only.{name}"][-1] for name in counters}
     assert last == {
-        "good": len(kinds["good"]), "reject": len(kinds["scrap"]), "reworked": len(kinds["rework"]),
+        "good": len(kinds["good"]), "reject": len(kinds["scrap"]), "reworked": len(saved),
         "total": len(kinds["good"]) + len(kinds["scrap"]),
     }  # fmt: skip
     assert len(kinds["rework"]) / 2_000 == pytest.approx(0.3 * 0.6 / (1 + 0.3 * 0.6), abs=0.03)

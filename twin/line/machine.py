@@ -274,12 +274,12 @@ class Machine:
         good = self._is_good()
         again = not good and self._rework.random() < self._spec.rework_share
         if again:
-            self.reworked += 1
             self._tell(part, False, "rework", False)
             yield from self._process(part)
             good = self._is_good()
         if good:
             yield from self._hand_on(part)
+            self.reworked += again
         else:
             self.reject += 1
             self.bottles_rejected += part.bottles
