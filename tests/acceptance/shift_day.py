@@ -259,7 +259,7 @@ def healthy() -> Day:
 
 
 def _work(day: Day) -> None:
-    """The packer: fifteen minutes in each hour and a half are none of running; a part each 4 s (A) or 5 s (B)."""
+    """The packer: fifteen minutes in each hour and a half are none of running; a part each 10 s (A) or 12.5 s (B)."""
     cycle = [(0, 3_000, "run"), (3_000, 3_360, "fault"), (3_360, 4_200, "run"), (4_200, 4_740, "changeover"),
              (4_740, 5_100, "idle"), (5_100, 5_400, "run")]  # fmt: skip
     for lap in range(-(-day.seconds // 5_400)):
@@ -268,8 +268,8 @@ def _work(day: Day) -> None:
                 day.states.append((lap * 5_400 + begin, min(lap * 5_400 + end, day.seconds), state))
     for begin, end, state in day.states:
         product = "A" if (begin // 5_400) % 2 == 0 else "B"
-        step = 5.0 if product == "A" else 6.25
-        second = begin + 2.6
+        step = 10.0 if product == "A" else 12.5
+        second = begin + 5.2
         while state == "run" and second < end - 1:
             if not any(pause <= second < until for pause, until in day.breaks):
                 day.parts.append((second, len(day.parts) % 50 != 49, product))

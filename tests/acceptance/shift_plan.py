@@ -32,7 +32,7 @@ ALARMS: dict[str, tuple[str, str, float, bool]] = {  # metric, kind, limit, work
 ON_DELAY_S, OFF_DELAY_S, ACK_S, ORDER_S, CONTEXT_S = 5, 10, 30, 12, 300
 FOLLOW_MS = 4_000
 FAULTS = 16
-IDEAL_S = {"A": 4.0, "B": 5.0}
+IDEAL_S = {"A": 8.0, "B": 10.0}
 SWAP_S = 14_000
 Span = tuple[int, int]
 

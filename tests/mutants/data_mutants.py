@@ -173,12 +173,17 @@ class SkipsTheEndOfHistory(Forwarding):
                 self._ranges.append((after, upto - 200))
 
 
-class ReplaysForEver(Forwarding):
-    """Begins its history again when it has come to its end."""
+class RepeatsItsHistory(Forwarding):
+    """Begins its history again, five times, when it has come to its end."""
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        self._repeats = 5
 
     def replayed(self, piece, upto, count):
         super().replayed(piece, upto, count)
-        if not self._ranges and self.watermark < upto:
+        if not self._ranges and self.watermark < upto and self._repeats:
+            self._repeats -= 1
             self._ranges.append((self.watermark, upto))
 
 
@@ -214,5 +219,5 @@ DATA = (
     Mutant("acknowledges_before_its_journal", ("loss",), bridge=AcknowledgesBeforeItsJournal),
     Mutant("late_by_a_millisecond", ("integrity",), Parts(normalise=late_by_a_millisecond)),
     Mutant("cuts_to_32_bits", ("integrity",), Parts(normalise=cuts_to_32_bits)),
-    Mutant("replays_for_ever", ("integrity",), Parts(forwarding=ReplaysForEver)),
+    Mutant("repeats_its_history", ("integrity",), Parts(forwarding=RepeatsItsHistory)),
 )

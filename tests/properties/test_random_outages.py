@@ -24,8 +24,8 @@ def _outages():
 
 OUTAGES = _outages()
 FEW = (1, 3, 4)  # every kind of fault between them
-MORE = [pytest.param(seed, marks=pytest.mark.slow) for seed in range(12) if seed not in FEW]
-MANY = [pytest.param(seed, marks=[pytest.mark.slow, pytest.mark.long]) for seed in range(12, 30)]
+MORE = [pytest.param(seed, marks=pytest.mark.slow) for seed in range(8) if seed not in FEW]
+MANY = [pytest.param(seed, marks=[pytest.mark.slow, pytest.mark.long]) for seed in range(8, 30)]
 
 
 @pytest.mark.parametrize("seed", [*FEW, *MORE, *MANY])

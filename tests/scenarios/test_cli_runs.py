@@ -36,7 +36,11 @@ def assert_gone(line, processes):
 
 @pytest.mark.parametrize(
     "number",
-    [signal.SIGINT, *(pytest.param(n, marks=pytest.mark.slow) for n in (signal.SIGTERM, signal.SIGHUP))],
+    [
+        signal.SIGINT,
+        pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param(signal.SIGHUP, marks=[pytest.mark.slow, pytest.mark.long]),
+    ],
 )
 def test_an_interrupted_virtual_run_leaves_nothing(line, number):
     process = line.start("accept", "wan_outage", "--clock", "x1", "--out", "run")

@@ -19,7 +19,7 @@ TWO = ("accept", "wan_outage", "wan_outage_fast", "--duration", "30")
 def piped(tmp_path_factory):
     """The command line, and the result of a suite whose output a program reads."""
     line = CommandLine(tmp_path_factory.mktemp("piped"))
-    return line, line.run(*TWO, "--out", "two")
+    return line, line.here(*TWO, "--out", "two")
 
 
 def test_every_criterion_of_every_run_is_one_line_that_starts_with_its_verdict(piped):
@@ -42,20 +42,20 @@ def test_every_criterion_of_every_run_is_one_line_that_starts_with_its_verdict(p
 @pytest.mark.slow
 def test_what_was_printed_can_be_verified_and_replayed(piped):
     line, _ = piped
-    assert line.run("verify", "two").stdout == "unchanged: every file fits the chain\n"
-    again = line.run("replay", "two")
+    assert line.here("verify", "two").stdout == "unchanged: every file fits the chain\n"
+    again = line.here("replay", "two")
     names = [row.split(" trace ")[0] for row in again.stdout.splitlines()]
     assert (again.returncode, names) == (0, ["identical: wan_outage", "identical: wan_outage_fast"])
 
 
 @pytest.mark.slow
 def test_a_changed_run_is_named_by_verify_and_replay(line):
-    line.run("accept", "wan_outage", "wan_outage_fast", "--duration", "10", "--out", "changed")
+    line.here("accept", "wan_outage", "wan_outage_fast", "--duration", "10", "--out", "changed")
     scenario = line.folder / "changed" / "wan_outage" / "scenario.yaml"
     scenario.write_text(scenario.read_text().replace("latency_ms: 20", "latency_ms: 21"))
-    result = line.run("verify", "changed")
+    result = line.here("verify", "changed")
     assert (result.returncode, result.stdout) == (1, "wan_outage: scenario.yaml was changed\n")
-    again = line.run("replay", "changed")
+    again = line.here("replay", "changed")
     assert again.returncode == 1
     assert "different: wan_outage trace" in again.stdout
     assert "identical: wan_outage_fast trace" in again.stdout
@@ -112,7 +112,7 @@ def test_nothing_named_is_the_default_suite(line):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])
 def test_interrupted_the_runs_that_are_whole_stay(line, number):
     tiny = {"name": "tiny", "title": "Tiny", "warm_up_s": 2, "duration_s": 4, "drain_s": 2}
     (line.folder / "tiny.yaml").write_text(yaml.safe_dump(tiny))
