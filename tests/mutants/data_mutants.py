@@ -208,7 +208,7 @@ DATA = (
     ),
     Mutant("never_replays", ("loss",), Parts(forwarding=NeverReplays)),
     Mutant("skips_the_end_of_its_history", ("loss",), Parts(forwarding=SkipsTheEndOfHistory)),
-    Mutant("stamps_arrival_time", ("integrity",), Parts(normalise=stamps_arrival), quick=True),
+    Mutant("stamps_arrival_time", ("integrity",), Parts(normalise=stamps_arrival)),
     Mutant("wrong_unit_factor", ("integrity",), Parts(normalise=wrong_factor)),
     Mutant("forgets_the_offset_of_a_unit", ("integrity",), Parts(normalise=forgets_the_offset)),
     Mutant("rounds_to_integers", ("integrity",), Parts(normalise=rounds_to_integers)),

@@ -21,9 +21,7 @@ def pytest_addoption(parser):
 def pytest_generate_tests(metafunc):
     for fixture, option in (("outage_seed", "--seeds"), ("shift_seed", "--shift-seeds")):
         if fixture in metafunc.fixturenames:
-            more = range(1, metafunc.config.getoption(option))
-            seeds = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in more)]
-            metafunc.parametrize(fixture, seeds)
+            metafunc.parametrize(fixture, range(metafunc.config.getoption(option)))
 
 
 @pytest.fixture

@@ -94,6 +94,7 @@ def verdict(tmp_path, monkeypatch):
     return accept(Request(setup, tmp_path / "run"), QUIET).verdict
 
 
+@pytest.mark.slow
 def test_a_hostile_publisher_is_counted_and_the_bridge_is_not_blamed(verdict):
     assert HostileLab.sent > 100
     assert verdict.harness == []

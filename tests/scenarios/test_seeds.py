@@ -15,6 +15,7 @@ def verdict_on(name, tmp_path, **asked):
     return accept(request, Console(file=io.StringIO())).verdict
 
 
+@pytest.mark.slow
 def test_not_one_sample_is_lost_wrong_or_duplicated(tmp_path, outage_seed):
     verdict = verdict_on("wan_outage", tmp_path, seed=outage_seed, strict=True)
     assert verdict.verdict == "PASS", [(c.name, c.verdict, c.measured, c.statement) for c in verdict.criteria]
