@@ -168,11 +168,16 @@ def _breaches(line: OeeLine, truth: ShiftTruth, report: dict[str, Any] | None, s
         if reported is None or not least <= reported <= most:
             found.append(Breach(line.name, truth.name, count, report.get(count), truth.exact[count]))
     kpis = truth.kpis()
-    for factor in FACTORS:
-        hold(factor, kpis[factor], FACTOR_PP)
-    hold("oee", kpis["oee"], OEE_RELATIVE * (kpis["oee"] or 0.0))
+    hold("availability", kpis["availability"], FACTOR_PP)
+    counted = {"effectiveness": FACTOR_PP, "quality": FACTOR_PP, "oee": OEE_RELATIVE * (kpis["oee"] or 0.0)}
     if line.has_rework or not truth.reworked:  # without a counter of rework nobody can tell a first pass
-        hold("fpy", kpis["fpy"], FACTOR_PP)
+        counted["fpy"] = FACTOR_PP
+    for figure, tolerance in counted.items():
+        span = truth.spans.get(figure)
+        if span is None:
+            hold(figure, None, 0.0)
+        elif not span.holds(number(report.get(figure)), tolerance):
+            found.append(Breach(line.name, truth.name, figure, report.get(figure), kpis[figure]))
     return found
 
 

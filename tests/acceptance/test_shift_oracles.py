@@ -87,6 +87,27 @@ def test_a_small_day_by_hand() -> None:
     assert kpis["fpy"] == pytest.approx(112 / 120)
 
 
+def test_of_few_parts_one_at_an_edge_is_much_of_each_figure() -> None:
+    """Ten parts of 4 s in 100 s of running; the last is made half a second before the end, and shown after it."""
+    parts = [part(5 + 10 * n, n, good=n != 3) for n in range(9)] + [part(99.5, 9)]
+    (truth,) = shifts(ledger([*edges("shift", 0, 100), state(0, 6), *parts]), "packer", 1000)
+    assert truth.counts == {"produced": (9, 10), "good": (8, 9), "reject": (1, 1)}
+    spans = {figure: tuple(span) for figure, span in truth.spans.items()}
+    assert spans["effectiveness"] == pytest.approx((0.36, 0.40, False))
+    assert spans["quality"] == spans["fpy"] == pytest.approx((8 / 9, 9 / 10, False))
+    assert spans["oee"] == pytest.approx((0.36 * 8 / 9, 0.40 * 9 / 10, False))
+    held = [truth.spans["effectiveness"].holds(e, 0.01) for e in (0.349, 0.351, 0.409, 0.411, None)]
+    assert held == [False, True, True, False, False]
+
+
+def test_where_nothing_was_made_there_is_no_quality() -> None:
+    (truth,) = shifts(ledger([*edges("shift", 0, 100), state(0, 9)]), "packer", 1000)
+    assert truth.spans == {}
+    (truth,) = shifts(ledger([*edges("shift", 0, 100), state(0, 6), part(99.5, 0)]), "packer", 1000)
+    assert truth.spans["quality"].may_be_none
+    assert not truth.spans["effectiveness"].may_be_none
+
+
 def test_a_stop_over_the_edge_of_a_shift_counts_on_both_sides_of_it() -> None:
     events = [
         *edges("shift", 0, 500),
