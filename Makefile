@@ -18,13 +18,13 @@ accept: $(READY) ## set up and run the default suite; ARGS="wan_outage_fast --se
 	$(BIN)/shakedown accept $(ARGS)
 
 test: $(TEST_READY) lint ## set up and pass the tests
-	$(BIN)/python -m pytest -q -n 2 -m "not slow and not wall and not bench" $(ARGS)
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow and not wall and not bench" $(ARGS)
 
 ci-test: $(TEST_READY) ## the longer tests, computing and waiting at the same time
 	$(MAKE) --no-print-directory -j 3 --output-sync=target ci-agreement ci-wall ci-slow
 
 ci-slow: $(TEST_READY) ## what computes for long, at the lowest priority: it waits for those whom the clock hurries
-	nice -n 19 $(BIN)/python -m pytest -q -n 2 --timeout 600 -m "slow and not long and not wall and not bench" $(ARGS)
+	nice -n 19 $(BIN)/python -m pytest -q -n 2 --dist loadfile --timeout 600 -m "slow and not long and not wall and not bench" $(ARGS)
 
 ci-wall: $(TEST_READY) ## wall clock, real brokers, proxies and processes; most of it waits
 	$(BIN)/python -m pytest -q -n 2 -m "wall and not long and not bench" --ignore tests/wall/test_agreement.py $(ARGS)

@@ -127,6 +127,7 @@ def test_a_terminal_sees_how_far_the_run_is_and_then_the_verdict_alone(watched):
     assert "\x1b[" in last.split("report  ")[0].split("wan_outage, seed 0")[1]
 
 
+@pytest.mark.slow
 def test_no_color_is_honoured(line):
     _, shown = on_a_terminal(line, "accept", "wan_outage", "--duration", "10", "--out", "run", NO_COLOR="1")
     verdicts = shown[shown.index("wan_outage, seed 0") :]
@@ -149,6 +150,7 @@ def test_a_pipe_gets_one_line_a_criterion_and_nothing_else(line):
     assert "It needs" in result.stdout
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_early_does_not_change_the_exit_code(line):
     reading, writing = os.pipe()
     os.close(reading)

@@ -28,7 +28,8 @@ def run(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("hash_seed", ["1", pytest.param("4242", marks=[pytest.mark.slow, pytest.mark.long])])
+@pytest.mark.slow
+@pytest.mark.parametrize("hash_seed", ["1", pytest.param("4242", marks=pytest.mark.long)])
 def test_a_replay_in_another_process_with_another_hash_seed_is_identical(run, hash_seed):
     done = shakedown("replay", run, hash_seed=hash_seed)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -61,6 +61,7 @@ def test_a_changed_run_is_named_by_verify_and_replay(line):
     assert "identical: wan_outage_fast trace" in again.stdout
 
 
+@pytest.mark.slow
 def test_a_terminal_sees_which_run_goes_on_and_a_table_of_80_columns(line):
     code, shown = on_a_terminal(line, *TWO, "--out", "two", NO_COLOR="1")
     assert code == 3

@@ -84,6 +84,7 @@ def test_a_virtual_half_hour_with_a_stall_and_a_clean_cut(traffic: ModuleType) -
         assert values == sorted(values)
 
 
+@pytest.mark.slow
 def test_equal_bytes_in_every_process_and_for_every_hash_seed() -> None:
     printed = set()
     for hash_seed in ("0", "1234"):

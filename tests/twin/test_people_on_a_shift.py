@@ -24,6 +24,8 @@ from shakedown.twin.services.people.auditor import PERFECT, audit_ledger
 from shakedown.twin.services.people.crew import Crew, CrewParameters
 from tests.twin.http_lab import ask, new_order
 
+pytestmark = pytest.mark.slow
+
 PLANT = Path(__file__).parents[2] / "scenarios/plants/bottling/plant.yaml"
 HOURS = 2.0
 CALENDAR = [
