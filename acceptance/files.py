@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,24 @@ class LogFile:
             self._problem("is missing", "", "a complete run writes it: " + RERUN)
             return
         torn: tuple[int, str] | None = None
-        for number, line, record in self._lines():
+        for number, text, decoded in self._blocks():
+            if torn or decoded is None or b'"Z"' in text:
+                torn = yield from self._line_by_line(number, text, torn)
+            elif decoded:
+                self.complete = False
+                yield from decoded
+        if torn:
+            self._unreadable(*torn, last=True)
+            self.complete = False
+        if self.has_end and not self.complete:
+            self._problem("has no Z line at its end: it was not closed in order", "", RERUN)
+
+    def _line_by_line(
+        self, first: int, text: bytes, torn: tuple[int, str] | None
+    ) -> Generator[Any, None, tuple[int, str] | None]:
+        """The records of a block in which some line is no plain record; returns the torn line it ends with, if any."""
+        for number, line in enumerate(text.splitlines(), first):
+            record = _lenient(line)
             if record is _UNREADABLE:
                 if torn:
                     self._unreadable(*torn)
@@ -75,11 +92,7 @@ class LogFile:
                 continue
             self.complete = False
             yield record
-        if torn:
-            self._unreadable(*torn, last=True)
-            self.complete = False
-        if self.has_end and not self.complete:
-            self._problem("has no Z line at its end: it was not closed in order", "", RERUN)
+        return torn
 
     @staticmethod
     def _is_end(record: list[Any]) -> bool:
@@ -99,8 +112,8 @@ class LogFile:
         if len(self.problems) < PROBLEMS_PER_FILE_MAX:
             self.problems.append(Problem(f"{self.path.name} {what}", f"{self.path.name}{where}", remedy))
 
-    def _lines(self) -> Iterator[tuple[int, bytes, Any]]:
-        """(line number, line, record) of each line; whole blocks are decoded at once, line by line where that fails."""
+    def _blocks(self) -> Iterator[tuple[int, bytes, list[Any] | None]]:
+        """(number of the first line, lines, their records) by block; None where they cannot be decoded at once."""
         number = 1
         with self.path.open("rb") as file:
             rest = b""
@@ -111,16 +124,14 @@ class LogFile:
                     rest += block
                     continue
                 text, rest = (rest + block[:cut], block[cut:]) if block else (rest, b"")
-                lines = text.splitlines()
+                lines = text.count(b"\n")
                 try:
                     records = _decoder.decode_lines(text)
                 except (msgspec.DecodeError, UnicodeDecodeError):
                     records = None
-                if records is None or len(records) != len(lines):
-                    records = [_lenient(line) for line in lines]
-                for line, record in zip(lines, records, strict=True):
-                    yield number, line, record
-                    number += 1
+                is_plain = records is not None and len(records) == lines and text[-1:] in (b"\n", b"")
+                yield number, text, records if is_plain else None
+                number += lines
                 if not block:
                     return
 

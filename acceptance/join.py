@@ -169,11 +169,10 @@ def _match(run: Run, joined: Joined, part: TopicJoin, rows: Ints, siblings: list
         candidates = at.get(ts_ms, ())
         equal = [i for i in candidates if topic.answers(values[i], quality[i], value, seen_quality)]
         if equal:
-            free = [i for i in equal if not by_data[i]]
-            index = next((i for i in equal if arrived[i] == NEVER), free[0] if free else equal[-1])
+            index = equal[0] if len(equal) == 1 else _first_open(equal, arrived, by_data)
             if arrived[index] == NEVER:
                 arrived[index] = received_ns
-            elif not birth and not free:
+            elif not birth and by_data[index]:
                 joined.breach("duplicated", topic, ts_ms=ts_ms, value=value, received_ns=received_ns)
             if not birth:
                 by_data[index] = 1
@@ -195,6 +194,12 @@ def _match(run: Run, joined: Joined, part: TopicJoin, rows: Ints, siblings: list
     part.live_ns = np.array([entry[0] for entry in live], dtype=np.int64)
     part.live_ts_ms = np.array([entry[1] for entry in live], dtype=np.int64)
     part.live_good = np.array([entry[2] for entry in live], dtype=np.bool_)
+
+
+def _first_open(equal: list[int], arrived: list[int], by_data: bytearray) -> int:
+    """Of equal samples, the first that nothing has brought yet, else that no data message has; else the last."""
+    free = (i for i in equal if not by_data[i])
+    return next((i for i in equal if arrived[i] == NEVER), next(free, equal[-1]))
 
 
 def _wrong(

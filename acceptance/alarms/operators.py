@@ -13,6 +13,7 @@ import random
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 SIGMA = 0.6
@@ -122,10 +123,16 @@ def acknowledge(calls: Sequence[Call], cell: Cell, seed: str) -> list[float]:
 
 def _draw(call: Call, cell: Cell, seed: str) -> tuple[float, float]:
     """(seconds until the operator turns to a call, seconds of service)."""
-    rng = random.Random(f"{seed}/{call.key}")
-    chance, later_s = rng.random(), rng.lognormvariate(math.log(DISTRUST_MEDIAN_S), SIGMA)
-    service_s = rng.lognormvariate(math.log(cell.median_s), SIGMA) / FREE_SHARE
+    chance, later_s, service_s = _luck(f"{seed}/{call.key}", cell.median_s)
     return (later_s if cell.ppv and chance >= call.trust else 0.0), service_s
+
+
+@lru_cache(maxsize=50_000)  # both policies have the same draws, and a generator takes long to seed
+def _luck(key: str, median_s: float) -> tuple[float, float, float]:
+    """What is drawn for a call: a chance in [0, 1), seconds until somebody turns to it late, seconds of service."""
+    rng = random.Random(key)
+    chance, later_s = rng.random(), rng.lognormvariate(math.log(DISTRUST_MEDIAN_S), SIGMA)
+    return chance, later_s, rng.lognormvariate(math.log(median_s), SIGMA) / FREE_SHARE
 
 
 def fault_delays(
