@@ -176,7 +176,7 @@ def _breaches(line: OeeLine, truth: ShiftTruth, report: dict[str, Any] | None, s
         span = truth.spans.get(figure)
         if span is None:
             hold(figure, None, 0.0)
-        elif not span.holds(number(report.get(figure)), tolerance):
+        elif not span.holds(number(report.get(figure)), tolerance + 1e-9):
             found.append(Breach(line.name, truth.name, figure, report.get(figure), kpis[figure]))
     return found
 

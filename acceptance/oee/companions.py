@@ -14,32 +14,17 @@ enterprise received, and a scan more. Where no edge cuts an episode, these are o
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.join import NEVER
-from shakedown.acceptance.oee.figures import BUCKET_SHARE, ROUNDED, Breaches, number
+from shakedown.acceptance.oee.figures import BUCKET_SHARE, NOTHING, ROUNDED, Breaches, Within, number
 from shakedown.acceptance.oee.oracle import S, ShiftTruth, ratio
 from shakedown.acceptance.oee.variance import breaks_of, part_of
 from shakedown.acceptance.shift_site import OeeLine
 from shakedown.acceptance.sparkplug import GOOD
 
 Span = tuple[int, int]
-
-
-class Within(NamedTuple):
-    """What a figure may be; `low` is None where it can only be null, `true` is the figure of what happened."""
-
-    low: float | None
-    high: float
-    may_be_null: bool
-    true: float | None
-
-    def holds(self, reported: float | None) -> bool:
-        """Whether a reported figure is one of these."""
-        if reported is None:
-            return self.may_be_null
-        return self.low is not None and self.low - 1e-6 <= reported <= self.high + 1e-6
 
 
 def wrong_companions(
@@ -60,7 +45,7 @@ def wrong_companions(
     return [
         (name, report.get(name), within.true)
         for name, within in allowed.items()
-        if not within.holds(number(report.get(name)))
+        if not within.holds(number(report.get(name)), 1e-6)
     ]
 
 
@@ -68,7 +53,7 @@ def _nee(report: dict[str, Any]) -> Within:
     names = ("apt_s", "aust_s", "pbt_s", "effectiveness", "quality")
     figures = [figure for name in names if (figure := number(report.get(name))) is not None]
     if len(figures) < len(names) or not figures[2]:
-        return Within(None, 0.0, True, None)
+        return NOTHING
     apt_s, aust_s, pbt_s, effectiveness, quality = figures
     nee = (apt_s + aust_s) / pbt_s * effectiveness * quality
     return Within(nee - ROUNDED, nee + ROUNDED, False, nee)
@@ -86,7 +71,7 @@ def _between(sources: list[list[Span]], truth: ShiftTruth) -> Within:
     some = [count for count in faults if count]
     apt_s, slack_s = truth.buckets_ns["apt"] / S, BUCKET_SHARE * truth.pbt_ns / S
     if not some:
-        return Within(None, 0.0, True, None)
+        return NOTHING
     true = ratio(apt_s, faults[1])
     return Within((apt_s - slack_s) / max(some), (apt_s + slack_s) / min(some), 0 in faults, true)
 
@@ -101,7 +86,7 @@ def _mean(sources: list[list[Span]], truth: ShiftTruth, breaks: list[Span], scan
     ]
     some = [mean for mean in means if mean is not None]
     if not some:
-        return Within(None, 0.0, True, None)
+        return NOTHING
     return Within(min(some) - scan_s, max(some) + scan_s, None in means, means[0])
 
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from shakedown.acceptance.oee.figures import Within
 from shakedown.acceptance.physical import Physical
 from shakedown.acceptance.readers import Ledger
 
@@ -34,7 +35,7 @@ class ShiftTruth:
     counts: dict[str, tuple[int, int]] = field(default_factory=dict)
     standard_ns: int = 0  # sum of PRI_j * PQ_j
     exact: dict[str, int] = field(default_factory=dict)  # counts by the physical moment
-    spans: dict[str, Between] = field(
+    spans: dict[str, Within] = field(
         default_factory=dict
     )  # what its counts make of effectiveness, quality, oee, fpy
     reworked: int = 0
@@ -60,20 +61,6 @@ class ShiftTruth:
         oee = None if a is None or e is None or q is None else a * e * q
         fpy = ratio(self.first_pass, produced)
         return {"availability": a, "effectiveness": e, "quality": q, "oee": oee, "fpy": fpy}
-
-
-class Between(NamedTuple):
-    """(least, most) of a figure that follows from counts: of each part at an edge, on whichever side it was counted."""
-
-    least: float
-    most: float
-    may_be_none: bool  # nothing may have been counted at all
-
-    def holds(self, reported: float | None, tolerance: float) -> bool:
-        """Whether a reported figure may be this one."""
-        if reported is None:
-            return self.may_be_none
-        return self.least - tolerance - 1e-9 <= reported <= self.most + tolerance + 1e-9
 
 
 class Parts(NamedTuple):
@@ -201,7 +188,7 @@ def _count(truth: ShiftTruth, ledger: Ledger, machine: str, parts: Parts) -> Non
     truth.spans = _spans(truth, ledger, machine, parts)
 
 
-def _spans(truth: ShiftTruth, ledger: Ledger, machine: str, parts: Parts) -> dict[str, Between]:
+def _spans(truth: ShiftTruth, ledger: Ledger, machine: str, parts: Parts) -> dict[str, Within]:
     """What is known of the figures that follow from counts; one that is not there has no denominator."""
     spans = {}
     apt_ns = truth.buckets_ns["apt"]
@@ -209,21 +196,21 @@ def _spans(truth: ShiftTruth, ledger: Ledger, machine: str, parts: Parts) -> dic
         least, most = (
             standard_ns(ledger, machine, parts.product[which]) for which in (parts.surely, parts.perhaps)
         )
-        spans["effectiveness"] = Between(least / apt_ns, most / apt_ns, may_be_none=False)
+        spans["effectiveness"] = Within(least / apt_ns, most / apt_ns, may_be_none=False)
     if np.any(parts.perhaps):
         spans["quality"] = _share(parts, parts.good)
         spans["fpy"] = _share(parts, parts.good & ~parts.rework)
     if spans.keys() >= {"effectiveness", "quality"}:
         a, e, q = apt_ns / truth.pbt_ns, spans["effectiveness"], spans["quality"]
-        spans["oee"] = Between(a * e.least * q.least, a * e.most * q.most, q.may_be_none)
+        spans["oee"] = Within(a * e.low * q.low, a * e.high * q.high, q.may_be_none)
     return spans
 
 
-def _share(parts: Parts, which: Column) -> Between:
+def _share(parts: Parts, which: Column) -> Within:
     """The share of parts of a kind; one at an edge may be of the kind or of the others."""
     least, most = (int(np.count_nonzero(some & which)) for some in (parts.surely, parts.perhaps))
     others, most_others = (int(np.count_nonzero(some & ~which)) for some in (parts.surely, parts.perhaps))
-    return Between(
+    return Within(
         ratio(least, least + most_others) or 0.0, ratio(most, most + others) or 0.0, not least + others
     )
 
