@@ -22,7 +22,7 @@ NEVER = np.iinfo(np.int64).max
 EXAMPLES_MAX = 10
 MS = 1_000_000
 DERIVED = ("alarm/", "work_order/")
-"""Beginnings of the names of metrics that a bridge derives itself (docs/shift.md)."""
+"""Beginnings of the names of metrics that a bridge derives itself (docs/operations.md)."""
 
 Ints = NDArray[np.int64]
 
@@ -115,7 +115,7 @@ def _rows_by_topic(run: Run, joined: Joined) -> dict[tuple[str, str], Ints]:
             joined.undeclared[f"{edge}/{device}/{metric}"] += len(rows)
         elif (device, metric) in known:
             found[device, metric] = rows
-        elif metric.startswith(DERIVED) and (run.shift.alarms or run.shift.work_orders):
+        elif metric.startswith(DERIVED) and (run.operations.alarms or run.operations.work_orders):
             continue  # the bridge's own word, for the criteria of the shift
         elif device in devices:
             joined.undeclared[f"{device}/{metric}"] += len(rows)

@@ -190,7 +190,7 @@ class WireLog:
 
 
 @dataclass(frozen=True)
-class Fault:
+class TimelineEntry:
     """One fault that was done to the lab, or one phase of the run."""
 
     id: str
@@ -207,14 +207,14 @@ class Fault:
         return self.kind == "phase"
 
 
-def read_timeline(path: Path, problems: list[Problem]) -> list[Fault]:
+def read_timeline(path: Path, problems: list[Problem]) -> list[TimelineEntry]:
     """Faults and phases of `timeline.jsonl`, by start. It has no `Z` line: the manifest says whether a run is whole."""
     log = LogFile(path, has_end=False)
     faults = []
     for record in log.records():
         try:
             faults.append(
-                Fault(
+                TimelineEntry(
                     id=str(record["id"]),
                     kind=str(record["kind"]),
                     target=str(record.get("target", "")),

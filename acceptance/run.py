@@ -11,17 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shakedown.acceptance.files import RERUN, Problem, read_json, read_yaml
+from shakedown.acceptance.operations_logs import People, WorkOrder, read_cmms, read_people
+from shakedown.acceptance.operations_site import OperationsSite, read_operations_site
 from shakedown.acceptance.readers import (
-    Fault,
     HostLog,
     Ledger,
+    TimelineEntry,
     WireLog,
     read_host,
     read_ledger,
     read_timeline,
 )
-from shakedown.acceptance.shift_logs import People, WorkOrder, read_cmms, read_people
-from shakedown.acceptance.shift_site import ShiftSite, read_shift_site
 from shakedown.acceptance.site import Site, Topic, read_site
 
 S = 1_000_000_000
@@ -46,7 +46,7 @@ class Unjudgeable(Exception):
 class Outage:
     """An interruption, and until when what it held up may arrive: `deadline_ns`."""
 
-    fault: Fault
+    fault: TimelineEntry
     from_ns: int  # its start less the time that a dead connection may go unnoticed
     until_ns: int  # samples offered in [from_ns, until_ns) are counted to it: it, and the way back from it
     deadline_ns: int
@@ -67,11 +67,11 @@ class Run:
     ledger: Ledger
     host: HostLog
     wire: WireLog | None
-    timeline: list[Fault]
+    timeline: list[TimelineEntry]
     problems: list[Problem] = field(default_factory=list)
     outages: list[Outage] = field(default_factory=list)
     server: dict[str, Any] = field(default_factory=dict)
-    shift: ShiftSite = field(default_factory=ShiftSite)
+    shift: OperationsSite = field(default_factory=OperationsSite)
     people: People = field(default_factory=People)
     work_orders: list[WorkOrder] = field(default_factory=list)
 
@@ -98,12 +98,12 @@ class Run:
         latest = warm_up.end_ns if warm_up else self.ledger.start_ns + int(BIRTH_BOUND_S * S)
         return latest if first_birth_ns is None else min(first_birth_ns, latest)
 
-    def phase(self, name: str) -> Fault | None:
+    def phase(self, name: str) -> TimelineEntry | None:
         """The phase of that name, if the timeline has it."""
         return next((entry for entry in self.timeline if entry.is_phase and entry.id == name), None)
 
     @property
-    def cuts(self) -> list[Fault]:
+    def cuts(self) -> list[TimelineEntry]:
         """The faults that interrupt the way of the data."""
         return [entry for entry in self.timeline if entry.cut and not entry.is_phase]
 
@@ -119,7 +119,7 @@ class Run:
         return deadline
 
 
-def free_time_later(ns: NDArray[np.int64], wait_ns: int, cuts: list[Fault]) -> NDArray[np.int64]:
+def free_time_later(ns: NDArray[np.int64], wait_ns: int, cuts: list[TimelineEntry]) -> NDArray[np.int64]:
     """The moments `wait_ns` after `ns`, by a clock that stands still during `cuts` (in order of their start)."""
     starts, ends = merged([(cut.start_ns, cut.end_ns) for cut in cuts])
     if not starts:
@@ -167,7 +167,7 @@ def load_run(folder: Path, *, strict: bool = False) -> Run:
         problems.append(Problem("neither broker.jsonl nor observer.jsonl is there", "observer.jsonl", RERUN))
     run = Run(folder, strict, manifest, site, ledger, host, wire, timeline, problems)
     run.outages = _outages(run)
-    _read_shift(run, parsed)
+    _read_operations(run, parsed)
     if (folder / "server.json").is_file():
         counters = (read_json(folder / "server.json", problems) or {}).get("server")
         run.server = counters if isinstance(counters, dict) else {}
@@ -175,17 +175,17 @@ def load_run(folder: Path, *, strict: bool = False) -> Run:
     return run
 
 
-def _read_shift(run: Run, parsed: dict[str, Any]) -> None:
+def _read_operations(run: Run, parsed: dict[str, Any]) -> None:
     """What `site.yaml` says of alarms, OEE and work orders, and the logs that only such a run has."""
     try:
-        run.shift = read_shift_site(parsed, run.topics)
+        run.operations = read_operations_site(parsed, run.topics)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         text = f"alarms, oee or cmms of site.yaml cannot be understood: {type(error).__name__}: {error}"
         run.problems.append(Problem(text, "site.yaml", "validate it with `shakedown bridge check site.yaml`"))
         return
-    if run.shift.alarms or run.shift.lines:
+    if run.operations.alarms or run.operations.lines:
         run.people = read_people(run.folder / "people.jsonl", run.problems)
-    if run.shift.work_orders is not None:
+    if run.operations.work_orders is not None:
         run.work_orders = read_cmms(run.folder / "cmms.jsonl", run.problems)
 
 

@@ -23,9 +23,9 @@ from starlette.routing import Route
 
 from shakedown.bridge.core.alarm_rates import figures
 from shakedown.bridge.core.alarms import Alarm, CommandRefused
-from shakedown.bridge.derived import Derived
 from shakedown.bridge.journal_file import JournalError
 from shakedown.bridge.listener import Listener, Refusal, problem
+from shakedown.bridge.operations import Operations
 
 BODY_BYTES_MAX = 4096
 BODY_S = 5.0
@@ -42,7 +42,7 @@ class Admin:
 
     def __init__(
         self,
-        derived: Derived,
+        derived: Operations,
         flush: Callable[[], Awaitable[None]],
         host: str,
         port: int,

@@ -12,24 +12,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shakedown.bridge import recall
+from shakedown.bridge import last_values
 from shakedown.bridge.admin import Admin
-from shakedown.bridge.compile_shift import Plan
 from shakedown.bridge.config import Site, compile_all
-from shakedown.bridge.config_shift import CmmsConfig
 from shakedown.bridge.core.alarms import Alarms, CommandRefused
 from shakedown.bridge.core.forwarding import Forwarding
 from shakedown.bridge.core.model import Metric, Reading, Sample, Value
 from shakedown.bridge.core.normalise import is_refused, normalise
 from shakedown.bridge.core.oee_shifts import Shifts
 from shakedown.bridge.core.session import Session
-from shakedown.bridge.core.workorders import WorkOrders
-from shakedown.bridge.derived import STORE_S, TARGET, Derived
+from shakedown.bridge.core.work_orders import WorkOrders
 from shakedown.bridge.journal import Journal
 from shakedown.bridge.journal_file import JournalError
 from shakedown.bridge.north.cmms import Adapter, adapter_of
 from shakedown.bridge.north.enterprise import GOODBYE_S, EnterpriseTarget
 from shakedown.bridge.north.webhook import Webhook
+from shakedown.bridge.operations import STORE_S, TARGET, Operations
+from shakedown.bridge.operations_config import CmmsConfig
+from shakedown.bridge.operations_model import OperationsModel
 from shakedown.bridge.outbox import Outbox
 from shakedown.bridge.south.opcua import OpcUaSouth
 
@@ -99,11 +99,11 @@ class Bridge:
         self._counted: Counter[str] = Counter()
         self._is_cut = False
 
-    def _derived_of(self, plan: Plan) -> Derived | None:
+    def _derived_of(self, plan: OperationsModel) -> Operations | None:
         if plan.is_empty:
             return None
         parts = self._parts
-        return Derived(plan, self.model, alarms=parts.alarms, shifts=parts.shifts, orders=parts.orders)
+        return Operations(plan, self.model, alarms=parts.alarms, shifts=parts.shifts, orders=parts.orders)
 
     @property
     def counters(self) -> dict[str, int]:
@@ -139,7 +139,7 @@ class Bridge:
                 for name, config in site.north.items()
             )  # fmt: skip
             for target in self._targets:
-                target.recall(await recall.recall(journal, model, target.name))
+                target.recall(await last_values.recall(journal, model, target.name))
             if self.derived is not None:
                 await self.derived.recall(journal)
                 for name in site.south:
@@ -248,7 +248,7 @@ class Bridge:
         """Journal and hand on what the engines have decided without a new sample. Raises JournalError."""
         await self._take([], {})
 
-    async def _run_timers(self, derived: Derived) -> None:
+    async def _run_timers(self, derived: Operations) -> None:
         """Wake the engines when a delay, a shelf life or a shift is over; a full disk is answered with another try."""
         while not self._is_cut:
             due_ns = derived.due_ns
@@ -265,7 +265,7 @@ class Bridge:
             except JournalError:
                 await asyncio.sleep(RETRY_S)
 
-    async def _store(self, derived: Derived) -> None:
+    async def _store(self, derived: Operations) -> None:
         assert self._journal is not None
         while True:
             await asyncio.sleep(STORE_S)
@@ -335,7 +335,9 @@ class Bridge:
             if row == stored_row:
                 continue
             try:
-                await recall.store(self._journal, self.model, self._targets[0].session.image.known(), row)
+                await last_values.store(
+                    self._journal, self.model, self._targets[0].session.image.known(), row
+                )
                 stored_row = row
             except JournalError as error:
                 self._log.error("%s", error)

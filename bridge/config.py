@@ -8,13 +8,19 @@ from typing import Any, Literal
 
 from pydantic import Field, PrivateAttr, field_validator
 
-from shakedown.bridge.compile_shift import Plan, compile_shift
 from shakedown.bridge.config_base import Name, TlsConfig
 from shakedown.bridge.config_base import Strict as _Strict
-from shakedown.bridge.config_shift import AdminConfig, AlarmConfig, CmmsConfig, EquipmentConfig, OeeConfig
 from shakedown.bridge.core import datatypes, naming
 from shakedown.bridge.core.model import Metric, Model, Value
 from shakedown.bridge.core.units import UCUM, UnitError, conversion
+from shakedown.bridge.operations_config import (
+    AdminConfig,
+    AlarmConfig,
+    CmmsConfig,
+    EquipmentConfig,
+    OeeConfig,
+)
+from shakedown.bridge.operations_model import OperationsModel, compile_shift
 from shakedown.bridge.yamlfile import ConfigError, Marks, Path_, did_you_mean, load_reading
 
 TypeName = Literal[
@@ -182,7 +188,7 @@ def compile_site(site: Site) -> Model:
     return compile_all(site)[0]
 
 
-def compile_all(site: Site) -> tuple[Model, Plan]:
+def compile_all(site: Site) -> tuple[Model, OperationsModel]:
     """Like `compile_site`, and what is derived from the metrics: alarms, OEE, work orders."""
     compiler = _Compiler(site)
     devices: list[str] = []

@@ -9,10 +9,10 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 
-from shakedown.bridge.core.workorders import WorkOrder
-from shakedown.bridge.derived import Derived
+from shakedown.bridge.core.work_orders import WorkOrder
 from shakedown.bridge.journal_file import JournalError
 from shakedown.bridge.north.cmms import Adapter, CmmsRefused, CmmsUnavailable
+from shakedown.bridge.operations import Operations
 
 PAUSE_S = 1.0
 """How often the outbox is looked at; more hints than that change nothing."""
@@ -25,7 +25,7 @@ class Outbox:
     """Sends and follows the orders of `derived`; `flush` makes durable what has changed."""
 
     def __init__(
-        self, derived: Derived, adapter: Adapter, flush: Callable[[], Awaitable[None]], log: logging.Logger
+        self, derived: Operations, adapter: Adapter, flush: Callable[[], Awaitable[None]], log: logging.Logger
     ) -> None:
         self.counters: Counter[str] = Counter()
         self._derived = derived

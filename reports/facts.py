@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from shakedown.acceptance.verdict import CriterionResult, Verdict
-from shakedown.reports.floor import Floor, read_floor
+from shakedown.reports.physical_events import Floor, read_floor
 
 HEADLINES = {
     "PASS": "The bridge passed.",

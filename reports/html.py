@@ -9,13 +9,13 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from shakedown.reports.facts import SHIFT, RunFacts
-from shakedown.reports.floor import Floor
-from shakedown.reports.shift_alarms import alarms
-from shakedown.reports.shift_oee import oee
-from shakedown.reports.shift_people import acknowledgement, work_orders
+from shakedown.reports.formatting import counted, number, percent, seconds
+from shakedown.reports.operations_alarms import alarms
+from shakedown.reports.operations_oee import oee
+from shakedown.reports.operations_people import acknowledgement, work_orders
+from shakedown.reports.physical_events import Floor
 from shakedown.reports.strip import axis, stretches, strips
 from shakedown.reports.svg import Band, Line, chart, clock
-from shakedown.reports.words import counted, number, percent, seconds
 
 WORDS = {"PASS": "PASS", "FAIL": "FAIL", "INCONCLUSIVE": "INCONCLUSIVE", "HARNESS_FAULT": "HARNESS FAULT"}
 COUNTS = {

@@ -12,7 +12,7 @@ from html import escape
 
 from markupsafe import Markup
 
-from shakedown.reports.floor import Floor, Span
+from shakedown.reports.physical_events import Floor, Span
 from shakedown.reports.svg import clock, time_ticks
 
 COLUMNS = 960

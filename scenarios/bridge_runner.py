@@ -12,8 +12,8 @@ from pathlib import Path
 
 from shakedown.bridge.app import Bridge
 from shakedown.bridge.config import Site
+from shakedown.twin.enterprise.mosquitto import die_with_parent
 from shakedown.twin.network.model import Host
-from shakedown.twin.services.mosquitto import die_with_parent
 
 STOP_TIMEOUT_S = 15.0  # how long a bridge that was asked to stop may take
 

@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 
 from shakedown.scenarios.errors import UsageError
 from shakedown.scenarios.model import Scenario
-from shakedown.twin.services.broker import EmbeddedBroker
-from shakedown.twin.services.jsonl import JsonLines
-from shakedown.twin.services.mosquitto import ForeignBroker, MosquittoBroker, mosquitto_missing
+from shakedown.twin.enterprise.broker import EmbeddedBroker
+from shakedown.twin.enterprise.jsonl import JsonLines
+from shakedown.twin.enterprise.mosquitto import ForeignBroker, MosquittoBroker, mosquitto_missing
 
 
 class Broker(Protocol):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from shakedown.bridge.config import Site
-from shakedown.bridge.config_shift import ShiftConfig
+from shakedown.bridge.operations_config import ShiftConfig
 from shakedown.bridge.yamlfile import ConfigError, Marks, Path_, did_you_mean
 from shakedown.scenarios.faults.fault import Fault
 from shakedown.twin.line.master_data import Shift

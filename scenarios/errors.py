@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
+from shakedown.twin.enterprise.errors import LabServiceError
 from shakedown.twin.ledger import LedgerError
 from shakedown.twin.network.model import NetworkError
 from shakedown.twin.network.wire import NetworkFault
-from shakedown.twin.services.errors import ServiceError
 
 EXIT_USAGE = 2
 EXIT_HARNESS = 4
@@ -39,7 +39,7 @@ class RunFault(HarnessFault):
         self.what, self.folder = what, folder
 
 
-LAB_ERRORS = (LedgerError, ServiceError, NetworkError, NetworkFault, OSError)
+LAB_ERRORS = (LedgerError, LabServiceError, NetworkError, NetworkFault, OSError)
 """What parts of the lab raise when they cannot do what they were told."""
 
 

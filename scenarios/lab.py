@@ -13,18 +13,18 @@ from urllib.parse import urlsplit
 import msgspec
 
 from shakedown.acceptance.observer import Observer
-from shakedown.scenarios import people, room
+from shakedown.scenarios import disk_space, people
 from shakedown.scenarios.bridge_runner import Addresses, BridgeRunner
 from shakedown.scenarios.brokers import AcceptanceLog, Broker, make_broker
 from shakedown.scenarios.errors import HarnessFault, in_words
 from shakedown.scenarios.model import Setup
 from shakedown.scenarios.people import LabCmms, People
 from shakedown.scenarios.probe import Probe
+from shakedown.twin.enterprise.host import Display, PrimaryHost
 from shakedown.twin.ledger import Ledger
 from shakedown.twin.line.line import Line
 from shakedown.twin.network.model import Conduit, Host, Network
-from shakedown.twin.services.host import Display, PrimaryHost
-from shakedown.twin.serving.plant_server import PlantServer
+from shakedown.twin.web.plant_server import PlantServer
 
 T = TypeVar("T")
 READY_TIMEOUT_S = 30.0  # how long each part of the lab may take to be ready
@@ -208,7 +208,7 @@ class Lab:
 
     def check(self) -> None:
         """Raise HarnessFault when a part of the lab has died by itself, or is about to run out of disk."""
-        room.check_run(*self._disks)
+        disk_space.check_run(*self._disks)
         for name, task in self._services.items():
             if task.done():
                 error = None if task.cancelled() else task.exception()

@@ -11,17 +11,17 @@ import httpx2
 
 from shakedown.bridge.config import Site
 from shakedown.scenarios.errors import HarnessFault
-from shakedown.twin.line.faults import Fault
+from shakedown.twin.enterprise.cmms.export import write_log
+from shakedown.twin.enterprise.cmms.failures import FailureSwitch
+from shakedown.twin.enterprise.cmms.server import Cmms
+from shakedown.twin.enterprise.errors import LabServiceError
+from shakedown.twin.enterprise.jsonl import JsonLines
+from shakedown.twin.enterprise.people.auditor import audit_ledger
+from shakedown.twin.enterprise.people.crew import Crew, CrewParameters
+from shakedown.twin.enterprise.people.operator import CommandButton, OperatorDesk
+from shakedown.twin.enterprise.people.storekeeper import Storekeeper
+from shakedown.twin.line.faults import MachineFault
 from shakedown.twin.line.header import described
-from shakedown.twin.services.cmms.export import write_log
-from shakedown.twin.services.cmms.failures import FailureSwitch
-from shakedown.twin.services.cmms.server import Cmms
-from shakedown.twin.services.errors import ServiceError
-from shakedown.twin.services.jsonl import JsonLines
-from shakedown.twin.services.people.auditor import audit_ledger
-from shakedown.twin.services.people.crew import Crew, CrewParameters
-from shakedown.twin.services.people.operator import CommandButton, OperatorDesk
-from shakedown.twin.services.people.storekeeper import Storekeeper
 
 if TYPE_CHECKING:
     from shakedown.scenarios.lab import Lab
@@ -103,7 +103,7 @@ class People:
         """What the operator finds out by looking: whether something is really the matter."""
         return any(alarm in fault.alarms for fault in self._open_faults().values())
 
-    def _open_faults(self) -> Mapping[str, Fault]:
+    def _open_faults(self) -> Mapping[str, MachineFault]:
         return self._lab.line.open_faults
 
     def _priorities(self) -> dict[tuple[str, str], str]:
@@ -144,7 +144,7 @@ class People:
         if self.cmms is not None:
             try:
                 await self._lab.on("crew", write_log(self.cmms.url, self._lab.folder / "cmms.jsonl"))
-            except ServiceError as error:
+            except LabServiceError as error:
                 raise HarnessFault(f"the CMMS's orders could not be read at the end: {error}") from error
 
     async def close(self) -> None:

@@ -18,7 +18,7 @@ from shakedown.acceptance.verdict import Verdict
 from shakedown.bridge.config import Site
 from shakedown.bridge.yamlfile import ConfigError
 from shakedown.reports import render
-from shakedown.scenarios import room
+from shakedown.scenarios import disk_space
 from shakedown.scenarios.bridge_runner import (
     BridgeFactory,
     BridgeProcess,
@@ -29,10 +29,10 @@ from shakedown.scenarios.bridge_runner import (
 from shakedown.scenarios.collector import rare_collections
 from shakedown.scenarios.errors import LAB_ERRORS, HarnessFault, RunFault, UsageError, in_words
 from shakedown.scenarios.lab import Lab
-from shakedown.scenarios.logs import logs_into
 from shakedown.scenarios.model import Setup, aligned
 from shakedown.scenarios.progress import Progress
 from shakedown.scenarios.run_folder import RunFolder
+from shakedown.scenarios.run_logs import logs_into
 from shakedown.scenarios.timeline import Timeline
 from shakedown.twin.clock import START, run
 from shakedown.twin.network.memory import MemoryNetwork
@@ -65,7 +65,9 @@ class Request:
     def needed_bytes(self) -> int:
         """What the run will write, and as much again."""
         plant, scenario = self.setup.plant, self.setup.scenario
-        return room.needed(plant.scan_ms / 1000, sum(1 for _ in plant.each_signal()), scenario.duration_s)
+        return disk_space.needed(
+            plant.scan_ms / 1000, sum(1 for _ in plant.each_signal()), scenario.duration_s
+        )
 
     @property
     def is_repeatable(self) -> bool:
@@ -100,7 +102,7 @@ def accept(
     """
     folder = RunFolder(request.out)
     try:
-        room.check_start(folder.path, request.needed_bytes)
+        disk_space.check_start(folder.path, request.needed_bytes)
         folder.ask(request.setup, **_asked(request))
         with Progress(console, which) as progress, _scratch(request) as scratch, logs_into(folder.path):
             facts = run(
@@ -129,9 +131,9 @@ def accept(
 @contextlib.contextmanager
 def _scratch(request: Request):  # type: ignore[no-untyped-def]
     """A folder for the bridge's journal, gone after the run. Raises UsageError when there is no room for a run."""
-    in_memory = not request.on_the_wall and room.is_roomy(MEMORY_DISK, request.needed_bytes)
+    in_memory = not request.on_the_wall and disk_space.is_roomy(MEMORY_DISK, request.needed_bytes)
     with tempfile.TemporaryDirectory(prefix="shakedown-", dir=MEMORY_DISK if in_memory else None) as folder:
-        room.check_start(Path(folder), request.needed_bytes)
+        disk_space.check_start(Path(folder), request.needed_bytes)
         yield Path(folder)
 
 

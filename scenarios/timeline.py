@@ -11,7 +11,7 @@ from shakedown.scenarios.errors import LAB_ERRORS, HarnessFault
 from shakedown.scenarios.faults import Fault
 from shakedown.scenarios.lab import Lab
 from shakedown.scenarios.model import Scenario
-from shakedown.twin.services.jsonl import JsonLines
+from shakedown.twin.enterprise.jsonl import JsonLines
 
 LATE_S_MAX = 0.5  # how long after the beginning of its calendar a line may begin
 WATCH_S = 1.0  # how often the lab is looked after for parts that died

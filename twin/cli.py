@@ -16,8 +16,8 @@ import click
 
 if TYPE_CHECKING:
     from shakedown.twin.line.plant import Plant
-    from shakedown.twin.serving.endpoints import Endpoints
-    from shakedown.twin.serving.serve import Serving
+    from shakedown.twin.web.endpoints import Endpoints
+    from shakedown.twin.web.serve import Serving
 
 REFUSED, FAILED, INTERRUPTED = 2, 4, 130
 NO_AUTHENTICATION = (
@@ -113,7 +113,7 @@ def twin_group(find_plant: Callable[[str], Plant]) -> click.Group:
         """
         address = _address(host)
         found = find_plant(plant)
-        from shakedown.twin.serving.serve import Serving
+        from shakedown.twin.web.serve import Serving
 
         asked = Serving(found, seed, address, port, http_port, cmms_port if cmms else None, endpoints, ledger)
         sys.exit(_serve(asked))
@@ -129,7 +129,7 @@ def _port(name: str, default: int, whose: str) -> Callable[[Callable[..., None]]
 
 def _show(plant: Plant, name: str, svg: Path | None, as_json: bool) -> None:
     from shakedown.twin.line.draw import draw_line
-    from shakedown.twin.serving.overview import as_text, overview
+    from shakedown.twin.web.overview import as_text, overview
 
     if svg is not None:
         try:
@@ -162,8 +162,8 @@ def _address(host: str) -> str:
 
 def _serve(asked: Serving) -> int:
     """Serve until told to stop; the exit code."""
+    from shakedown.twin.enterprise.errors import LabServiceError
     from shakedown.twin.ledger import LedgerError
-    from shakedown.twin.services.errors import ServiceError
 
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     for name in ("asyncua", "uvicorn", "httpx2"):  # what matters of them comes as an error of ours
@@ -171,14 +171,14 @@ def _serve(asked: Serving) -> int:
     ready: list[Endpoints] = []
     try:
         return asyncio.run(_until_signal(asked, ready))
-    except (ServiceError, LedgerError) as error:
+    except (LabServiceError, LedgerError) as error:
         click.echo(f"error: {error}", err=True)
         return FAILED if ready else REFUSED
 
 
 async def _until_signal(asked: Serving, ready: list[Endpoints]) -> int:
     """Serve, and stop in order on the first signal; a second one of the same kind ends the process the hard way."""
-    from shakedown.twin.serving.serve import serve
+    from shakedown.twin.web.serve import serve
 
     def announce(endpoints: Endpoints) -> None:
         ready.append(endpoints)

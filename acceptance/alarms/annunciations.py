@@ -1,16 +1,17 @@
 """Annunciations: the moments at which an alarm calls for somebody, as the enterprise heard them.
 
-An alarm is published as the String `alarm/<name>`, one sample a transition, and `alarm/<name>/occurrence` counts its
-annunciations (docs/shift.md). It annunciates when it enters `unacked` from any other state, or with a new occurrence.
+An alarm is published as the String `alarm/<name>`, one sample a transition, and `alarm/<name>/occurrence` counts
+its annunciations (docs/operations.md). It annunciates when it enters `unacked` from any other state, or with a new
+occurrence.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shakedown.acceptance.derived import Row, rows_of
+from shakedown.acceptance.derived_rows import Row, rows_of
+from shakedown.acceptance.operations_site import AlarmRule
 from shakedown.acceptance.run import Run, merged
-from shakedown.acceptance.shift_site import AlarmRule
 
 S, MS = 1_000_000_000, 1_000_000
 
@@ -55,7 +56,7 @@ class Transition:
 
 def transitions(run: Run) -> dict[str, list[Transition]]:
     """The transitions of each alarm of `site.yaml`, by source time, as the enterprise has them."""
-    topics = {rule.name: (rule.device, f"alarm/{rule.name}") for rule in run.shift.alarms}
+    topics = {rule.name: (rule.device, f"alarm/{rule.name}") for rule in run.operations.alarms}
     ordinal_of = {name: (device, f"{metric}/occurrence") for name, (device, metric) in topics.items()}
     rows = rows_of(run, [*topics.values(), *ordinal_of.values()])
     found: dict[str, list[Transition]] = {}
@@ -78,9 +79,9 @@ def _ordinal(row: Row, ordinals: dict[int, int]) -> int | None:
 def annunciations(run: Run, moves: dict[str, list[Transition]]) -> list[Annunciation]:
     """All annunciations of the run in order of time, with what became of each."""
     cuts = CutTime(run)
-    slo_ns = int(run.shift.alarm_slo_s * S)
+    slo_ns = int(run.operations.alarm_slo_s * S)
     found: list[Annunciation] = []
-    for rule in run.shift.alarms:
+    for rule in run.operations.alarms:
         current: Annunciation | None = None
         state, ordinal = "normal", None
         for move in moves[rule.name]:

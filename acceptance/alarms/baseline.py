@@ -12,7 +12,7 @@ from typing import Any
 
 from shakedown.acceptance.alarms.annunciations import Annunciation
 from shakedown.acceptance.join import TopicJoin
-from shakedown.acceptance.shift_site import AlarmRule
+from shakedown.acceptance.operations_site import AlarmRule
 from shakedown.acceptance.sparkplug import GOOD
 
 POLICY: dict[str, Any] = {

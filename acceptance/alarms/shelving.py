@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from shakedown.acceptance.alarms.annunciations import MS, Transition
-from shakedown.acceptance.derived import rows_of
+from shakedown.acceptance.derived_rows import rows_of
 from shakedown.acceptance.evidence import Evidence
+from shakedown.acceptance.operations_site import AlarmRule
 from shakedown.acceptance.physical import S
 from shakedown.acceptance.readers import WireMessage
 from shakedown.acceptance.run import Run
-from shakedown.acceptance.shift_site import AlarmRule
 from shakedown.acceptance.sparkplug import Malformed, decode
 
 EDGE_S = 10.0  # a state may have ended this long before the alarm heard of it, and its off-delay passed
@@ -48,7 +48,7 @@ def shelvings(evidence: Evidence) -> list[Shelving]:
     is_any = any(move.state == "shelved" for list_ in moves.values() for move in list_)
     commands = _commands(run) if is_any else {}
     found = []
-    for rule in run.shift.alarms:
+    for rule in run.operations.alarms:
         before = "normal"
         for index, move in enumerate(moves[rule.name]):
             if move.state == "suppressed" and before != "suppressed":
@@ -117,7 +117,7 @@ def _until_ns(given: list[tuple[int, Any]], since_ns: int, until_ns: int) -> int
 
 def _commands(run: Run) -> Commands:
     """What devices of this edge node were commanded: by DCMD, as the broker has it, or as the bridge published it."""
-    topics = [(rule.device, f"alarm/{rule.name}/shelve") for rule in run.shift.alarms]
+    topics = [(rule.device, f"alarm/{rule.name}/shelve") for rule in run.operations.alarms]
     found: Commands = {
         topic: [(row.ts_ms * MS, _parsed(row.value)) for row in rows if row.value is not None]
         for topic, rows in rows_of(run, topics).items()

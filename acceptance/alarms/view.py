@@ -8,9 +8,9 @@ from shakedown.acceptance.alarms.annunciations import Annunciation, Transition, 
 from shakedown.acceptance.alarms.baseline import naive
 from shakedown.acceptance.alarms.labels import Labelled, first_told, label
 from shakedown.acceptance.join import Joined
+from shakedown.acceptance.operations_site import AlarmRule
 from shakedown.acceptance.physical import S, TrueFault
 from shakedown.acceptance.run import Run
-from shakedown.acceptance.shift_site import AlarmRule
 
 RESPONSE_SHARE = 0.25  # a fault must be told within this share of the time that people have for it
 POLLS = 2
@@ -62,7 +62,7 @@ def alarm_view(run: Run, joined: Joined) -> AlarmView:
     faults = sorted(
         run.ledger.physical.faults(run.ledger.end_ns), key=lambda fault: (fault.onset_ns, fault.id)
     )
-    rules = run.shift.alarms
+    rules = run.operations.alarms
     slack_ns = {rule.name: int((rule.on_delay_s + POLLS * poll_s(run, rule)) * S) for rule in rules}
     policy = label(annunciations(run, moves), faults, slack_ns, run.end_ns)
     baseline = label(naive(rules, joined.topics), faults, slack_ns, run.end_ns)
@@ -103,7 +103,7 @@ def _detection(
     first, naive_first = first_told(told, fault), first_told(baseline, fault)
     baseline_s = None if naive_first is None else (naive_first.ns - fault.onset_ns) / S
     bound_s = RESPONSE_SHARE * fault.response_s
-    rules = [rule for rule in run.shift.alarms if rule.name in fault.alarms]
+    rules = [rule for rule in run.operations.alarms if rule.name in fault.alarms]
     if baseline_s is not None and rules:
         slack_s = max(rule.on_delay_s + POLLS * poll_s(run, rule) for rule in rules)
         bound_s = min(bound_s, baseline_s + slack_s)

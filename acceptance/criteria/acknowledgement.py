@@ -28,8 +28,8 @@ from shakedown.acceptance.alarms.operators import (
     trusted,
 )
 from shakedown.acceptance.evidence import Evidence
+from shakedown.acceptance.operations_site import PRIORITIES
 from shakedown.acceptance.run import Run
-from shakedown.acceptance.shift_site import PRIORITIES
 from shakedown.acceptance.verdict import CriterionResult, Outcome
 
 NAME, TITLE = "acknowledgement", "Acknowledgement time (simulated operator)"
@@ -45,7 +45,7 @@ S = 1_000_000_000
 
 def applies(run: Run) -> bool:
     """Only a site with alarms is judged on them."""
-    return bool(run.shift.alarms)
+    return bool(run.operations.alarms)
 
 
 @dataclass
@@ -77,7 +77,7 @@ def judge(evidence: Evidence) -> CriterionResult:
     }
     primary = cells[PRIMARY]
     low, high = bootstrap(primary.policy, primary.baseline)
-    on_delay_s = max((rule.on_delay_s for rule in evidence.run.shift.alarms), default=0.0)
+    on_delay_s = max((rule.on_delay_s for rule in evidence.run.operations.alarms), default=0.0)
     slower = [cell.name for cell, outcome in cells.items() if _slower(outcome, on_delay_s)]
     breaches = _breaches(evidence, primary, slower)
     verdict, needs = _verdict(len(onsets_s), low, high, primary.cut, breaches)
@@ -220,7 +220,7 @@ def unasked_acks(evidence: Evidence) -> list[str]:
     for ack in sorted(run.people.acks, key=lambda ack: ack.ns):
         given.setdefault((ack.device, ack.alarm), []).append((ack.ns, ack.occurrence))
     found = []
-    for rule in run.shift.alarms:
+    for rule in run.operations.alarms:
         left = given.get((rule.device, rule.name), [])
         before, ordinal = "normal", None
         for move in evidence.alarms.moves[rule.name]:

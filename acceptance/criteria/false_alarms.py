@@ -31,7 +31,7 @@ LISTED_MAX = 20
 
 def applies(run: Run) -> bool:
     """Only a site with alarms is judged on them."""
-    return bool(run.shift.alarms)
+    return bool(run.operations.alarms)
 
 
 def judge(evidence: Evidence) -> CriterionResult:

@@ -27,7 +27,7 @@ WORST_LISTED = 10
 
 def applies(run: Run) -> bool:
     """Only a site with alarms is judged on them."""
-    return bool(run.shift.alarms)
+    return bool(run.operations.alarms)
 
 
 def cut_bounds(new: int, baseline: int) -> tuple[float, float, float]:
@@ -67,7 +67,7 @@ def judge(evidence: Evidence) -> CriterionResult:
             "cut_upper_95": _finite(high),
             "baseline_policy_sha256": policy_sha256(),
             "baseline_policy_is_frozen": policy_sha256() == POLICY_SHA256,
-            "baseline_limits_sha256": limits_sha256(evidence.run.shift.alarms),
+            "baseline_limits_sha256": limits_sha256(evidence.run.operations.alarms),
         },
     )
 

@@ -13,17 +13,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from shakedown.acceptance.derived import Row, rows_of
+from shakedown.acceptance.derived_rows import Row, rows_of
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.oee.companions import wrong_companions
 from shakedown.acceptance.oee.doubles import wrong_doubles
 from shakedown.acceptance.oee.figures import BUCKET_SHARE, FACTOR_PP, number
 from shakedown.acceptance.oee.oracle import BUCKETS, COUNTS, S, ShiftTruth, ratio, shifts
 from shakedown.acceptance.oee.order_reports import by_order, wrong_orders
-from shakedown.acceptance.oee.orders import OrderTruth, delayed, orders_of
+from shakedown.acceptance.oee.production_orders import OrderTruth, delayed, orders_of
 from shakedown.acceptance.oee.variance import explain
+from shakedown.acceptance.operations_site import OeeLine
 from shakedown.acceptance.run import Run
-from shakedown.acceptance.shift_site import OeeLine
 from shakedown.acceptance.verdict import CriterionResult, Outcome
 
 NAME, TITLE = "oee", "OEE accuracy"
@@ -61,14 +61,14 @@ class Judged(NamedTuple):
 
 def applies(run: Run) -> bool:
     """Only a site that reports OEE is judged on it."""
-    return bool(run.shift.lines)
+    return bool(run.operations.lines)
 
 
 def judge(evidence: Evidence) -> CriterionResult:
     """Hold the last closed report of each shift that ended against the ledger."""
     run = evidence.run
     judged, pending = [], 0
-    for line in run.shift.lines:
+    for line in run.operations.lines:
         machine = counting_machine(run, line)
         scan_ms = int(run.ledger.signals[line.produced.signal].get("scan_ms") or 1000)
         born_ns = first_birth_ns(evidence, line)

@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 from shakedown.acceptance.alarms.annunciations import Annunciation
 from shakedown.acceptance.criteria.nuisance import in_times
 from shakedown.acceptance.evidence import Evidence
-from shakedown.acceptance.orders.content import asset_breach, reason_breach, routing_breach
-from shakedown.acceptance.orders.context import context_breach
-from shakedown.acceptance.orders.follow import follow_breaches
+from shakedown.acceptance.operations_logs import WorkOrder
 from shakedown.acceptance.run import Run
-from shakedown.acceptance.shift_logs import WorkOrder
 from shakedown.acceptance.verdict import CriterionResult, Outcome
+from shakedown.acceptance.work_orders.content import asset_breach, reason_breach, routing_breach
+from shakedown.acceptance.work_orders.context import context_breach
+from shakedown.acceptance.work_orders.follow import follow_breaches
 
 NAME, TITLE = "work_orders", "Alert to work order"
 THRESHOLD = (
@@ -62,7 +62,7 @@ class Pair(NamedTuple):
 
 def applies(run: Run) -> bool:
     """Only a site with a CMMS is judged on it, and with alarms, or there is nothing to order."""
-    return run.shift.work_orders is not None and bool(run.shift.alarms)
+    return run.operations.work_orders is not None and bool(run.operations.alarms)
 
 
 def judge(evidence: Evidence) -> CriterionResult:
@@ -134,7 +134,7 @@ def _paired(
                 what = f"annunciated at {entry.ns // MS} ms, occurrence {entry.occurrence}"
                 breaches.append(Breach("missing", entry.tag, None, what))
     called = {(entry.rule.device, entry.tag, entry.occurrence) for entry in evidence.alarms.all_entries}
-    ordering = {(rule.device, rule.name) for rule in run.shift.alarms if rule.work_order}
+    ordering = {(rule.device, rule.name) for rule in run.operations.alarms if rule.work_order}
     for key, orders in by_key.items():
         if key not in called or key[:2] not in ordering:
             what = f"for {key[0]}/{key[1]}, occurrence {key[2]}"

@@ -21,7 +21,7 @@ from shakedown.acceptance.join import NEVER
 from shakedown.acceptance.oee.figures import BUCKET_SHARE, NOTHING, ROUNDED, Breaches, Within, number
 from shakedown.acceptance.oee.oracle import S, ShiftTruth, ratio
 from shakedown.acceptance.oee.variance import breaks_of, part_of
-from shakedown.acceptance.shift_site import OeeLine
+from shakedown.acceptance.operations_site import OeeLine
 from shakedown.acceptance.sparkplug import GOOD
 
 Span = tuple[int, int]

@@ -1,7 +1,7 @@
 """The figures of a closed shift as values of their own: what a dashboard shows is what the report says.
 
 Beside each report that is open or closed the bridge publishes its factors and the OEE as Doubles, with the timestamp of
-the report (docs/shift.md); a restated one comes alone. The value in force at the timestamp of the closed report is
+the report (docs/operations.md); a restated one comes alone. The value in force at the timestamp of the closed report is
 held: of samples of the same timestamp, as of an open report of the very end, the one that arrived last. Where one of
 them came as history, the order of arrival says nothing, and any of them may be the last.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from shakedown.acceptance.derived import Row, rows_of
+from shakedown.acceptance.derived_rows import Row, rows_of
 from shakedown.acceptance.run import Run
 
 DOUBLES = ("availability", "effectiveness", "quality", "oee")

@@ -16,7 +16,7 @@ from typing import Any
 
 from shakedown.acceptance.oee.figures import BUCKET_SHARE, FACTOR_PP, ROUNDED, Breaches, number
 from shakedown.acceptance.oee.oracle import COUNTS, S, ShiftTruth, ratio
-from shakedown.acceptance.oee.orders import OrderTruth
+from shakedown.acceptance.oee.production_orders import OrderTruth
 
 
 def by_order(report: dict[str, Any]) -> dict[str, dict[str, Any]]:

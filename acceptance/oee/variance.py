@@ -13,7 +13,7 @@ from typing import Any
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.join import NEVER, TopicJoin
 from shakedown.acceptance.oee.oracle import BUCKETS, S, ShiftTruth
-from shakedown.acceptance.shift_site import OeeLine
+from shakedown.acceptance.operations_site import OeeLine
 from shakedown.acceptance.site import Topic
 
 COUNTER_BITS = (16, 32)

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from shakedown.acceptance.files import Problem, read_yaml
+from shakedown.acceptance.operations_site import AlarmRule, read_operations_site
 from shakedown.acceptance.physical import TrueFault
 from shakedown.acceptance.readers import Ledger, read_ledger, read_timeline
 from shakedown.acceptance.run import BIRTH_BOUND_S, DRAIN_MARGIN_S
-from shakedown.acceptance.shift_site import AlarmRule, read_shift_site
 from shakedown.acceptance.site import Topic, read_site
 from shakedown.acceptance.sparkplug import GOOD
 from shakedown.acceptance.tuning.noise import Noise, noise_of
@@ -72,7 +72,7 @@ def read_record(folder: Path) -> Record:
     _refuse(folder, problems)
     assert site is not None
     try:
-        rules = read_shift_site(document, site.topics).alarms
+        rules = read_operations_site(document, site.topics).alarms
         settings = {rule.name: _setting(document["alarms"][rule.name]) for rule in rules}
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         what = f"alarms of {folder / 'site.yaml'} cannot be understood: {type(error).__name__}: {error}"

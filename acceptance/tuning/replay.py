@@ -1,6 +1,6 @@
 """One alarm rule replayed over a recorded trajectory: what any deadband, on-delay and off-delay would have annunciated.
 
-The semantics are those of docs/shift.md: `high` is beyond above the limit and back at `limit - deadband` (`low`
+The semantics are those of docs/operations.md: `high` is beyond above the limit and back at `limit - deadband` (`low`
 mirrored), a delay is held in source time and ends at the next sample that is not Good, an annunciation is stamped with
 the beginning of the condition plus the on-delay. A release from suppression while the alarm stands is one more; with an
 on-delay the alarm starts from normal there, and the delay begins anew.
@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from shakedown.acceptance.shift_site import AlarmRule
+from shakedown.acceptance.operations_site import AlarmRule
 
 S = 1_000_000_000
 NEVER = np.iinfo(np.int64).max

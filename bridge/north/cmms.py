@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
 
-from shakedown.bridge.config_shift import FIELD, CallConfig, CmmsConfig, GenericConfig
-from shakedown.bridge.core.workorders import ENDED, WorkOrder
+from shakedown.bridge.core.work_orders import ENDED, WorkOrder
 from shakedown.bridge.north.cmms_http import CmmsHttp, CmmsRefused, CmmsUnavailable
+from shakedown.bridge.operations_config import FIELD, CallConfig, CmmsConfig, GenericConfig
 
 __all__ = ["Adapter", "Answer", "CmmsRefused", "CmmsUnavailable", "adapter_of"]
 
@@ -61,7 +61,7 @@ def adapter_of(config: CmmsConfig, address: tuple[str, int] | None = None) -> Ad
 
 
 class EmbeddedAdapter:
-    """The CMMS of docs/shift.md: it knows idempotency keys, time-bound assignments and webhooks."""
+    """The CMMS of docs/operations.md: it knows idempotency keys, time-bound assignments and webhooks."""
 
     def __init__(self, http: CmmsHttp) -> None:
         self._http = http

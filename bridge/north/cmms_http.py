@@ -10,8 +10,8 @@ from typing import Any
 import httpx2
 import msgspec
 
-from shakedown.bridge.config_shift import CmmsConfig
 from shakedown.bridge.north.tls import tls_context
+from shakedown.bridge.operations_config import CmmsConfig
 from shakedown.bridge.yamlfile import ConfigError
 
 ANSWER_BYTES_MAX = 8 << 20

@@ -21,12 +21,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from shakedown.bridge.config_shift import WebhookConfig
 from shakedown.bridge.core.model import Sample
 from shakedown.bridge.journal_file import JournalError
 from shakedown.bridge.listener import Listener, problem
 from shakedown.bridge.north.cmms import Adapter
 from shakedown.bridge.north.cmms_http import CmmsRefused, CmmsUnavailable, read_token
+from shakedown.bridge.operations_config import WebhookConfig
 from shakedown.bridge.yamlfile import ConfigError
 
 KEY = "bridge/webhook"

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from shakedown.scenarios.faults.fault import Evidence, Fault, Ground
-from shakedown.twin.services.cmms.failures import Failure
+from shakedown.twin.enterprise.cmms.failures import Failure
 
 Method = Literal["GET", "POST", "PATCH", "DELETE"]
 METHODS: tuple[Method, ...] = ("GET", "POST", "PATCH", "DELETE")

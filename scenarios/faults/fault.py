@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Literal, Protocol
 from pydantic import BaseModel, ConfigDict, Field
 
 from shakedown.scenarios.probe import Probe
+from shakedown.twin.enterprise.cmms.failures import FailureSwitch
 from shakedown.twin.network.model import Conduit
-from shakedown.twin.services.cmms.failures import FailureSwitch
 
 ConduitName = Literal["wan", "cell"]
 

@@ -140,7 +140,7 @@ class Message:
 
 
 @dataclass
-class Plan:
+class OperationsModel:
     """A run before it is written; tests change it at will. Times in seconds are those since `START_NS`."""
 
     seconds: int
@@ -336,7 +336,7 @@ def _at(second: float) -> int:
 class _Bridge:
     """Plans what a bridge without fault sends: births, live data, history after an outage."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: OperationsModel) -> None:
         self.plan = plan
         self.bd_seq = 0
         self.sent: list[tuple[int, Sample]] = []  # (second, sample), for the history
@@ -369,9 +369,9 @@ def sample_of(topic: Topic, second: int) -> Sample:
 
 def healthy(
     seconds: int = 800, *, wan: tuple[int, int] = (100, 160), host: tuple[int, int] = (250, 290)
-) -> Plan:
+) -> OperationsModel:
     """A run without fault of the bridge: a WAN cut, a deaf host, everything sent again as history."""
-    plan = Plan(seconds)
+    plan = OperationsModel(seconds)
     plan.timeline = [
         {"id": "warm_up", "kind": "phase", "start_ns": START_NS, "end_ns": _at(20)},
         fault("wan_1", "blackhole", "wan", wan, ["wan"]),
@@ -427,7 +427,7 @@ def lab() -> type[Lab]:
 
 
 @pytest.fixture
-def plan() -> Plan:
+def plan() -> OperationsModel:
     """A healthy run of 800 seconds, to be broken."""
     return healthy()
 

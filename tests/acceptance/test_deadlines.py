@@ -6,14 +6,16 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shakedown.acceptance.readers import Fault
+from shakedown.acceptance.readers import TimelineEntry
 from shakedown.acceptance.run import free_time_later
 
 SPAN = st.tuples(st.integers(0, 200), st.integers(1, 60))
 
 
-def _cuts(spans: list[tuple[int, int]]) -> list[Fault]:
-    found = [Fault("c", "down", "wan", at, at + length, True, frozenset(), True) for at, length in spans]
+def _cuts(spans: list[tuple[int, int]]) -> list[TimelineEntry]:
+    found = [
+        TimelineEntry("c", "down", "wan", at, at + length, True, frozenset(), True) for at, length in spans
+    ]
     return sorted(found, key=lambda cut: cut.start_ns)
 
 

@@ -15,8 +15,8 @@ import pytest
 
 from shakedown.acceptance.observer import Observer
 from shakedown.twin.clock import run
+from shakedown.twin.enterprise.broker import EmbeddedBroker
 from shakedown.twin.network.memory import MemoryNetwork
-from shakedown.twin.services.broker import EmbeddedBroker
 
 ADDRESS = "127.0.0.1"
 BOUND_S = 20.0

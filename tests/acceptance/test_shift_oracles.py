@@ -27,9 +27,9 @@ from shakedown.acceptance.criteria.nuisance import cut_bounds
 from shakedown.acceptance.join import TopicJoin
 from shakedown.acceptance.oee.oracle import shifts
 from shakedown.acceptance.oee.variance import growth
+from shakedown.acceptance.operations_site import AlarmRule
 from shakedown.acceptance.physical import Physical, TrueFault, canonical
 from shakedown.acceptance.readers import Ledger
-from shakedown.acceptance.shift_site import AlarmRule
 from shakedown.acceptance.site import Topic
 
 S, MS = 1_000_000_000, 1_000_000

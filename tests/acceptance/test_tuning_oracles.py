@@ -14,8 +14,8 @@ import pytest
 
 from shakedown.acceptance.alarms.annunciations import Annunciation
 from shakedown.acceptance.alarms.labels import label
+from shakedown.acceptance.operations_site import AlarmRule
 from shakedown.acceptance.physical import TrueFault
-from shakedown.acceptance.shift_site import AlarmRule
 from shakedown.acceptance.site import Topic
 from shakedown.acceptance.statistics import lower_bound, upper_bound
 from shakedown.acceptance.tuning.noise import (

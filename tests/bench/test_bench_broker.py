@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from shakedown.twin.services.broker import EmbeddedBroker
-from shakedown.twin.services.mosquitto import MosquittoBroker, mosquitto_missing
+from shakedown.twin.enterprise.broker import EmbeddedBroker
+from shakedown.twin.enterprise.mosquitto import MosquittoBroker, mosquitto_missing
 from tests.twin import mqtt_wire as wire
 from tests.twin.mqtt_lab import ADDRESS, BareAmqtt, free_port
 from tests.twin.mqtt_wire import PUBACK, Client

@@ -16,7 +16,7 @@ import pytest
 
 from shakedown.acceptance import judge
 from shakedown.acceptance.sparkplug import decode
-from shakedown.twin.services import sparkplug as host_sparkplug
+from shakedown.twin.enterprise import sparkplug as host_sparkplug
 from tests.acceptance import shift_day
 
 pytestmark = [pytest.mark.bench, pytest.mark.benchmark(timer=time.process_time)]

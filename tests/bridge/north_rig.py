@@ -25,9 +25,9 @@ from shakedown.bridge.core.model import Metric, Model, Sample
 from shakedown.bridge.journal import Journal
 from shakedown.bridge.north.enterprise import EnterpriseTarget
 from shakedown.twin.clock import run
+from shakedown.twin.enterprise.broker import EmbeddedBroker
+from shakedown.twin.enterprise.mosquitto import MosquittoBroker, mosquitto_missing
 from shakedown.twin.network.memory import MemoryNetwork
-from shakedown.twin.services.broker import EmbeddedBroker
-from shakedown.twin.services.mosquitto import MosquittoBroker, mosquitto_missing
 
 MODEL = Model(
     "site.area",

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from shakedown.bridge.listener import CONNECTIONS_MAX, REQUEST_S
-from tests.bridge.shift_rig import TEMPERATURE, Plant, with_plant
+from tests.bridge.operations_rig import TEMPERATURE, Plant, with_plant
 
 PATH = "/alarms/cell.a/hot/ack"
 JSON = {"content-type": "application/json"}

@@ -18,7 +18,7 @@ import aiomqtt
 import pytest
 from click.testing import CliRunner
 
-from shakedown.bridge import recall
+from shakedown.bridge import last_values
 from shakedown.bridge.app import Bridge, Parts
 from shakedown.bridge.cli import bridge_group
 from shakedown.bridge.config import load_site
@@ -27,9 +27,9 @@ from shakedown.bridge.core.normalise import normalise
 from shakedown.bridge.journal import Journal
 from shakedown.bridge.journal_file import JournalFull
 from shakedown.twin.clock import run
+from shakedown.twin.enterprise.broker import EmbeddedBroker
 from shakedown.twin.network.memory import MemoryNetwork
 from shakedown.twin.servers.opcua import OpcUaServer
-from shakedown.twin.services.broker import EmbeddedBroker
 from tests.bridge.north_rig import Watch
 from tests.bridge.south_rig import Tag
 
@@ -230,7 +230,7 @@ def test_the_image_survives_another_order_of_the_configuration(tmp_path: Path) -
             tmp_path / "j", targets=["t"], rows_max=1000, metrics=model("x", "y").metrics
         )
         rows = await journal.append([Sample(0, 1, 1.0), Sample(1, 2, None, BAD, 5)])
-        await recall.store(
+        await last_values.store(
             journal, model("x", "y"), [Sample(0, 1, 1.0), Sample(1, 2, None, BAD, 5)], rows[-1]
         )
         await journal.append([Sample(0, 3, 3.0)])
@@ -238,7 +238,7 @@ def test_the_image_survives_another_order_of_the_configuration(tmp_path: Path) -
         changed = model("new", "y", "x")
         journal = await Journal.open(tmp_path / "j", targets=["t"], rows_max=1000, metrics=changed.metrics)
         try:
-            return await recall.recall(journal, changed, "t")
+            return await last_values.recall(journal, changed, "t")
         finally:
             await journal.close()
 

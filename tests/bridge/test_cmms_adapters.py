@@ -12,12 +12,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from shakedown.bridge.config_shift import CallConfig, CmmsConfig, GenericConfig
-from shakedown.bridge.core.workorders import WorkOrder
+from shakedown.bridge.core.work_orders import WorkOrder
 from shakedown.bridge.north.cmms import Adapter, Answer, CmmsRefused, CmmsUnavailable, adapter_of
+from shakedown.bridge.operations_config import CallConfig, CmmsConfig, GenericConfig
 from shakedown.twin.clock import run
 from shakedown.twin.network.memory import MemoryNetwork
-from tests.bridge.shift_rig import serving
+from tests.bridge.operations_rig import serving
 
 REASON = {"metric": "c.a/t", "limit": 10.0, "value": 11.0, "unit": "CEL", "text": "hot & loud"}
 ORDER = WorkOrder(

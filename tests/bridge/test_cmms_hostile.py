@@ -16,7 +16,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shakedown.bridge.config_shift import CmmsConfig
 from shakedown.bridge.north.cmms import (
     Adapter,
     Answer,
@@ -26,10 +25,11 @@ from shakedown.bridge.north.cmms import (
     GenericAdapter,
 )
 from shakedown.bridge.north.cmms_http import ANSWER_BYTES_MAX, CmmsHttp
+from shakedown.bridge.operations_config import CmmsConfig
 from shakedown.bridge.yamlfile import ConfigError
 from shakedown.twin.clock import run
 from shakedown.twin.network.memory import MemoryNetwork
-from tests.bridge.shift_rig import SITE, TEMPERATURE, Plant, with_plant
+from tests.bridge.operations_rig import SITE, TEMPERATURE, Plant, with_plant
 from tests.bridge.test_cmms_adapters import EMBEDDED, FOLLOWED, GENERIC, ORDER
 
 WORDS = st.sampled_from(

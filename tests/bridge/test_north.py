@@ -170,7 +170,7 @@ def test_back_pressure_holds_live_data_and_everything_arrives(tmp_path: Path) ->
 
 async def _lab(network: MemoryNetwork, folder: Path):
     """Bridge and broker on two sides of `wan`; the watcher sits beside the broker. Returns when births were seen."""
-    from shakedown.twin.services.broker import EmbeddedBroker
+    from shakedown.twin.enterprise.broker import EmbeddedBroker
 
     network.add_conduit("wan", ("site", "enterprise"))
     broker_host, bridge_host = network.add_host("broker", "enterprise"), network.add_host("bridge", "site")

@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 
 from shakedown.bridge.app import Bridge, Parts
-from shakedown.bridge.core.workorders import CONTEXT_WAIT_NS, WorkOrders
+from shakedown.bridge.core.work_orders import CONTEXT_WAIT_NS, WorkOrders
 from shakedown.bridge.north.cmms import Answer, CmmsUnavailable, EmbeddedAdapter
 from shakedown.bridge.north.cmms_http import CmmsHttp
 from tests.mutants.mutant import Mutant

@@ -9,8 +9,8 @@ from rich.console import Console
 from shakedown.scenarios import model
 from shakedown.scenarios.faults import FAULTS
 from shakedown.scenarios.runner import Request, accept
+from shakedown.twin.enterprise.cmms.failures import FailureSwitch
 from shakedown.twin.network.memory_links import MemoryConduit
-from shakedown.twin.services.cmms.failures import FailureSwitch
 
 PARAMETERS = {
     "blackhole": [

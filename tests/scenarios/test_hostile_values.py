@@ -9,7 +9,7 @@ from rich.console import Console
 from shakedown.scenarios import lab, model
 from shakedown.scenarios.runner import Request, accept
 from shakedown.twin.line.signals import signals_of
-from shakedown.twin.serving.plant_server import PlantServer
+from shakedown.twin.web.plant_server import PlantServer
 
 EVERY_SCANS = 3
 VALUES = [(math.nan, 0), (math.inf, 0), (-math.inf, 0), (None, 0x80000000), (1e308, 0), (1.0, 0x40000000)]

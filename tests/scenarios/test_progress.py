@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from shakedown.scenarios import model, room
+from shakedown.scenarios import disk_space, model
 from shakedown.scenarios.errors import UsageError
 from shakedown.scenarios.progress import pace
 from shakedown.scenarios.runner import Request
@@ -31,7 +31,7 @@ def request(name: str) -> Request:
 
 
 def test_a_long_run_asks_for_the_room_that_it_will_fill():
-    assert room.needed(1.0, 68, 30) == 64 * room.MIB
+    assert disk_space.needed(1.0, 68, 30) == 64 * disk_space.MIB
     measured = 118_000_000  # what shift_short leaves in its folder
     assert measured < request("shift_short").needed_bytes < 4 * measured
     assert request("shift").needed_bytes > 3 * request("shift_short").needed_bytes
@@ -39,6 +39,6 @@ def test_a_long_run_asks_for_the_room_that_it_will_fill():
 
 def test_a_disk_without_that_room_is_refused(tmp_path):
     with pytest.raises(UsageError, match=r"MiB free, and this run needs 953,674,316 MiB\. Free space there"):
-        room.check_start(tmp_path, 10**15)
-    assert not room.is_roomy(tmp_path, 10**15)
-    assert room.is_roomy(tmp_path, 1)
+        disk_space.check_start(tmp_path, 10**15)
+    assert not disk_space.is_roomy(tmp_path, 10**15)
+    assert disk_space.is_roomy(tmp_path, 1)

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from shakedown.twin.clock import run
+from shakedown.twin.enterprise.broker import EmbeddedBroker
 from shakedown.twin.network.memory import MemoryNetwork
-from shakedown.twin.services.broker import EmbeddedBroker
 from tests.twin.mqtt_wire import Client
 
 ADDRESS, PORT = "127.0.0.1", 1883

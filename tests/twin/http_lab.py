@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from shakedown.twin.clock import run
+from shakedown.twin.enterprise.cmms.server import Cmms
 from shakedown.twin.network.memory import MemoryNetwork
-from shakedown.twin.services.cmms.server import Cmms
 
 T = TypeVar("T")
 CLOCKS = ("virtual", "wall")

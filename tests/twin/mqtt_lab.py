@@ -17,9 +17,9 @@ from amqtt.plugins.base import BaseAuthPlugin
 from amqtt.session import Session
 
 from shakedown.twin.clock import run
+from shakedown.twin.enterprise.broker import EmbeddedBroker
+from shakedown.twin.enterprise.mosquitto import MosquittoBroker, mosquitto_missing
 from shakedown.twin.network.memory import MemoryNetwork
-from shakedown.twin.services.broker import EmbeddedBroker
-from shakedown.twin.services.mosquitto import MosquittoBroker, mosquitto_missing
 from tests.twin.mqtt_wire import PUBLISH, Client, Packet
 
 ADDRESS = "127.0.0.1"

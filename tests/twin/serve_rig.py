@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 from shakedown.twin.clock import run
 from shakedown.twin.line import Plant
 from shakedown.twin.network.memory import MemoryNetwork
-from shakedown.twin.serving.endpoints import Endpoints
-from shakedown.twin.serving.serve import Serving, serve
+from shakedown.twin.web.endpoints import Endpoints
+from shakedown.twin.web.serve import Serving, serve
 from tests.twin.http_lab import Answer, ask
 from tests.twin.line_rig import document
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shakedown.twin.services.jsonl import JsonLines
-from shakedown.twin.services.people.auditor import PERFECT, AuditorParameters, Shift, audit, audit_ledger
+from shakedown.twin.enterprise.jsonl import JsonLines
+from shakedown.twin.enterprise.people.auditor import PERFECT, AuditorParameters, Shift, audit, audit_ledger
 
 S = 1_000_000_000
 EARLY = Shift("early", 1_000 * S, 9_000 * S, ((4_000 * S, 5_000 * S),))

@@ -18,10 +18,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from shakedown.twin.clock import now_ns, run
+from shakedown.twin.enterprise.broker import EmbeddedBroker
+from shakedown.twin.enterprise.broker_limits import BrokerLimits
+from shakedown.twin.enterprise.errors import LabServiceError
 from shakedown.twin.network.memory import MemoryNetwork
-from shakedown.twin.services.broker import EmbeddedBroker
-from shakedown.twin.services.broker_limits import BrokerLimits
-from shakedown.twin.services.errors import ServiceError
 from tests.twin import mqtt_wire as wire
 from tests.twin.broker_lab import ADDRESS, PORT, client, on_virtual_time, subscriber
 from tests.twin.mqtt_wire import PUBACK, PUBLISH, Client, Will
@@ -113,7 +113,7 @@ def test_a_crash_resets_every_connection_and_loses_everything() -> None:
                 await connection.receive()
         with pytest.raises(ConnectionRefusedError):
             await Client.dial(ADDRESS, PORT)
-        with pytest.raises(ServiceError, match="not running"):
+        with pytest.raises(LabServiceError, match="not running"):
             await broker.crash()
         await broker.start()
         again = await client("watcher", clean=False)
@@ -135,7 +135,7 @@ def test_a_stop_closes_politely_after_the_last_bytes() -> None:
         assert await victim.expect_end() == []
         await broker.stop()
         await broker.start()
-        with pytest.raises(ServiceError, match="running already"):
+        with pytest.raises(LabServiceError, match="running already"):
             await broker.start()
 
     assert on_virtual_time(case).counters.wills == 0
@@ -147,7 +147,9 @@ def test_a_taken_port_is_an_error_with_a_remedy() -> None:
         first = EmbeddedBroker(ADDRESS, 0)
         await first.start()
         try:
-            with pytest.raises(ServiceError, match=rf"cannot listen on {ADDRESS}:{first.port}.*another port"):
+            with pytest.raises(
+                LabServiceError, match=rf"cannot listen on {ADDRESS}:{first.port}.*another port"
+            ):
                 await EmbeddedBroker(ADDRESS, first.port).start()
         finally:
             await first.stop()
@@ -176,7 +178,7 @@ def test_corrections_refuse_another_amqtt(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(amqtt, "__version__", "0.13.0")
 
     async def main() -> None:
-        with pytest.raises(ServiceError, match=r"0\.13\.0.*install amqtt>=0\.12\.1"):
+        with pytest.raises(LabServiceError, match=r"0\.13\.0.*install amqtt>=0\.12\.1"):
             await EmbeddedBroker(ADDRESS, 0).start()
 
     run(main(), clock="wall")

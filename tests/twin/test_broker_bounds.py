@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shakedown.twin.services.broker import EmbeddedBroker
-from shakedown.twin.services.broker_limits import BrokerLimits
-from shakedown.twin.services.broker_packets import (
+from shakedown.twin.enterprise.broker import EmbeddedBroker
+from shakedown.twin.enterprise.broker_limits import BrokerLimits
+from shakedown.twin.enterprise.broker_packets import (
     MalformedPacket,
     decode_publish,
     encode_publish,

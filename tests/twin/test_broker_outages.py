@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from shakedown.twin.clock import run
+from shakedown.twin.enterprise.broker import EmbeddedBroker
 from shakedown.twin.network.memory import MemoryNetwork
 from shakedown.twin.network.model import Conduit
-from shakedown.twin.services.broker import EmbeddedBroker
 from tests.twin import mqtt_wire as wire
 from tests.twin.mqtt_wire import PINGRESP, PUBACK, PUBLISH, Client
 

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from shakedown.twin.clock import now_ns, run
+from shakedown.twin.enterprise.cmms.__main__ import main
+from shakedown.twin.enterprise.cmms.export import write_log
+from shakedown.twin.enterprise.cmms.failures import Failure
+from shakedown.twin.enterprise.cmms.model import STATES, TRANSITIONS
+from shakedown.twin.enterprise.cmms.server import Cmms
+from shakedown.twin.enterprise.errors import LabServiceError
 from shakedown.twin.network.memory import MemoryNetwork
-from shakedown.twin.services.cmms.__main__ import main
-from shakedown.twin.services.cmms.export import write_log
-from shakedown.twin.services.cmms.failures import Failure
-from shakedown.twin.services.cmms.model import STATES, TRANSITIONS
-from shakedown.twin.services.cmms.server import Cmms
-from shakedown.twin.services.errors import ServiceError
 from tests.twin.http_lab import CLOCKS, Answer, ask, new_order, with_cmms
 
 on_both_clocks = pytest.mark.parametrize("clock", CLOCKS)
@@ -297,7 +297,7 @@ def test_the_log_at_the_end_holds_every_order_as_a_client_reads_it(clock: str, t
             (await ask(cmms.port, "GET", f"/work-orders/WO-{number:06}")).json for number in (1, 60, 120)
         ]
         await cmms.stop()
-        with pytest.raises(ServiceError, match="not whole"):
+        with pytest.raises(LabServiceError, match="not whole"):
             await write_log(url, tmp_path / "half.jsonl")
         return shown
 
@@ -313,7 +313,7 @@ def test_the_log_at_the_end_holds_every_order_as_a_client_reads_it(clock: str, t
 def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
     async def script(cmms: Cmms) -> None:
         second = Cmms("127.0.0.1", cmms.port, database=tmp_path / "second.sqlite")
-        with pytest.raises(ServiceError, match=f"127.0.0.1:{cmms.port}"):
+        with pytest.raises(LabServiceError, match=f"127.0.0.1:{cmms.port}"):
             await second.start()
 
     for clock in CLOCKS:
@@ -354,7 +354,7 @@ def test_alone_it_serves_on_loopback_only(tmp_path: Path, capsys: pytest.Capture
         assert "loopback" in capsys.readouterr().err
 
     async def script(number: signal.Signals) -> None:
-        command = [sys.executable, "-m", "shakedown.twin.services.cmms", "--port", "0", "--database"]
+        command = [sys.executable, "-m", "shakedown.twin.enterprise.cmms", "--port", "0", "--database"]
         process = await asyncio.create_subprocess_exec(
             *command, str(tmp_path / "cmms.sqlite"), stdout=asyncio.subprocess.PIPE
         )

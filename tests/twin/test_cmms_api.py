@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from shakedown.twin.clock import now_ns
-from shakedown.twin.services.cmms import api
-from shakedown.twin.services.cmms.failures import FailureSwitch
-from shakedown.twin.services.cmms.openapi import Operation
-from shakedown.twin.services.cmms.server import Cmms
-from shakedown.twin.services.cmms.store import Store
-from shakedown.twin.services.http_server import CONNECTIONS_MAX
+from shakedown.twin.enterprise.cmms import api
+from shakedown.twin.enterprise.cmms.failures import FailureSwitch
+from shakedown.twin.enterprise.cmms.openapi import Operation
+from shakedown.twin.enterprise.cmms.server import Cmms
+from shakedown.twin.enterprise.cmms.store import Store
+from shakedown.twin.enterprise.http_server import CONNECTIONS_MAX
 from tests.twin.http_lab import Answer, ask, new_order, parse, with_cmms
 
 
@@ -172,7 +172,7 @@ def test_sizes_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_oldest_idempotency_key_is_forgotten_in_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shakedown.twin.services.cmms.store.IDEMPOTENCY_KEYS_MAX", 3)
+    monkeypatch.setattr("shakedown.twin.enterprise.cmms.store.IDEMPOTENCY_KEYS_MAX", 3)
 
     async def script(cmms: Cmms) -> None:
         for number in range(4):

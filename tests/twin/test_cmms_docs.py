@@ -7,11 +7,11 @@ from pathlib import Path
 
 import yaml
 
-from shakedown.bridge.config_shift import CmmsConfig, unknown_fields
-from shakedown.twin.services import http_server
-from shakedown.twin.services.cmms import api, failures, model, store, webhooks
-from shakedown.twin.services.people.auditor import AuditorParameters
-from shakedown.twin.services.people.crew import CrewParameters
+from shakedown.bridge.operations_config import CmmsConfig, unknown_fields
+from shakedown.twin.enterprise import http_server
+from shakedown.twin.enterprise.cmms import api, failures, model, store, webhooks
+from shakedown.twin.enterprise.people.auditor import AuditorParameters
+from shakedown.twin.enterprise.people.crew import CrewParameters
 
 PAGE = (Path(__file__).parents[2] / "docs/cmms.md").read_text()
 

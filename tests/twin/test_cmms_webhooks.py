@@ -12,9 +12,9 @@ import msgspec
 import pytest
 
 from shakedown.twin.clock import now_ns
-from shakedown.twin.services.cmms import api
-from shakedown.twin.services.cmms.server import Cmms
-from shakedown.twin.services.cmms.webhooks import ATTEMPTS_MAX
+from shakedown.twin.enterprise.cmms import api
+from shakedown.twin.enterprise.cmms.server import Cmms
+from shakedown.twin.enterprise.cmms.webhooks import ATTEMPTS_MAX
 from tests.twin.http_lab import CLOCKS, ask, new_order, with_cmms
 
 HOOK_PORT = 18_099

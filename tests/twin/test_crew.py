@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from shakedown.twin.clock import now_ns
-from shakedown.twin.services.cmms.failures import Failure
-from shakedown.twin.services.cmms.server import Cmms
-from shakedown.twin.services.jsonl import JsonLines
-from shakedown.twin.services.people.crew import Crew, CrewParameters
+from shakedown.twin.enterprise.cmms.failures import Failure
+from shakedown.twin.enterprise.cmms.server import Cmms
+from shakedown.twin.enterprise.jsonl import JsonLines
+from shakedown.twin.enterprise.people.crew import Crew, CrewParameters
 from tests.twin.http_lab import CLOCKS, ask, new_order, with_cmms
 
 HOOK_PORT = 18_077

@@ -2,8 +2,8 @@
 
 import pytest
 
-from shakedown.twin.services.edge_view import REORDER_MESSAGES_MAX, EdgeView
-from shakedown.twin.services.sparkplug import HostMetric, HostPayload, decode, rebirth_command, typed
+from shakedown.twin.enterprise.edge_view import REORDER_MESSAGES_MAX, EdgeView
+from shakedown.twin.enterprise.sparkplug import HostMetric, HostPayload, decode, rebirth_command, typed
 
 
 def metric(name="", alias=None, ts=1000, datatype=0, value=1, quality=192, historical=False):

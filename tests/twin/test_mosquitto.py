@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from shakedown.twin.services import mosquitto
-from shakedown.twin.services.broker import EmbeddedBroker
-from shakedown.twin.services.errors import ServiceError
-from shakedown.twin.services.mosquitto import ForeignBroker, MosquittoBroker, mosquitto_missing
+from shakedown.twin.enterprise import mosquitto
+from shakedown.twin.enterprise.broker import EmbeddedBroker
+from shakedown.twin.enterprise.errors import LabServiceError
+from shakedown.twin.enterprise.mosquitto import ForeignBroker, MosquittoBroker, mosquitto_missing
 from tests.twin.mqtt_lab import ADDRESS, free_port
 from tests.twin.mqtt_wire import WAIT_S, Client
 
@@ -34,7 +34,7 @@ def test_a_stop_keeps_sessions_and_a_crash_resets_connections(tmp_path: Path) ->
     async def main() -> None:
         broker = MosquittoBroker(ADDRESS, free_port(), tmp_path / "new folder")
         await broker.start()
-        with pytest.raises(ServiceError, match="running already"):
+        with pytest.raises(LabServiceError, match="running already"):
             await broker.start()
         client = await connected(broker.port, "a", clean=False)
         await client.subscribe(("t", 1))
@@ -48,7 +48,7 @@ def test_a_stop_keeps_sessions_and_a_crash_resets_connections(tmp_path: Path) ->
         assert await client.expect_end() == []
         with pytest.raises(ConnectionRefusedError):
             await Client.dial(ADDRESS, broker.port)
-        with pytest.raises(ServiceError, match="not running"):
+        with pytest.raises(LabServiceError, match="not running"):
             await broker.crash()
 
     asyncio.run(main())
@@ -59,7 +59,7 @@ def test_a_taken_port_is_an_error_with_a_remedy(tmp_path: Path) -> None:
     async def main() -> None:
         other = EmbeddedBroker(ADDRESS, 0)
         await other.start()
-        with pytest.raises(ServiceError, match=r"ended with exit code .* choose another port"):
+        with pytest.raises(LabServiceError, match=r"ended with exit code .* choose another port"):
             await MosquittoBroker(ADDRESS, other.port, tmp_path).start()
         await other.stop()
 
@@ -72,7 +72,7 @@ def test_an_absent_mosquitto_is_an_error_with_a_remedy(
     monkeypatch.setattr(mosquitto, "_binary", lambda: None)
 
     async def main() -> None:
-        with pytest.raises(ServiceError, match="apt install mosquitto"):
+        with pytest.raises(LabServiceError, match="apt install mosquitto"):
             await MosquittoBroker(ADDRESS, 1, tmp_path).start()
 
     asyncio.run(main())
@@ -87,7 +87,7 @@ def test_no_mosquitto_outlives_a_killed_lab(tmp_path: Path) -> None:
             sys.executable,
             "-c",
             "import asyncio, pathlib, sys\n"
-            "from shakedown.twin.services.mosquitto import MosquittoBroker\n"
+            "from shakedown.twin.enterprise.mosquitto import MosquittoBroker\n"
             "async def main():\n"
             f"    await MosquittoBroker({ADDRESS!r}, {port}, pathlib.Path({str(tmp_path)!r})).start()\n"
             "    print('started', flush=True)\n"
@@ -120,11 +120,11 @@ def test_a_foreign_broker_is_checked_and_cannot_be_crashed() -> None:
         await broker.start()
         foreign = ForeignBroker(ADDRESS, broker.port)
         await foreign.start()
-        with pytest.raises(ServiceError, match="cannot be crashed"):
+        with pytest.raises(LabServiceError, match="cannot be crashed"):
             await foreign.crash()
         await foreign.stop()
         await broker.stop()
-        with pytest.raises(ServiceError, match=rf"{ADDRESS}:{broker.port} does not answer .*--broker"):
+        with pytest.raises(LabServiceError, match=rf"{ADDRESS}:{broker.port} does not answer .*--broker"):
             await foreign.start()
         assert broker.counters.malformed == 0
 
@@ -139,7 +139,7 @@ def test_what_is_no_broker_is_not_taken_for_one() -> None:
     async def main() -> None:
         port = free_port()
         async with await asyncio.start_server(answer, ADDRESS, port):
-            with pytest.raises(ServiceError, match="does not speak MQTT"):
+            with pytest.raises(LabServiceError, match="does not speak MQTT"):
                 await ForeignBroker(ADDRESS, port).start()
 
     asyncio.run(main())

@@ -17,14 +17,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from shakedown.twin.clock import now_ns, run
+from shakedown.twin.enterprise.broker import EmbeddedBroker
+from shakedown.twin.enterprise.host import Display, PrimaryHost
+from shakedown.twin.enterprise.http_server import HttpServer
+from shakedown.twin.enterprise.jsonl import JsonLines
+from shakedown.twin.enterprise.people.operator import CommandButton, HttpButton, OperatorDesk
+from shakedown.twin.enterprise.people.operator_model import OperatorParameters
+from shakedown.twin.enterprise.sparkplug import _Payload, decode
 from shakedown.twin.network.memory import MemoryNetwork
-from shakedown.twin.services.broker import EmbeddedBroker
-from shakedown.twin.services.host import Display, PrimaryHost
-from shakedown.twin.services.http_server import HttpServer
-from shakedown.twin.services.jsonl import JsonLines
-from shakedown.twin.services.people.operator import CommandButton, HttpButton, OperatorDesk
-from shakedown.twin.services.people.operator_model import OperatorParameters
-from shakedown.twin.services.sparkplug import _Payload, decode
 from tests.twin.http_lab import CLOCKS
 from tests.twin.http_lab import ask as ask_http
 

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shakedown.twin.line.randomness import stream
-from shakedown.twin.services.people.operator_model import (
+from shakedown.twin.enterprise.people.operator_model import (
     GRID,
     PRIMARY,
     PRIORITIES,
@@ -20,6 +19,7 @@ from shakedown.twin.services.people.operator_model import (
     OperatorParameters,
     simulate,
 )
+from shakedown.twin.line.randomness import stream
 
 S = 1_000_000_000
 

@@ -13,15 +13,15 @@ import simpy
 import yaml
 
 from shakedown.twin.clock import drive, now_ns, run
+from shakedown.twin.enterprise.cmms.export import write_log
+from shakedown.twin.enterprise.cmms.server import Cmms
+from shakedown.twin.enterprise.jsonl import JsonLines
+from shakedown.twin.enterprise.people.auditor import PERFECT, audit_ledger
+from shakedown.twin.enterprise.people.crew import Crew, CrewParameters
 from shakedown.twin.ledger import Ledger
 from shakedown.twin.line.line import Line
 from shakedown.twin.line.plant import Plant
 from shakedown.twin.network.memory import MemoryNetwork
-from shakedown.twin.services.cmms.export import write_log
-from shakedown.twin.services.cmms.server import Cmms
-from shakedown.twin.services.jsonl import JsonLines
-from shakedown.twin.services.people.auditor import PERFECT, audit_ledger
-from shakedown.twin.services.people.crew import Crew, CrewParameters
 from tests.twin.http_lab import ask, new_order
 
 pytestmark = pytest.mark.slow

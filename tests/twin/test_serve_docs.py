@@ -10,9 +10,9 @@ import click
 
 from shakedown.scenarios.plant_files import find_plant
 from shakedown.twin.cli import twin_group
-from shakedown.twin.services.http_server import CONNECTIONS_MAX
-from shakedown.twin.serving import api
-from shakedown.twin.serving.live import EVENTS_MAX
+from shakedown.twin.enterprise.http_server import CONNECTIONS_MAX
+from shakedown.twin.web import api
+from shakedown.twin.web.live import EVENTS_MAX
 
 PAGE = (Path(__file__).parents[2] / "docs" / "twin.md").read_text()
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from shakedown.twin.serving import api, state
-from shakedown.twin.serving.overview import overview
+from shakedown.twin.web import api, state
+from shakedown.twin.web.overview import overview
 from tests.twin.http_lab import parse
 from tests.twin.serve_rig import UPSETS, Desk, plant, served
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from shakedown.twin.enterprise.errors import LabServiceError
 from shakedown.twin.ledger import LedgerError
-from shakedown.twin.services.errors import ServiceError
-from shakedown.twin.serving.endpoints import Endpoints
-from shakedown.twin.serving.plant_server import PlantServer
-from shakedown.twin.serving.serve import Serving, serve
+from shakedown.twin.web.endpoints import Endpoints
+from shakedown.twin.web.plant_server import PlantServer
+from shakedown.twin.web.serve import Serving, serve
 from tests.twin.http_lab import ask
 from tests.twin.serve_rig import Desk, names_in, on_a_host, plant, served
 
@@ -87,7 +87,9 @@ def test_a_ledger_that_exists_is_not_touched_and_nothing_is_left(tmp_path: Path)
 def test_a_port_that_is_taken_is_named_with_the_remedy(option: str, tmp_path: Path) -> None:
     async def script(desk: Desk) -> None:
         taken = {option: desk.port, "ledger": tmp_path / "ledger.jsonl"}
-        with pytest.raises(ServiceError, match=rf"{desk.port}.*another --{option.replace('_', '-')}, or 0"):
+        with pytest.raises(
+            LabServiceError, match=rf"{desk.port}.*another --{option.replace('_', '-')}, or 0"
+        ):
             await serve_again(taken)
         assert names_in(tmp_path) == []
         await desk.get("/truth")
@@ -100,7 +102,7 @@ async def serve_again(asked: dict[str, Any]) -> None:
 
 
 def test_endpoints_that_cannot_be_written_end_it_with_the_remedy(tmp_path: Path) -> None:
-    with pytest.raises(ServiceError, match=r"nowhere.*cannot be written.*--endpoints"):
+    with pytest.raises(LabServiceError, match=r"nowhere.*cannot be written.*--endpoints"):
         served(never, endpoints=tmp_path / "nowhere" / "endpoints.json")
 
 
@@ -109,12 +111,12 @@ def test_a_line_that_fails_ends_the_serving_and_leaves_an_incomplete_ledger(
 ) -> None:
     async def fail_later(self: PlantServer) -> None:
         await asyncio.sleep(5)
-        raise ServiceError("the server is behind the line")
+        raise LabServiceError("the server is behind the line")
 
     monkeypatch.setattr(PlantServer, "publish", fail_later)
     path = tmp_path / "ledger.jsonl"
 
-    with pytest.raises(ServiceError, match="behind the line"):
+    with pytest.raises(LabServiceError, match="behind the line"):
         on_a_host(serve_again({"ledger": path, "endpoints": tmp_path / "endpoints.json"}))
     assert names_in(tmp_path) == [path.name]
     assert json.loads(path.read_text().splitlines()[-1])[0] != "Z"

@@ -9,7 +9,7 @@ import simpy
 
 from shakedown.twin.ledger import Ledger
 from shakedown.twin.line import Line, Plant
-from shakedown.twin.serving.live import EVENTS_MAX, LiveLedger
+from shakedown.twin.web.live import EVENTS_MAX, LiveLedger
 from tests.twin.line_rig import document
 
 SECONDS = 120

@@ -10,12 +10,12 @@ import pytest
 from asyncua import Client, ua
 
 from shakedown.twin.clock import now_ns, run
+from shakedown.twin.enterprise.errors import LabServiceError
 from shakedown.twin.line import Plant
 from shakedown.twin.network.memory import MemoryNetwork
-from shakedown.twin.services.errors import ServiceError
-from shakedown.twin.serving import plant_server
-from shakedown.twin.serving.live import LiveLedger
-from shakedown.twin.serving.plant_server import PlantServer
+from shakedown.twin.web import plant_server
+from shakedown.twin.web.live import LiveLedger
+from shakedown.twin.web.plant_server import PlantServer
 from tests.twin.line_rig import document
 
 T = TypeVar("T")
@@ -187,7 +187,7 @@ def test_a_server_that_does_not_keep_up_is_told_and_bounded(monkeypatch: pytest.
     async def main() -> None:
         served = PlantServer(Plant.model_validate(document()), "plc", 4840)
         served.set_up(1, LiveLedger(now_ns()))
-        with pytest.raises(ServiceError, match="3 scans behind the line"):
+        with pytest.raises(LabServiceError, match="3 scans behind the line"):
             await served.run_line()
 
     run(main())

@@ -19,13 +19,13 @@ import pytest
 import uvicorn
 
 from shakedown.bridge.config import compile_all, load_site
+from shakedown.twin.enterprise.broker import EmbeddedBroker
+from shakedown.twin.enterprise.cmms.api import CmmsApi
+from shakedown.twin.enterprise.cmms.failures import FailureSwitch
+from shakedown.twin.enterprise.cmms.store import Store
 from shakedown.twin.servers.opcua import OpcUaServer
-from shakedown.twin.services.broker import EmbeddedBroker
-from shakedown.twin.services.cmms.api import CmmsApi
-from shakedown.twin.services.cmms.failures import FailureSwitch
-from shakedown.twin.services.cmms.store import Store
 from tests.bridge.north_rig import Watch, certificates, free_port
-from tests.bridge.shift_rig import SITE, STATE, TAGS, TEMPERATURE
+from tests.bridge.operations_rig import SITE, STATE, TAGS, TEMPERATURE
 
 pytestmark = pytest.mark.wall
 
@@ -141,7 +141,7 @@ async def wall(folder: Path, site: str, way: int) -> AsyncIterator[Wall]:
 async def cmms_process(folder: Path) -> AsyncIterator[int]:
     """The CMMS as a process; its port."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "shakedown.twin.services.cmms", "--port", "0", "--name", "cmms",
+        sys.executable, "-m", "shakedown.twin.enterprise.cmms", "--port", "0", "--name", "cmms",
         "--database", str(folder / "cmms.sqlite"),
         stdout=asyncio.subprocess.PIPE, env=ENVIRONMENT,
     )  # fmt: skip

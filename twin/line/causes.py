@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import simpy
 
-from shakedown.twin.line.faults import Fault
+from shakedown.twin.line.faults import MachineFault
 from shakedown.twin.line.plant import FailureMode, SpeedLoss, Stoppage
 from shakedown.twin.line.quantities import Duration
 from shakedown.twin.line.randomness import Durations, stream
@@ -44,7 +44,7 @@ class Failure(Cause):
         self._develops = Durations(spec.develops, stream(seed, f"{name}/develops")) if spec.develops else None
         self._development_ms = 0
         self._awaited: list[simpy.Event] = []
-        self.fault: Fault | None = None
+        self.fault: MachineFault | None = None
 
     @property
     def progress(self) -> float:
@@ -55,7 +55,7 @@ class Failure(Cause):
             return 1.0
         return 1.0 - max(self.due_ms, 0) / self._development_ms
 
-    def begin(self, fault: Fault) -> bool:
+    def begin(self, fault: MachineFault) -> bool:
         """The deviation begins; returns whether it stops the machine at once."""
         self.fault = fault
         for begun in self._awaited:

@@ -22,7 +22,7 @@ class UnknownFaultError(LookupError):
 
 
 @dataclass
-class Fault:
+class MachineFault:
     """One failure of one machine; `stopped` once the machine stands, `repair_s` is how long hands need to repair it."""
 
     id: str
@@ -54,13 +54,13 @@ class Faults:
         self._crew = crew
         self._record = record
         self._count = 0
-        self._open: dict[str, Fault] = {}  # at most one for each failure mode
+        self._open: dict[str, MachineFault] = {}  # at most one for each failure mode
         self.open = MappingProxyType(self._open)
 
-    def begin(self, machine: str, failure: Failure) -> Fault:
+    def begin(self, machine: str, failure: Failure) -> MachineFault:
         """The deviation of a failure begins."""
         self._count += 1
-        fault = Fault(
+        fault = MachineFault(
             id=f"F{self._count:04d}",
             machine=machine,
             mode=failure.mode,
@@ -73,7 +73,7 @@ class Faults:
         self._tell(fault, "onset")
         return fault
 
-    def stop(self, fault: Fault) -> None:
+    def stop(self, fault: MachineFault) -> None:
         """The machine stands; without a crew, and where none is needed, it is repaired after `repair_s`."""
         fault.stopped = True
         self._tell(fault, "stop")
@@ -96,14 +96,14 @@ class Faults:
             fault.ordered = True
             self._env.timeout(0).callbacks.append(lambda _: self._finish(fault))
 
-    def _finish(self, fault: Fault) -> None:
+    def _finish(self, fault: MachineFault) -> None:
         if self._open.pop(fault.id, None) is None:
             return  # it had repaired itself in the same millisecond
         fault.forget()
         self._tell(fault, "repaired")
         fault.repaired.succeed()
 
-    def _tell(self, fault: Fault, phase: str) -> None:
+    def _tell(self, fault: MachineFault, phase: str) -> None:
         spec = fault.spec
         data: dict[str, Any] = {"phase": phase, "id": fault.id, "mode": fault.mode, "code": spec.code}
         data |= {"critical": spec.critical, "alarms": spec.alarms, "response_s": spec.response_s}

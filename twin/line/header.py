@@ -1,4 +1,4 @@
-"""What the header of a ledger says of a plant besides its signals (docs/shift.md)."""
+"""What the header of a ledger says of a plant besides its signals (docs/operations.md)."""
 
 from __future__ import annotations
 

@@ -13,15 +13,15 @@ from shakedown.twin.ledger import NS_PER_MS, Change, Chronicle
 from shakedown.twin.line import checks
 from shakedown.twin.line.calendar import Calendar
 from shakedown.twin.line.disturbances import Disturbances
-from shakedown.twin.line.faults import Fault, Faults
+from shakedown.twin.line.faults import Faults, MachineFault
 from shakedown.twin.line.flow import Conveyor, Sink, Source
 from shakedown.twin.line.header import described
 from shakedown.twin.line.machine import Machine
 from shakedown.twin.line.master_data import Asset
 from shakedown.twin.line.materials import Materials
-from shakedown.twin.line.orders import Orders, Warehouse
 from shakedown.twin.line.physics import Floats, Physics
 from shakedown.twin.line.plant import Ambient, Plant
+from shakedown.twin.line.production_orders import Orders, Warehouse
 from shakedown.twin.line.randomness import MS_PER_S
 from shakedown.twin.line.registers import Value, reader
 from shakedown.twin.line.reservoir import Reservoir
@@ -83,7 +83,7 @@ class Line:
         return sum(machine.energy_kj for machine in self.machines.values())
 
     @property
-    def open_faults(self) -> Mapping[str, Fault]:
+    def open_faults(self) -> Mapping[str, MachineFault]:
         """Failures that have begun and are not repaired, by id."""
         return self._faults.open
 

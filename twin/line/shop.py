@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from shakedown.twin.line.calendar import Calendar
     from shakedown.twin.line.faults import Faults
     from shakedown.twin.line.materials import Materials
-    from shakedown.twin.line.orders import Orders
+    from shakedown.twin.line.production_orders import Orders
 
 Record = Callable[[str, str, dict[str, Any]], None]
 """Takes kind, machine and data of a physical event that happens now."""

@@ -55,7 +55,7 @@ SHOPIFYS = frozenset(_COMMON)
 
 
 @dataclass(frozen=True)
-class Fault:
+class WireFault:
     """What a conduit does in one direction: `kind` as its verb, and the toxic that does it."""
 
     kind: str
@@ -97,13 +97,15 @@ class Route:
 class WireConduit(Conduit):
     """A conduit whose faults are toxics on the proxies of every route that crosses it."""
 
-    def __init__(self, name: str, zones: tuple[str, str], network: WireNetwork, base: list[Fault]) -> None:
+    def __init__(
+        self, name: str, zones: tuple[str, str], network: WireNetwork, base: list[WireFault]
+    ) -> None:
         self._counters = ConduitCounters()
         super().__init__(name, zones)
         self.network = network
         self.is_down = False
         self._base = base
-        self._faults: dict[tuple[str, str], Fault] = {}
+        self._faults: dict[tuple[str, str], WireFault] = {}
 
     @property
     def counters(self) -> ConduitCounters:
@@ -154,11 +156,11 @@ class WireConduit(Conduit):
         """The faults that the server says are in force on every route of this conduit; raises NetworkFault if not."""
         return await self.network._read_back(self)
 
-    def wanted(self) -> list[Fault]:
+    def wanted(self) -> list[WireFault]:
         """The faults in force and what the conduit was made with."""
         return [*self._base, *self._faults.values()]
 
-    def faults(self) -> list[Fault]:
+    def faults(self) -> list[WireFault]:
         return list(self._faults.values())
 
     async def _put(self, kind: str, direction: Direction, toxic: str, **attributes: int) -> None:
@@ -373,7 +375,7 @@ class WireNetwork(Network[WireConduit]):
         jitter_ms: float,
         bandwidth_kB_s: float | None,  # noqa: N803 (SI prefix)
     ) -> WireConduit:
-        base: list[Fault] = []
+        base: list[WireFault] = []
         if latency_ms or jitter_ms:
             base += _both("base_latency", "latency", latency=_whole(latency_ms), jitter=_whole(jitter_ms))
         if bandwidth_kB_s is not None:
@@ -395,8 +397,8 @@ class WireNetwork(Network[WireConduit]):
                 self.client.destroy(route.proxy)
 
 
-def _both(kind: str, toxic: str, **attributes: int) -> list[Fault]:
-    return [Fault(kind, direction, toxic, tuple(attributes.items())) for direction in STREAM_OF]
+def _both(kind: str, toxic: str, **attributes: int) -> list[WireFault]:
+    return [WireFault(kind, direction, toxic, tuple(attributes.items())) for direction in STREAM_OF]
 
 
 def _whole(number: float) -> int:

@@ -1,0 +1,140 @@
+"""What `site.yaml` promises of alarms, OEE and work orders, as the judge reads it (docs/operations.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from shakedown.acceptance.site import Topic
+from shakedown.acceptance.sparkplug import Value
+
+PRIORITIES = ("critical", "high", "medium", "low")
+
+
+@dataclass(frozen=True)
+class AlarmRule:
+    """One alarm: the metric that it watches, and when it speaks."""
+
+    name: str
+    topic: Topic
+    unit: str
+    kind: str  # high, low or state
+    limit: float | str | bool  # of a state: its name, or the truth value of a Boolean metric
+    priority: str
+    on_delay_s: float
+    work_order: bool
+    suppress_in: frozenset[str]
+    text: str
+    context: frozenset[str] = frozenset()  # further metrics that explain it
+
+    @property
+    def device(self) -> str:
+        """The device that publishes `alarm/<name>`."""
+        return self.topic.device
+
+    @property
+    def metric(self) -> str:
+        """`device/metric` that it watches."""
+        return self.topic.name
+
+    def beyond(self, value: Value) -> bool:
+        """Whether a value, as the enterprise sees it, is beyond the limit."""
+        if self.kind == "state":
+            return value == self.limit  # a Boolean may come as 0 or 1
+        if not isinstance(value, (int, float)) or isinstance(self.limit, str):
+            return False
+        return value > self.limit if self.kind == "high" else value < self.limit
+
+
+@dataclass(frozen=True)
+class OeeLine:
+    """One line whose OEE is reported, and the metrics that it comes from."""
+
+    name: str
+    state: Topic
+    produced: Topic
+    order: Topic | None = None  # idle inside an order is then ADET
+    has_rework: bool = False  # a counter tells which parts went through twice
+
+
+@dataclass(frozen=True)
+class WorkOrders:
+    """Where work orders go, and what they carry."""
+
+    context_s: float
+    equipment: dict[str, str]  # equipment id of each device
+    owners: dict[str, str] = field(default_factory=dict)  # of each device, empty where nobody is named
+    is_embedded: bool = True  # else the site's own template says what of an order is sent
+
+
+@dataclass(frozen=True)
+class OperationsSite:
+    """The parts of `site.yaml` that this half of the criteria is about; what it does not name is not judged."""
+
+    alarms: tuple[AlarmRule, ...] = ()
+    lines: tuple[OeeLine, ...] = ()
+    work_orders: WorkOrders | None = None
+    alarm_slo_s: float = 2.0
+    units: dict[str, str] = field(default_factory=dict)  # of each `device/metric`
+
+
+def read_operations_site(site: dict[str, Any], topics: tuple[Topic, ...]) -> OperationsSite:
+    """Compile the keys `alarms`, `oee`, `cmms` and `equipment`. Raises KeyError, TypeError or ValueError."""
+    by_name = {topic.name: topic for topic in topics}
+    units = _units(site)
+    alarms = tuple(_alarm(name, body, by_name, units) for name, body in (site.get("alarms") or {}).items())
+    lines = tuple(
+        OeeLine(
+            str(name),
+            by_name[body["state"]],
+            by_name[body["produced"]],
+            by_name[body["order"]] if body.get("order") else None,
+            bool(body.get("rework")),
+        )
+        for name, body in (site.get("oee") or {}).items()
+    )
+    cmms = site.get("cmms")
+    orders = None
+    if cmms:
+        equipment = {
+            str(device): str(body["equipment"]) for device, body in (site.get("equipment") or {}).items()
+        }
+        owners = {str(d): str(body.get("owner") or "") for d, body in (site.get("equipment") or {}).items()}
+        is_embedded = cmms.get("adapter", "embedded") == "embedded"
+        orders = WorkOrders(float(cmms.get("context_s", 300.0)), equipment, owners, is_embedded)
+    slo_s = float((site.get("classes") or {}).get("alarm", 2.0))
+    return OperationsSite(alarms, lines, orders, slo_s, units)
+
+
+def _units(site: dict[str, Any]) -> dict[str, str]:
+    return {
+        f"{cell}.{asset}/{name}": str(metric.get("unit") or "")
+        for cell, assets in site["cells"].items()
+        for asset, body in assets.items()
+        for name, metric in body["metrics"].items()
+    }
+
+
+def _alarm(name: str, body: dict[str, Any], topics: dict[str, Topic], units: dict[str, str]) -> AlarmRule:
+    kinds = [kind for kind in ("high", "low", "state") if body.get(kind) is not None]
+    if len(kinds) != 1:
+        raise ValueError(f"alarm {name!r} has {kinds or 'no limit'}: it takes one of high, low and state")
+    kind = kinds[0]
+    priority = str(body.get("priority", "medium"))
+    if priority not in PRIORITIES:
+        raise ValueError(f"alarm {name!r} has priority {priority!r}: one of {', '.join(PRIORITIES)}")
+    if kind == "state" and not isinstance(body[kind], (str, bool)):
+        raise ValueError(f"alarm {name!r} has state {body[kind]!r}: a text, or true or false")
+    return AlarmRule(
+        name=str(name),
+        topic=topics[body["metric"]],
+        unit=units.get(body["metric"], ""),
+        kind=kind,
+        limit=body[kind] if kind == "state" else float(body[kind]),
+        priority=priority,
+        on_delay_s=float(body.get("on_delay_s") or 0.0),
+        work_order=body.get("work_order") is True,
+        suppress_in=frozenset(map(str, body.get("suppress_in") or ())),
+        text=str(body.get("text") or ""),
+        context=frozenset(topics[other].name for other in body.get("context") or ()),
+    )

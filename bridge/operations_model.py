@@ -1,0 +1,379 @@
+"""How alarms, OEE and work orders of `site.yaml` compile to rules, and every contradiction that is found on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+from shakedown.bridge.config_base import Path_, Report
+from shakedown.bridge.core import datatypes as t
+from shakedown.bridge.core.alarms import AlarmRule
+from shakedown.bridge.core.model import Metric, Value
+from shakedown.bridge.core.oee import LineConfig
+from shakedown.bridge.core.oee_calendar import Calendar, Shift
+from shakedown.bridge.operations_config import (
+    FIELDS,
+    AlarmConfig,
+    CmmsConfig,
+    OeeConfig,
+    ShiftConfig,
+    unknown_fields,
+)
+from shakedown.bridge.yamlfile import did_you_mean
+
+if TYPE_CHECKING:
+    from shakedown.bridge.config import Site
+
+NUMBERS = frozenset({*t.INTEGER_RANGE, t.FLOAT, t.DOUBLE})
+DAY_S = 86_400
+DELAY_MAX_S = 24 * 3600
+CONTEXT_MAX_S = 3600
+OEE_VALUES = ("availability", "effectiveness", "quality", "oee")
+COMMANDS = ("ack", "shelve", "reset", "confirm")
+
+
+@dataclass(frozen=True, slots=True)
+class OperationsModel:
+    """What is derived from the metrics of an edge node; `ids` finds the metric_id of (device, name)."""
+
+    rules: tuple[AlarmRule, ...] = ()
+    lines: tuple[LineConfig, ...] = ()
+    ids: dict[tuple[str, str], int] = field(default_factory=dict)
+    context_ms: int = 300_000
+    has_cmms: bool = False
+    equipment: dict[str, tuple[str, str]] = field(default_factory=dict)  # device: (equipment, owner)
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.rules and not self.lines
+
+
+def compile_shift(
+    site: Site, metrics: Sequence[Metric], report: Report
+) -> tuple[list[Metric], OperationsModel]:
+    """Metrics that are derived, to follow `metrics`; and what from. Problems are reported, all of them."""
+    compiler = _Compiler(site, metrics, report)
+    rules = tuple(compiler.alarm(name, entry) for name, entry in site.alarms.items())
+    compiler.check_pairs()
+    lines = tuple(compiler.line(name, entry) for name, entry in site.oee.items())
+    compiler.check_cmms()
+    found = [rule for rule in rules if rule is not None]
+    derived = _metrics(len(metrics), found, list(site.oee))
+    plan = OperationsModel(
+        tuple(found),
+        tuple(line for line in lines if line is not None),
+        {(metric.device, metric.name): metric.metric_id for metric in derived},
+        int(site.cmms.context_s * 1000) if site.cmms else 0,
+        site.cmms is not None,
+        {device: (entry.equipment, entry.owner) for device, entry in site.equipment.items()},
+    )
+    return derived, plan
+
+
+def _metrics(first: int, rules: Sequence[AlarmRule], lines: Sequence[str]) -> list[Metric]:
+    specs: list[tuple[str, str, int, bool]] = []
+    for rule in rules:
+        base = f"alarm/{rule.name}"
+        specs += [(rule.device, base, t.STRING, False), (rule.device, f"{base}/occurrence", t.UINT32, False)]
+        names = [
+            n for n in COMMANDS if n in ("ack", "shelve") or getattr(rule, {"reset": "latching"}.get(n, n))
+        ]
+        specs += [(rule.device, f"{base}/{name}", t.STRING, True) for name in names]
+        if rule.work_order:
+            specs.append((rule.device, f"work_order/{rule.name}", t.STRING, False))
+    for line in lines:
+        specs.append(("", f"oee/{line}/report", t.STRING, False))
+        specs += [("", f"oee/{line}/{name}", t.DOUBLE, False) for name in OEE_VALUES]
+    if rules:
+        specs += [("", "alarms/flood", t.BOOLEAN, False), ("", "alarms/in_10_min", t.UINT32, False)]
+        specs.append(("", "alarms/chattering", t.STRING, False))
+    return [
+        Metric(first + i, device, name, kind, is_command=is_command)
+        for i, (device, name, kind, is_command) in enumerate(specs)
+    ]
+
+
+class _Compiler:
+    def __init__(self, site: Site, metrics: Sequence[Metric], report: Report) -> None:
+        self.site = site
+        self.report = report
+        self.metrics = {f"{metric.device}/{metric.name}": metric for metric in metrics if metric.device}
+
+    def metric(self, path: Path_, name: str | None) -> Metric | None:
+        """The metric of a name `cell.asset/metric`."""
+        if name is None:
+            return None
+        metric = self.metrics.get(name)
+        if metric is None:
+            self.report(path, name, did_you_mean(name, list(self.metrics)), "is no metric under cells:")
+        return metric
+
+    # ---- alarms
+
+    def alarm(self, name: str, entry: AlarmConfig) -> AlarmRule | None:
+        path = ("alarms", name)
+        metric = self.metric((*path, "metric"), entry.metric)
+        context = [self.metric((*path, "context", i), other) for i, other in enumerate(entry.context)]
+        self._check_times(path, entry)
+        if not self._check_limit(path, entry, metric) or metric is None:
+            return None
+        state = self.metrics.get(f"{metric.device}/state")
+        self._check_suppression(path, entry, metric, state)
+        if entry.work_order:
+            self._check_work_order(path, metric.device)
+        explains = (metric, state, *context)
+        return AlarmRule(
+            metric.device, name, metric.metric_id, entry.high, entry.low, entry.state, entry.deadband,
+            _ns(entry.on_delay_s), _ns(entry.off_delay_s), entry.latching, entry.confirm, _ns(entry.re_alarm_s),
+            frozenset(entry.suppress_in), state.metric_id if state else None, entry.priority, entry.work_order,
+            entry.text, tuple(dict.fromkeys(m.metric_id for m in explains if m is not None)),
+        )  # fmt: skip
+
+    def _check_times(self, path: Path_, entry: AlarmConfig) -> None:
+        for key in ("on_delay_s", "off_delay_s", "re_alarm_s"):
+            if not 0 <= getattr(entry, key) <= DELAY_MAX_S:
+                self.report(
+                    (*path, key), getattr(entry, key), f"write 0 to {DELAY_MAX_S} seconds", "is no delay"
+                )
+
+    def _check_limit(self, path: Path_, entry: AlarmConfig, metric: Metric | None) -> bool:
+        limits = [key for key in ("high", "low", "state") if getattr(entry, key) is not None]
+        if len(limits) != 1:
+            what = f"has {' and '.join(limits) or 'no limit'}"
+            self.report(path, entry.metric, "give one of high, low and state; an alarm for each", what)
+            return False
+        (key,) = limits
+        limit = getattr(entry, key)
+        if not 0 <= entry.deadband < float("inf") or (entry.deadband and key == "state"):
+            remedy = "write a number from 0 up, and none beside state"
+            self.report((*path, "deadband"), entry.deadband, remedy, "is no deadband")
+        if metric is None:
+            return True
+        if key == "state":
+            self._check_state(path, limit, metric)
+        elif metric.datatype not in NUMBERS:
+            self.report(
+                (*path, key),
+                limit,
+                "write state: for it",
+                f"is a limit on {entry.metric}, which is no number",
+            )
+        else:
+            self._check_range(path, key, limit, entry, metric)
+        return True
+
+    def _check_state(self, path: Path_, limit: str | bool, metric: Metric) -> None:
+        if (metric.datatype == t.BOOLEAN) is not isinstance(limit, bool) or metric.datatype in NUMBERS:
+            kind = "true or false" if metric.datatype == t.BOOLEAN else "high: or low:"
+            remedy = f"write {kind} for it" if metric.datatype not in (t.STRING, t.TEXT) else "write a text"
+            self.report((*path, "state"), limit, remedy, f"is no value of a {t.NAME[metric.datatype]}")
+        elif metric.states is not None and limit not in metric.states.values():
+            remedy = did_you_mean(str(limit), sorted(set(metric.states.values())))
+            self.report((*path, "state"), limit, remedy, "is no state of the metric")
+
+    def _check_range(self, path: Path_, key: str, limit: float, entry: AlarmConfig, metric: Metric) -> None:
+        properties = metric.properties
+        low, high = (_number(properties.get(name)) for name in ("engLow", "engHigh"))
+        if not isfinite(limit):
+            self.report((*path, key), limit, "write a number", "is no limit")
+        for edge, is_out in ((low, key == "low"), (high, key == "high")):
+            if edge is not None and is_out and (limit <= edge if key == "low" else limit >= edge):
+                remedy = "move it inside, or no value can reach it"
+                self.report((*path, key), limit, remedy, f"is not inside the metric's range {low} to {high}")
+        if low is not None and high is not None and entry.deadband >= high - low:
+            remedy = "make it smaller, or the alarm can never clear"
+            what = f"is wider than the metric's range {low} to {high}"
+            self.report((*path, "deadband"), entry.deadband, remedy, what)
+
+    def check_pairs(self) -> None:
+        """A low limit above a high one of the same metric, and a deadband wider than the band between them."""
+        alarms = list(self.site.alarms.items())
+        for low_name, low in alarms:
+            for high_name, high in alarms:
+                if low.metric != high.metric or low.low is None or high.high is None:
+                    continue
+                if low.low >= high.high:
+                    remedy = f"put it below {high.high:g}, or no value is normal"
+                    what = f"is not below the high limit {high.high:g} of {high_name}"
+                    self.report(("alarms", low_name, "low"), low.low, remedy, what)
+                    continue
+                for name, entry in ((low_name, low), (high_name, high)):
+                    if entry.deadband >= high.high - low.low:
+                        remedy = "make it smaller, or one alarm clears only when the other is raised"
+                        what = f"is as wide as the band {low.low:g} to {high.high:g} or wider"
+                        self.report(("alarms", name, "deadband"), entry.deadband, remedy, what)
+
+    def _check_suppression(
+        self, path: Path_, entry: AlarmConfig, metric: Metric, state: Metric | None
+    ) -> None:
+        if not entry.suppress_in:
+            return
+        if state is None or state.states is None:
+            what = f"needs the states of {metric.device}"
+            self.report((*path, "suppress_in"), entry.suppress_in, "give its metric `state` states:", what)
+            return
+        known = set(state.states.values())
+        for i, name in enumerate(entry.suppress_in):
+            if name not in known:
+                remedy = did_you_mean(name, sorted(known))
+                self.report((*path, "suppress_in", i), name, remedy, f"is no state of {metric.device}")
+            if metric is state and name == entry.state:
+                remedy = "leave it out: the alarm could never be raised"
+                self.report((*path, "suppress_in", i), name, remedy, "is the state that raises the alarm")
+        if known <= set(entry.suppress_in):
+            remedy = "leave out a state: the alarm could never be raised"
+            self.report(
+                (*path, "suppress_in"), entry.suppress_in, remedy, f"is every state of {metric.device}"
+            )
+
+    def _check_work_order(self, path: Path_, device: str) -> None:
+        if self.site.cmms is None:
+            self.report((*path, "work_order"), True, "add cmms: {url: ...}", "has nowhere to go")
+        if device not in self.site.equipment:
+            remedy = f"add equipment: {{{device}: {{equipment: ...}}}}"
+            self.report((*path, "work_order"), True, remedy, "is for a device that the CMMS has no name for")
+
+    # ---- OEE
+
+    def line(self, name: str, entry: OeeConfig) -> LineConfig | None:
+        path = ("oee", name)
+        keys = ("state", "produced", "good", "reject", "product", "order", "rework")
+        found = {key: self.metric((*path, key), getattr(entry, key)) for key in keys}
+        state = found["state"]
+        if state is not None and "run" not in (state.states or {}).values():
+            self.report(
+                (*path, "state"), entry.state, "choose a metric with states: {...: run}", "never says run"
+            )
+        for key in ("produced", "good", "reject", "rework"):
+            counter = found[key]
+            if counter is not None and counter.datatype not in t.INTEGER_RANGE:
+                self.report((*path, key), getattr(entry, key), "choose a whole number", "is no counter")
+        for product, ideal_s in entry.ideal_s.items():
+            if not 0 < ideal_s < DAY_S:
+                self.report(
+                    (*path, "ideal_s", product), ideal_s, "write seconds per item", "is no time per item"
+                )
+        shifts = self._shifts(path, entry.planned)
+        if any(found[key] is None for key in keys[:4]):
+            return None
+        ids = {key: metric.metric_id for key, metric in found.items() if metric is not None}
+        ideal_ns = {product: _ns(ideal_s) for product, ideal_s in entry.ideal_s.items()}
+        lineage = {
+            "tags": {key: f"{m.south} {m.node_id}" for key, m in found.items() if m is not None},
+            "metrics": {key: f"{m.device}/{m.name}" for key, m in found.items() if m is not None},
+            "ideal_s": entry.ideal_s,
+        }
+        calendar = Calendar(shifts, _ns(entry.offset_s))
+        modulus = self._modulus(path, entry, found["produced"])
+        return LineConfig(name, calendar=calendar, ideal_ns=ideal_ns, modulus=modulus, lineage=lineage, **ids)
+
+    def _modulus(self, path: Path_, entry: OeeConfig, counter: Metric | None) -> int:
+        highest = t.INTEGER_RANGE.get(counter.datatype if counter else t.UINT32, (0, 2**32 - 1))[1] + 1
+        given = entry.rolls_over_at
+        if given is not None and not 100 <= given <= highest:
+            remedy = f"write how many values the counter has, 100 to {highest}"
+            self.report((*path, "rolls_over_at"), given, remedy, "is no roll-over of this counter")
+        return given or highest
+
+    def _shifts(self, path: Path_, planned: Sequence[ShiftConfig]) -> tuple[Shift, ...]:
+        if not planned:
+            self.report((*path, "planned"), [], "name one shift at least", "is empty")
+        for i, shift in enumerate(planned):
+            where = (*path, "planned", i)
+            if not 0 < shift.lasts_s <= DAY_S:
+                self.report(
+                    (*where, "lasts_s"),
+                    shift.lasts_s,
+                    f"write 1 to {DAY_S} seconds",
+                    "is no length of a shift",
+                )
+            if not 0 <= shift.begins_s < DAY_S:
+                self.report(
+                    (*where, "begins_s"), shift.begins_s, f"write 0 to {DAY_S - 1}", "is no time of the day"
+                )
+            for other in planned[:i]:
+                if any(_overlap(shift, other, day * DAY_S) for day in (-1, 0, 1)):
+                    self.report(
+                        where, shift.name, "let one begin where the other ends", f"overlaps {other.name}"
+                    )
+            self._check_breaks(where, shift)
+        return tuple(
+            Shift(
+                s.name,
+                _ns(s.begins_s),
+                _ns(s.lasts_s),
+                tuple((_ns(b.begins_s), _ns(b.lasts_s)) for b in s.breaks),
+            )
+            for s in planned
+        )
+
+    def _check_breaks(self, path: Path_, shift: ShiftConfig) -> None:
+        end_s = 0.0
+        for i, pause in sorted(enumerate(shift.breaks), key=lambda found: found[1].begins_s):
+            where = (*path, "breaks", i)
+            if pause.lasts_s <= 0 or pause.begins_s < 0 or pause.begins_s + pause.lasts_s > shift.lasts_s:
+                self.report(
+                    where,
+                    pause.begins_s,
+                    f"keep it within 0 to {shift.lasts_s:g} s",
+                    "is not inside the shift",
+                )
+            elif pause.begins_s < end_s:
+                self.report(
+                    where, pause.begins_s, "let one begin where the other ends", "overlaps another break"
+                )
+            end_s = max(end_s, pause.begins_s + pause.lasts_s)
+
+    # ---- CMMS
+
+    def check_cmms(self) -> None:
+        site, devices = self.site, {metric.device for metric in self.metrics.values()}
+        for device in site.equipment:
+            if device not in devices:
+                remedy = did_you_mean(device, sorted(devices))
+                self.report(("equipment", device), device, remedy, "is no device under cells:")
+        if site.cmms is None:
+            return
+        for key, top in (("context_s", CONTEXT_MAX_S), ("timeout_s", 120.0)):
+            if not 1 <= getattr(site.cmms, key) <= top:
+                self.report(
+                    ("cmms", key), getattr(site.cmms, key), f"write 1 to {top:g} seconds", "is out of range"
+                )
+        if (site.cmms.adapter == "generic") is not (site.cmms.generic is not None):
+            remedy = "write both adapter: generic and generic: {create: ..., follow: ...}, or neither"
+            self.report(("cmms", "adapter"), site.cmms.adapter, remedy, "does not go with what follows")
+        self._check_secrecy(site.cmms)
+        for call_name in ("create", "follow", "asset", "find"):
+            call = getattr(site.cmms.generic, call_name, None)
+            for name in unknown_fields(call) if call is not None else ():
+                remedy = did_you_mean(name, sorted(FIELDS))
+                self.report(("cmms", "generic", call_name), f"{{{name}}}", remedy, "is no field of an order")
+
+    def _check_secrecy(self, cmms: CmmsConfig) -> None:
+        """Tokens go where nobody reads along, and a secret is not both made by the bridge and typed by hand."""
+        host, is_secure = cmms.host_port[0], cmms.url.startswith("https://")
+        if cmms.token_file and not is_secure and host not in ("localhost", "127.0.0.1"):
+            self.report(("cmms", "url"), cmms.url, "write https://", "would carry the token in clear text")
+        if cmms.tls is not None and not is_secure:
+            self.report(
+                ("cmms", "tls"), cmms.url, "write url: https://... or leave it out", "is for https only"
+            )
+        if cmms.webhook is not None and cmms.adapter == "generic" and not cmms.webhook.token_file:
+            remedy = "name a file with the secret that you enter there too"
+            what = "is missing: a generic CMMS is told by hand where to call"
+            self.report(("cmms", "webhook", "token_file"), "", remedy, what)
+
+
+def _overlap(one: ShiftConfig, other: ShiftConfig, by_s: float) -> bool:
+    begin = one.begins_s + by_s
+    return begin < other.begins_s + other.lasts_s and other.begins_s < begin + one.lasts_s
+
+
+def _number(value: Value) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _ns(seconds: float) -> Any:
+    return round(seconds * 1_000_000_000) if isfinite(seconds) else 0

@@ -1,0 +1,207 @@
+"""Brokers that are not ours: a Mosquitto of our own starting, and whatever broker a URL names."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import pwd
+import shutil
+import signal
+import sys
+from asyncio.subprocess import DEVNULL, Process
+from pathlib import Path
+
+from shakedown.twin.enterprise.errors import LabServiceError
+
+_START_TIMEOUT_S = 10.0
+_STOP_TIMEOUT_S = 10.0
+_ANSWER_TIMEOUT_S = 5.0
+_POLL_S = 0.02
+_PR_SET_PDEATHSIG = 1
+_CONNECT = b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x0a\x00\x00"  # MQTT 3.1.1, clean session, no client identifier
+
+_CONFIGURATION = """\
+# Written by the lab at every start. Bounds as those of the embedded broker.
+listener {port} {address}
+allow_anonymous true
+user {user}
+persistence true
+persistence_location {folder}/
+autosave_interval 5
+max_inflight_messages 1000
+max_queued_messages 100000
+max_queued_bytes 268435456
+max_packet_size 4194304
+set_tcp_nodelay true
+log_dest file {folder}/mosquitto.log
+log_type error
+log_type warning
+log_type notice
+"""
+
+
+def mosquitto_missing() -> str:
+    """Why no Mosquitto can be started here, with the remedy; empty when one can."""
+    if _binary() is None:
+        return "mosquitto is not installed; apt install mosquitto (or brew install mosquitto)"
+    return ""
+
+
+def _binary() -> str | None:
+    # Distributions put it into /usr/sbin, which an ordinary user's PATH may lack.
+    path = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"))
+    return shutil.which("mosquitto", path=path)
+
+
+class MosquittoBroker:
+    """A Mosquitto as a subprocess on the wall clock, listening on a loopback address, anonymous.
+
+    Its configuration, log and database are in `folder`. Sessions, queues and retained messages survive `stop()`,
+    and `crash()` too as far as the last save, at most 5 s before.
+    """
+
+    def __init__(self, address: str, port: int, folder: Path) -> None:
+        self.address = address
+        self.port = port
+        self.folder = folder
+        self._process: Process | None = None
+
+    async def start(self) -> None:
+        """Start it and return once it accepts connections. Raises LabServiceError if it does not."""
+        binary = _binary()
+        if binary is None:
+            raise LabServiceError(mosquitto_missing())
+        if self._process is not None:
+            raise LabServiceError(
+                f"mosquitto on {self.address}:{self.port} is running already; stop it first"
+            )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        configuration = self.folder / "mosquitto.conf"
+        configuration.write_text(
+            _CONFIGURATION.format(
+                address=self.address,
+                port=self.port,
+                folder=self.folder.resolve(),
+                user=pwd.getpwuid(os.getuid()).pw_name,
+            ),
+            encoding="utf-8",
+        )
+        # A session of its own: Ctrl-C reaches the lab, which then stops its broker.
+        self._process = process = await asyncio.create_subprocess_exec(
+            binary,
+            "-c",
+            str(configuration),
+            stdin=DEVNULL,
+            stdout=DEVNULL,
+            stderr=DEVNULL,
+            start_new_session=True,
+            preexec_fn=die_with_parent if sys.platform == "linux" else None,
+        )
+        accepts = False
+        try:
+            async with asyncio.timeout(_START_TIMEOUT_S):
+                while not (accepts := await self._accepts(process)):  # noqa: ASYNC110 (no event: another process)
+                    await asyncio.sleep(_POLL_S)
+        except TimeoutError as error:
+            raise self._did_not_start(f"does not accept within {_START_TIMEOUT_S:.0f} s") from error
+        finally:
+            if not accepts:
+                await self._end(process, signal.SIGKILL)
+
+    async def _accepts(self, process: Process) -> bool:
+        if process.returncode is not None:
+            raise self._did_not_start(f"ended with exit code {process.returncode}")
+        try:
+            _, writer = await asyncio.open_connection(self.address, self.port)
+        except OSError:
+            return False
+        writer.close()
+        # Somebody else may have the port; then ours is about to end.
+        return await _still_alive(process)
+
+    def _did_not_start(self, what: str) -> LabServiceError:
+        log = self.folder / "mosquitto.log"
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-3:] if log.exists() else []
+        return LabServiceError(
+            f"mosquitto on {self.address}:{self.port} {what}; its log says: {' / '.join(lines) or 'nothing'}; "
+            f"choose another port, or run it by hand: mosquitto -c {self.folder / 'mosquitto.conf'}"
+        )
+
+    async def stop(self) -> None:
+        """Stop it politely (SIGTERM): it saves its database. Does nothing when not running."""
+        if self._process is not None:
+            await self._end(self._process, signal.SIGTERM)
+
+    async def crash(self) -> None:
+        """Kill it (SIGKILL)."""
+        if self._process is None:
+            raise LabServiceError(f"mosquitto on {self.address}:{self.port} cannot crash: it is not running")
+        await self._end(self._process, signal.SIGKILL)
+
+    async def _end(self, process: Process, how: signal.Signals) -> None:
+        self._process = None
+        if process.returncode is None:
+            process.send_signal(how)
+        try:
+            async with asyncio.timeout(_STOP_TIMEOUT_S):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+
+async def _still_alive(process: Process) -> bool:
+    """Whether the process outlives a moment."""
+    try:
+        async with asyncio.timeout(_POLL_S):
+            await process.wait()
+    except TimeoutError:
+        return True
+    return False
+
+
+def die_with_parent() -> None:
+    """Linux: the kernel kills this process when its parent dies, however that dies."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class ForeignBroker:
+    """A broker that somebody else runs: the lab only makes sure that it answers."""
+
+    def __init__(self, address: str, port: int) -> None:
+        self.address = address
+        self.port = port
+
+    async def start(self) -> None:
+        """Check that an MQTT 3.1.1 broker answers and admits an anonymous client. LabServiceError if not."""
+        where = f"MQTT broker at {self.address}:{self.port}"
+        try:
+            async with asyncio.timeout(_ANSWER_TIMEOUT_S):
+                reader, writer = await asyncio.open_connection(self.address, self.port)
+                try:
+                    writer.write(_CONNECT)
+                    answer = await reader.readexactly(4)
+                    writer.write(b"\xe0\x00")
+                finally:
+                    writer.close()
+        except (OSError, asyncio.IncompleteReadError) as error:  # TimeoutError is an OSError
+            raise LabServiceError(
+                f"{where} does not answer ({error or 'timed out'}); start it, or name another with --broker"
+            ) from error
+        if answer[:2] != b"\x20\x02":
+            raise LabServiceError(f"{where}: what answers there does not speak MQTT 3.1.1; check the port")
+        if answer[3]:
+            raise LabServiceError(
+                f"{where} refuses an anonymous client (return code {answer[3]}); allow it for the lab"
+            )
+
+    async def stop(self) -> None:
+        """Nothing to stop."""
+
+    async def crash(self) -> None:
+        """Unsupported: raises LabServiceError."""
+        raise LabServiceError(
+            f"a broker at {self.address}:{self.port} that the lab did not start cannot be crashed; "
+            "leave the broker restart out of the scenario, or use --broker embedded or mosquitto"
+        )

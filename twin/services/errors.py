@@ -1,5 +1,0 @@
-"""What goes wrong with a lab service."""
-
-
-class ServiceError(Exception):
-    """A lab service cannot do what was asked; the message says what, where and what to do."""
