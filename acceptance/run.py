@@ -71,7 +71,7 @@ class Run:
     problems: list[Problem] = field(default_factory=list)
     outages: list[Outage] = field(default_factory=list)
     server: dict[str, Any] = field(default_factory=dict)
-    shift: OperationsSite = field(default_factory=OperationsSite)
+    operations: OperationsSite = field(default_factory=OperationsSite)
     people: People = field(default_factory=People)
     work_orders: list[WorkOrder] = field(default_factory=list)
 
