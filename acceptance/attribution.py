@@ -86,7 +86,7 @@ def _accepted(run: Run, wanted: Wanted) -> tuple[set[Mark], set[Mark]]:
     if run.wire is None:
         return accepted, in_reach
     deaf = DeafTimes(run)
-    for message in Replay(run.wire):
+    for message in Replay(log=run.wire):
         if (
             not isinstance(message, Message)
             or message.edge != run.site.edge

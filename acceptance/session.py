@@ -1,7 +1,7 @@
-"""The Sparkplug session of an edge node as it shows at the enterprise broker, replayed from the recorded messages.
+"""The Sparkplug session of an edge node as it shows at the enterprise broker, message by message.
 
-`replay` decodes each message once and names its metrics by the birth in force; the grammar itself is judged elsewhere
-(criteria/sparkplug_session.py), here only what is needed to read the stream is kept.
+`Sessions` decodes each message once and names its metrics by the birth in force; the grammar itself is judged elsewhere
+(grammar.py), here only what is needed to read the stream is kept.
 """
 
 from __future__ import annotations
@@ -74,30 +74,28 @@ class Absence:
 
 
 @dataclass
-class Replay:
-    """Replays one wire log; `malformed` counts what could not be read: `payloads` and `values`.
+class Sessions:
+    """The sessions of all edge nodes at a broker; `malformed` counts what could not be read: `payloads` and `values`.
 
-    Where the log names the client (the embedded broker's does), messages under the name of an edge node by others than
+    Where the client is named (the embedded broker's log does), messages under the name of an edge node by others than
     the clients that published its births are `strangers`: counted, and not held against the edge node.
     """
 
-    log: WireLog
     malformed: Counter[str] = field(default_factory=Counter)
     strangers: int = 0
     _edges: dict[str, EdgeSession] = field(default_factory=dict)
 
-    def __iter__(self) -> Iterator[Message | Absence]:
-        for entry in self.log.messages():
-            if isinstance(entry, WireMessage):
-                message = self._message(entry)
-                if message is not None:
-                    yield message
-            elif entry[1] == "disconnected":
-                for session in self._edges.values():
-                    session.seq = None
-                yield Absence(entry[0])
+    def absent(self) -> None:
+        """The observer lost the broker: which seq comes next is not known."""
+        for session in self._edges.values():
+            session.seq = None
 
-    def _message(self, wire: WireMessage) -> Message | None:
+    def forget(self, edge: str) -> None:
+        """Drop what births of `edge` have named; it is followed again from its next message on."""
+        self._edges.pop(edge, None)
+
+    def take(self, wire: WireMessage) -> Message | None:
+        """The next message as Sparkplug; None for what is none, or is held against nobody."""
         parts = wire.topic.split("/")
         if parts[0] != "spBv1.0" or not 4 <= len(parts) <= 5 or parts[1] == "STATE":
             return None
@@ -113,7 +111,7 @@ class Replay:
             message.error = str(error)
         if kind in COMMANDS:
             return message
-        session = self._session(edge)
+        session = self.session(edge)
         if session is None or self._is_stranger(session, message):
             self.strangers += 1
             return None
@@ -123,7 +121,8 @@ class Replay:
             self._advance(session, message, message.payload)
         return message
 
-    def _session(self, edge: str) -> EdgeSession | None:
+    def session(self, edge: str) -> EdgeSession | None:
+        """What is known of `edge`; None beyond `EDGES_MAX` of them."""
         if edge not in self._edges and len(self._edges) >= EDGES_MAX:
             return None
         return self._edges.setdefault(edge, EdgeSession())
@@ -196,6 +195,23 @@ class Replay:
         message.samples.append(
             Sample(message.device, name, metric.ts_ms, value, metric.quality, metric.historical)
         )
+
+
+@dataclass
+class Replay(Sessions):
+    """Replays one wire log."""
+
+    log: WireLog = field(kw_only=True)
+
+    def __iter__(self) -> Iterator[Message | Absence]:
+        for entry in self.log.messages():
+            if isinstance(entry, WireMessage):
+                message = self.take(entry)
+                if message is not None:
+                    yield message
+            elif entry[1] == "disconnected":
+                self.absent()
+                yield Absence(entry[0])
 
 
 def bd_seq(payload: Payload) -> int | None:
