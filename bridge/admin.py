@@ -42,13 +42,13 @@ class Admin:
 
     def __init__(
         self,
-        derived: Operations,
+        operations: Operations,
         flush: Callable[[], Awaitable[None]],
         host: str,
         port: int,
         log: logging.Logger,
     ) -> None:
-        self._derived = derived
+        self._operations = operations
         self._flush = flush
         app = Starlette(
             routes=[
@@ -70,29 +70,29 @@ class Admin:
         await self._listener.run()
 
     async def _alarms(self, request: Request) -> JSONResponse:
-        return JSONResponse([_shown(alarm) for alarm in self._derived.alarms.alarms.values()])
+        return JSONResponse([_shown(alarm) for alarm in self._operations.alarms.alarms.values()])
 
     async def _figures(self, request: Request) -> JSONResponse:
         now_ns = time.time_ns()
-        records = list(self._derived.rates.records)
+        records = list(self._operations.rates.records)
         from_ns = max(now_ns - KPI_NS, min((r.raised_ns for r in records), default=now_ns - KPI_NS))
         return JSONResponse(figures(records, min(from_ns, now_ns - 1), now_ns))
 
     async def _oee(self, request: Request) -> JSONResponse:
-        return JSONResponse(self._derived.reports)
+        return JSONResponse(self._operations.reports)
 
     async def _work_orders(self, request: Request) -> JSONResponse:
-        orders = self._derived.orders.orders.values()
+        orders = self._operations.work_orders.by_place.values()
         return JSONResponse([{name: getattr(order, name) for name in SHOWN} for order in orders])
 
     async def _command(self, request: Request) -> JSONResponse:
         """ack, confirm, reset, shelve, remove, return; the body is `{"operator", "until_ms", "reason"}`."""
         device, name, verb = (request.path_params[key] for key in ("device", "name", "verb"))
-        if (device, name) not in self._derived.alarms.alarms:
+        if (device, name) not in self._operations.alarms.alarms:
             return self._refused(404, f"there is no alarm {name[:80]!r} on device {device[:80]!r}")
         try:
             given = _checked(await _body(request))
-            self._derived.operate(verb, device, name, time.time_ns(), **given)
+            self._operations.operate(verb, device, name, time.time_ns(), **given)
             await self._flush()
         except _Refused as error:
             return self._refused(error.status, str(error))
@@ -100,7 +100,7 @@ class Admin:
             return self._refused(409, str(error))
         except JournalError as error:
             return problem(503, str(error))
-        return JSONResponse(_shown(self._derived.alarms.alarms[device, name]))
+        return JSONResponse(_shown(self._operations.alarms.alarms[device, name]))
 
     def _refused(self, status: int, detail: str) -> JSONResponse:
         self._listener.refused(detail, status)

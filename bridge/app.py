@@ -1,4 +1,4 @@
-"""The bridge: OPC UA servers below, a journal in the middle, Sparkplug targets above."""
+"""The bridge: sources below, a journal in the middle, Sparkplug targets above."""
 
 from __future__ import annotations
 
@@ -27,11 +27,12 @@ from shakedown.bridge.journal_file import JournalError
 from shakedown.bridge.north.cmms import Adapter, adapter_of
 from shakedown.bridge.north.enterprise import GOODBYE_S, EnterpriseTarget
 from shakedown.bridge.north.webhook import Webhook
-from shakedown.bridge.operations import STORE_S, TARGET, Operations
+from shakedown.bridge.operations import STORE_S, TARGET, Operations, Outcome
 from shakedown.bridge.operations_config import CmmsConfig
 from shakedown.bridge.operations_model import OperationsModel
 from shakedown.bridge.outbox import Outbox
-from shakedown.bridge.south.opcua import OpcUaSouth
+from shakedown.bridge.south.kinds import KINDS
+from shakedown.bridge.south.south import South
 
 DECLARE_S = 10.0
 """How often the bridge says how it is (only changes are sent), and stores the image for a restart; more often where
@@ -57,11 +58,10 @@ class Parts:
     journal: type[Journal] = Journal
     session: type[Session] = Session
     forwarding: type[Forwarding] = Forwarding
-    south: type[OpcUaSouth] = OpcUaSouth
     north: type[EnterpriseTarget] = EnterpriseTarget
     alarms: type[Alarms] = Alarms
     shifts: type[Shifts] = Shifts
-    orders: type[WorkOrders] = WorkOrders
+    work_orders: type[WorkOrders] = WorkOrders
     cmms: Callable[[CmmsConfig, tuple[str, int] | None], Adapter] = adapter_of
 
 
@@ -80,14 +80,14 @@ class Bridge:
         log: logging.Logger | None = None,
         parts: Parts | None = None,
     ) -> None:
-        self.model, plan = compile_all(site)
+        self.model, compiled = compile_all(site)
         self._site = site
         self._journal_path = Path(journal_path)
         self._connect_to = connect_to
         self._log = log or logging.getLogger("shakedown.bridge")
         self._parts = parts or Parts()
         self._normalise = self._parts.normalise
-        self.derived = self._derived_of(plan)
+        self.operations = self._operations_of(compiled)
         self._outbox: Outbox | None = None
         self._webhook: Webhook | None = None
         self._admin: Admin | None = None
@@ -95,15 +95,15 @@ class Bridge:
         self._commands: set[asyncio.Task[None]] = set()
         self._journal: Journal | None = None
         self._targets: tuple[EnterpriseTarget, ...] = ()
-        self._souths: tuple[OpcUaSouth, ...] = ()
+        self._souths: tuple[South, ...] = ()
         self._counted: Counter[str] = Counter()
         self._is_cut = False
 
-    def _derived_of(self, plan: OperationsModel) -> Operations | None:
-        if plan.is_empty:
+    def _operations_of(self, compiled: OperationsModel) -> Operations | None:
+        if compiled.is_empty:
             return None
-        parts = self._parts
-        return Operations(plan, self.model, alarms=parts.alarms, shifts=parts.shifts, orders=parts.orders)
+        p = self._parts
+        return Operations(compiled, self.model, alarms=p.alarms, shifts=p.shifts, work_orders=p.work_orders)
 
     @property
     def counters(self) -> dict[str, int]:
@@ -124,7 +124,7 @@ class Bridge:
         site, parts, model = self._site, self._parts, self.model
         journal = await parts.journal.open(
             self._journal_path,
-            targets=[*site.north, *([TARGET] if self.derived is not None else [])],
+            targets=[*site.north, *([TARGET] if self.operations is not None else [])],
             rows_max=site.journal.rows_max,
             metrics=model.metrics,
         )
@@ -140,13 +140,13 @@ class Bridge:
             )  # fmt: skip
             for target in self._targets:
                 target.recall(await last_values.recall(journal, model, target.name))
-            if self.derived is not None:
-                await self.derived.recall(journal)
+            if self.operations is not None:
+                await self.operations.recall(journal)
                 for name in site.south:
-                    self.derived.reach(name, is_up=False)
+                    self.operations.reach(name, is_up=False)
             self._souths = tuple(
-                parts.south(
-                    name, config, model.of_south(name), journal,
+                KINDS[config.scheme].load()(
+                    name, config, model.of_south(name), journal.get,
                     on_readings=self._on_readings, connect_to=self._connect_to,
                     on_lost=self._on_south_lost, on_alive=self._on_south_alive, on_event=self._on_event,
                 )
@@ -169,11 +169,11 @@ class Bridge:
     async def _run_parts(self) -> None:
         """No part ends by itself unless it fails. The south ends first: what it has delivered still goes out."""
         loop = asyncio.get_running_loop()
-        derived_work = self._derived_work()  # what of it is configured wrongly is said before anything runs
+        beside = self._beside()  # what of it is configured wrongly is said before anything runs
         norths = [loop.create_task(target.run(), name=f"north {target.name}") for target in self._targets]
         souths = [loop.create_task(south.run(), name=f"south {south.name}") for south in self._souths]
         souths.append(loop.create_task(self._declare(), name="declare"))
-        souths += [loop.create_task(work, name=name) for name, work in derived_work]
+        souths += [loop.create_task(work, name=name) for name, work in beside]
         done: set[asyncio.Task[None]] = set()
         try:
             done, _ = await asyncio.wait([*norths, *souths], return_when=asyncio.FIRST_COMPLETED)
@@ -183,16 +183,16 @@ class Bridge:
         for task in done:
             task.result()
 
-    def _derived_work(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
+    def _beside(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
         """What runs beside the south: timers, storing, the outbox, the HTTP for people."""
-        derived, site = self.derived, self._site
-        if derived is None:
+        operations, site = self.operations, self._site
+        if operations is None:
             return []
-        work = [("timers", self._run_timers(derived)), ("store", self._store(derived))]
+        work = [("timers", self._run_timers(operations)), ("store", self._store(operations))]
         if site.cmms is not None:
             host, port = site.cmms.host_port
             adapter = self._parts.cmms(site.cmms, (self._connect_to or {}).get(f"{host}:{port}"))
-            self._outbox = Outbox(derived, adapter, self._flush, self._log)
+            self._outbox = Outbox(operations, adapter, self._flush, self._log)
             work.append(("outbox", self._outbox.run()))
             if site.cmms.webhook is not None:
                 assert self._journal is not None
@@ -202,45 +202,40 @@ class Bridge:
                 )
                 work.append(("webhook", self._webhook.run()))
         if site.admin is not None:
-            self._admin = Admin(derived, self._flush, site.admin.host, site.admin.port, self._log)
+            self._admin = Admin(operations, self._flush, site.admin.host, site.admin.port, self._log)
             work.append(("admin", self._admin.run()))
         return work
 
     # ---- from the south
 
-    async def _on_readings(self, readings: Sequence[Reading], south_position: Mapping[str, bytes]) -> None:
+    async def _on_readings(self, readings: Sequence[Reading], entries: Mapping[str, bytes]) -> None:
         """Normalise, journal, then hand on. Raises JournalError: then nothing was taken, and the south tries again."""
         if self._is_cut:
             raise asyncio.CancelledError
         metrics, normalise = self.model.metrics, self._normalise
         samples = [normalise(metrics[reading[0]], reading) for reading in readings]
-        await self._take(samples, south_position)
+        await self._take(samples, entries)
         self._count(readings, samples)
 
-    async def _take(self, samples: list[Sample], south_position: Mapping[str, bytes]) -> None:
-        """Journal samples together with all that follows from them, then hand both on. Raises JournalError."""
+    async def _take(self, samples: list[Sample], entries: Mapping[str, bytes]) -> None:
+        """Journal samples in one call with all that follows from them, then hand both on. Raises JournalError."""
         assert self._journal is not None
-        derived, outcome = self.derived, None
-        everything = samples
+        operations, outcome = self.operations, Outcome()
+        if operations is not None:
+            operations.take(samples)
+            outcome = operations.outcome(time.time_ns())
+            if not samples and not entries and not outcome:
+                return
+        everything = samples + outcome.samples
         try:
-            if derived is None:
-                rows = await self._journal.append(samples, south_position)
-            else:
-                derived.take(samples)
-                outcome = derived.outcome(time.time_ns())
-                if not samples and not south_position and not outcome:
-                    return
-                everything = samples + outcome.samples
-                positions = {**south_position, **outcome.positions}
-                outbox = {"outbox": outcome.outbox} if outcome.outbox else {}
-                rows = await self._journal.append(everything, positions, **outbox)
-                self._due.set()
+            rows = await self._journal.append(everything, {**entries, **outcome.entries})
         except JournalError:
-            if derived is not None and outcome is not None:
-                derived.undo(outcome)
+            if operations is not None:
+                operations.undo(outcome)
             self._counted["journal_failures"] += 1
             self._declare_now(is_failing=True)
             raise
+        self._due.set()
         for target in self._targets:
             target.deliver(rows, everything)
 
@@ -248,10 +243,10 @@ class Bridge:
         """Journal and hand on what the engines have decided without a new sample. Raises JournalError."""
         await self._take([], {})
 
-    async def _run_timers(self, derived: Operations) -> None:
+    async def _run_timers(self, operations: Operations) -> None:
         """Wake the engines when a delay, a shelf life or a shift is over; a full disk is answered with another try."""
         while not self._is_cut:
-            due_ns = derived.due_ns
+            due_ns = operations.due_ns
             wait_s = WAKE_S if due_ns is None else min(WAKE_S, max(0.0, (due_ns - time.time_ns()) / 1e9))
             self._due.clear()
             if wait_s > 0:
@@ -259,27 +254,27 @@ class Bridge:
                     async with asyncio.timeout(wait_s):
                         await self._due.wait()
                 continue
-            derived.tick(time.time_ns())
+            operations.tick(time.time_ns())
             try:
                 await self._flush()
             except JournalError:
                 await asyncio.sleep(RETRY_S)
 
-    async def _store(self, derived: Operations) -> None:
+    async def _store(self, operations: Operations) -> None:
         assert self._journal is not None
         while True:
             await asyncio.sleep(STORE_S)
             try:
-                await derived.store(self._journal, time.time_ns())
+                await operations.store(self._journal, time.time_ns())
                 await self._flush()
             except JournalError as error:
                 self._log.error("%s", error)
 
     def _on_command(self, metric_id: int, value: Value) -> None:
         """A DCMD: obeyed, then written down as soon as it can be."""
-        assert self.derived is not None
+        assert self.operations is not None
         try:
-            self.derived.command(metric_id, value, time.time_ns())
+            self.operations.command(metric_id, value, time.time_ns())
         except CommandRefused as error:
             self._counted["commands_refused"] += 1
             self._log.warning("command refused: %s", error)
@@ -303,15 +298,15 @@ class Bridge:
 
     def _on_south_lost(self, name: str) -> None:
         self._log.warning("south %s: lost", name)
-        if self.derived is not None:
-            self.derived.reach(name, is_up=False)
+        if self.operations is not None:
+            self.operations.reach(name, is_up=False)
         for target in self._targets:
             target.south(name, up=False)
 
     def _on_south_alive(self, name: str) -> None:
         self._log.info("south %s: alive", name)
-        if self.derived is not None:
-            self.derived.reach(name, is_up=True)
+        if self.operations is not None:
+            self.operations.reach(name, is_up=True)
             self._due.set()
         for target in self._targets:
             target.south(name, up=True)
@@ -327,7 +322,7 @@ class Bridge:
     async def _declare(self) -> None:
         assert self._journal is not None
         stored_row = -1
-        retention_s = min(target.forwarding.config.retention_s for target in self._targets)
+        retention_s = min(target.retention_s for target in self._targets)
         while True:
             self._declare_now(is_failing=False)
             await asyncio.sleep(min(DECLARE_S, retention_s / 2))
@@ -335,27 +330,21 @@ class Bridge:
             if row == stored_row:
                 continue
             try:
-                await last_values.store(
-                    self._journal, self.model, self._targets[0].session.image.known(), row
-                )
+                await last_values.store(self._journal, self.model, self._targets[0].known(), row)
                 stored_row = row
             except JournalError as error:
                 self._log.error("%s", error)
 
     def _declare_now(self, *, is_failing: bool) -> None:
-        journal = self._journal
-        assert journal is not None
+        assert self._journal is not None
+        values: dict[str, Value] = {
+            "bridge/declared_lost": self._journal.dropped,
+            "bridge/declared_gaps": self._counted["gaps_declared"],
+            "bridge/refused_values": self._counted["values_refused"],
+            "bridge/journal_failing": is_failing,
+        }
         for target in self._targets:
-            target.declare(
-                {
-                    "bridge/backlog": target.forwarding.backlog,
-                    "bridge/declared_lost": journal.dropped,
-                    "bridge/declared_gaps": self._counted["gaps_declared"],
-                    "bridge/journal_rows": journal.last_row - target.forwarding.watermark,
-                    "bridge/refused_values": self._counted["values_refused"],
-                    "bridge/journal_failing": is_failing,
-                }
-            )
+            target.declare(values)
 
 
 async def _end(tasks: Sequence[asyncio.Task[None]], patience_s: float) -> None:

@@ -20,7 +20,8 @@ from shakedown.bridge.operations_config import (
     EquipmentConfig,
     OeeConfig,
 )
-from shakedown.bridge.operations_model import OperationsModel, compile_shift
+from shakedown.bridge.operations_model import OperationsModel, compile_operations
+from shakedown.bridge.south.kinds import AnySouthConfig
 from shakedown.bridge.yamlfile import ConfigError, Marks, Path_, did_you_mean, load_reading
 
 TypeName = Literal[
@@ -37,40 +38,6 @@ NODE_METRICS: tuple[tuple[str, int], ...] = (
     ("bridge/journal_failing", datatypes.BOOLEAN),
 )
 """What the edge node says of itself (device ""); their aliases follow those of the configured metrics."""
-
-
-class SecurityConfig(_Strict):
-    """OPC UA message security with an application certificate."""
-
-    policy: Literal["Basic256Sha256", "Aes128Sha256RsaOaep", "Aes256Sha256RsaPss"] = "Basic256Sha256"
-    certificate: str
-    key: str
-    server_certificate: str
-
-
-class SouthConfig(_Strict):
-    """One OPC UA server below the bridge."""
-
-    endpoint: str
-    publishing_interval_ms: int = Field(500, ge=10, le=60_000)
-    sampling_interval_ms: int = Field(100, ge=0, le=60_000)
-    queue_size: int = Field(
-        1000, ge=1, le=100_000, description="samples kept per item while the bridge is away"
-    )
-    session_timeout_s: float = Field(120.0, ge=5, le=3600)
-    security: Literal["none"] | SecurityConfig = "none"
-
-    @field_validator("endpoint")
-    @classmethod
-    def _endpoint(cls, text: str) -> str:
-        if not re.fullmatch(r"opc\.tcp://[^/:\s]+(:\d{1,5})?(/\S*)?", text):
-            raise ValueError("is no OPC UA endpoint - write it as opc.tcp://host:4840")
-        return text
-
-    @property
-    def endpoint_host(self) -> str:
-        """Name of the server's host."""
-        return re.split("[:/]", self.endpoint.removeprefix("opc.tcp://"), maxsplit=1)[0]
 
 
 class ReconnectConfig(_Strict):
@@ -149,7 +116,7 @@ class Site(_Strict):
     site: Name
     area: Name
     line: Name
-    south: dict[Name, SouthConfig] = Field(min_length=1)
+    south: dict[Name, AnySouthConfig] = Field(min_length=1)
     north: dict[Name, NorthConfig] = Field(min_length=1, max_length=1)
     journal: JournalConfig = JournalConfig()
     cells: dict[Name, dict[Name, AssetConfig]] = Field(min_length=1)
@@ -201,12 +168,12 @@ def compile_all(site: Site) -> tuple[Model, OperationsModel]:
                 path = ("cells", cell, asset, "metrics", name)
                 metrics.append(compiler.metric(len(metrics), device, name, entry, path))
     compiler.check_souths()
-    derived, plan = compile_shift(site, metrics, compiler.report)
+    derived, operations = compile_operations(site, metrics, compiler.report)
     if compiler.problems:
         raise ConfigError(compiler.problems)
     metrics += derived
     metrics += [Metric(len(metrics) + i, "", name, kind) for i, (name, kind) in enumerate(NODE_METRICS)]
-    return Model(site.group_id, site.line, tuple(metrics), tuple(devices)), plan
+    return Model(site.group_id, site.line, tuple(metrics), tuple(devices)), operations
 
 
 class _Compiler:

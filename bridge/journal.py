@@ -3,6 +3,7 @@
 A SQLite file in WAL mode with `synchronous=FULL`, written in group commits by one executor thread. Samples have
 row ids that count up by one; each north target has a cursor. A SQL row holds up to `BATCH_MAX` samples as one
 MessagePack blob, which is what makes 100,000 samples a second affordable; callers see single rows only.
+Beside the rows stands a key-value store, the entries: whatever must be true together with samples is written with them.
 """
 
 from __future__ import annotations
@@ -50,8 +51,7 @@ class Journal:
         self._floor = 1  # oldest row that still counts
         self._cursors: dict[str, int] = {}
         self._bd_seqs: dict[str, int] = {}  # the number each target takes next
-        self._positions: dict[str, bytes] = {}
-        self._outbox: dict[str, bytes] = {}
+        self._entries: dict[str, bytes] = {}
         self._keys: dict[int, int] = {}  # metric_id in this configuration -> key in the file
         self._metric_ids: dict[int, int] = {}  # the other way round
         self._names: dict[int, str] = {}
@@ -92,20 +92,16 @@ class Journal:
         return journal
 
     async def append(
-        self,
-        samples: Sequence[Sample],
-        south_position: Mapping[str, bytes] | None = None,
-        outbox: Mapping[str, bytes | None] | None = None,
+        self, samples: Sequence[Sample], entries: Mapping[str, bytes | None] | None = None
     ) -> range:
         """Write samples and return their rows; they are on disk when it returns, or it raises and none is.
 
-        `south_position` maps keys of a south edge's choice to bytes; `position(key)` gives them back after a
-        restart. `outbox` holds what is still to be done elsewhere; None removes what is done. Both are stored
-        in the same transaction as the samples. Raises JournalError when the disk is full
-        or fails, ValueError for a value without encoding (integer outside -2^63..2^64-1, lone surrogate).
+        `entries` go into the key-value store in the same transaction; None removes a key. Raises JournalError when
+        the disk is full or fails, ValueError for a value without encoding (integer outside -2^63..2^64-1, lone
+        surrogate).
         """
         packed = self._pack(samples)
-        return await self._commit(lambda: self._append(packed, south_position, outbox or {}))
+        return await self._commit(lambda: self._append(packed, entries or {}))
 
     async def read(self, target: str, after_row: int, limit: int) -> list[tuple[int, Sample]]:
         """Return at most `limit` rows after `after_row`, oldest first; [] at the end. Skips freed rows."""
@@ -118,14 +114,13 @@ class Journal:
         self._check_target(target)
         return self._cursors[target]
 
-    def position(self, key: str) -> bytes | None:
-        """Return what a south edge last stored under `key`, or None."""
-        return self._positions.get(key)
+    def get(self, key: str) -> bytes | None:
+        """Return the entry of a key, or None."""
+        return self._entries.get(key)
 
-    @property
-    def outbox(self) -> Mapping[str, bytes]:
-        """What is still to be done, by key."""
-        return self._outbox
+    def entries(self, prefix: str) -> dict[str, bytes]:
+        """Return the entries whose keys begin with `prefix`, in the order of their keys."""
+        return {key: self._entries[key] for key in sorted(self._entries) if key.startswith(prefix)}
 
     async def confirm(self, target: str, row: int) -> None:
         """Move the cursor of a target forward to `row` (never back); rows that no target needs are freed."""
@@ -193,7 +188,7 @@ class Journal:
 
     def _transact(self, works: list[Callable[[], object]]) -> list[object]:
         before = (self.last_row, self.dropped, self._floor, dict(self._cursors), dict(self._bd_seqs))
-        positions, outbox = dict(self._positions), dict(self._outbox)
+        entries = dict(self._entries)
         execute = self._connection.execute
         try:
             execute("BEGIN")
@@ -206,35 +201,25 @@ class Journal:
             execute("COMMIT")
         except BaseException:
             self.last_row, self.dropped, self._floor, self._cursors, self._bd_seqs = before
-            self._positions, self._outbox = positions, outbox
+            self._entries = entries
             journal_file.roll_back(self._connection)
             raise
         return results
 
     # -- what happens inside a transaction -----------------------------------------------------------------
 
-    def _append(
-        self,
-        packed: list[_Packed],
-        south_position: Mapping[str, bytes] | None,
-        outbox: Mapping[str, bytes | None],
-    ) -> range:
+    def _append(self, packed: list[_Packed], entries: Mapping[str, bytes | None]) -> range:
         first = self.last_row + 1
         for count, blob in packed:
             self._connection.execute("INSERT INTO batch VALUES (?, ?, ?)", (self.last_row + 1, count, blob))
             self.last_row += count
-        if south_position:
-            self._connection.executemany(
-                "INSERT OR REPLACE INTO position VALUES (?, ?)", south_position.items()
-            )
-            self._positions.update(south_position)
-        for key, body in outbox.items():
-            if body is None:
-                self._connection.execute("DELETE FROM outbox WHERE key = ?", (key,))
-                self._outbox.pop(key, None)
+        for key, value in entries.items():
+            if value is None:
+                self._connection.execute("DELETE FROM entry WHERE key = ?", (key,))
+                self._entries.pop(key, None)
             else:
-                self._connection.execute("INSERT OR REPLACE INTO outbox VALUES (?, ?)", (key, body))
-                self._outbox[key] = body
+                self._connection.execute("INSERT OR REPLACE INTO entry VALUES (?, ?)", (key, value))
+                self._entries[key] = value
         overflow = self.last_row - self._floor + 1 - self.rows_max
         if overflow > 0:
             self.dropped += overflow
@@ -319,6 +304,7 @@ class Journal:
         self._guarded(lambda: self._load_state(targets, metrics))
 
     def _load_state(self, targets: Sequence[str], metrics: Sequence[Metric]) -> None:
+        journal_file.upgrade(self._connection)
         execute = self._connection.execute
         execute("BEGIN")
         self.last_row, self.dropped, self._floor = execute(
@@ -329,9 +315,7 @@ class Journal:
         for name, cursor, bd_seq in execute("SELECT name, cursor, bd_seq FROM target").fetchall():
             if name in targets:  # one that is no longer configured keeps its bdSeq, and holds nothing back
                 self._cursors[name], self._bd_seqs[name] = cursor, bd_seq
-        self._positions = dict(execute("SELECT key, value FROM position"))
-        execute(journal_file.OUTBOX)
-        self._outbox = dict(execute("SELECT key, body FROM outbox ORDER BY key"))
+        self._entries = dict(execute("SELECT key, value FROM entry"))
         self._load_names(metrics)
         execute("COMMIT")
 

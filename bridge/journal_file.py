@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlite3 import Connection, DatabaseError, OperationalError
 
 APPLICATION_ID = 0x5344_4A4C  # "SDJL", in the header of the file (SQLite file format, 1.3)
-VERSION = 1
+VERSION = 2
 
 SCHEMA = f"""
 PRAGMA application_id = {APPLICATION_ID};
@@ -19,13 +19,23 @@ CREATE TABLE state (last_row INTEGER NOT NULL, dropped INTEGER NOT NULL, floor I
 INSERT INTO state VALUES (0, 0, 1);
 CREATE TABLE target (name TEXT PRIMARY KEY, cursor INTEGER NOT NULL, bd_seq INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE metric (key INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
-CREATE TABLE position (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE entry (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE batch (first INTEGER PRIMARY KEY, count INTEGER NOT NULL, samples BLOB NOT NULL);
 COMMIT;
 """
 
-OUTBOX = "CREATE TABLE IF NOT EXISTS outbox (key TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID"
-"""Came later, and a version that does not know it is not disturbed by it."""
+FROM_1 = """
+BEGIN;
+CREATE TABLE IF NOT EXISTS outbox (key TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
+ALTER TABLE position RENAME TO entry;
+INSERT INTO entry SELECT 'bridge/' || key, body FROM outbox;
+DROP TABLE outbox;
+UPDATE target SET name = 'operations' WHERE name = 'derived';
+PRAGMA user_version = 2;
+COMMIT;
+PRAGMA wal_checkpoint(TRUNCATE);
+"""
+"""Format 1 had work orders apart from the other entries. The last line brings the version into the file's header."""
 
 
 class JournalError(Exception):
@@ -61,6 +71,12 @@ def open_file(path: Path) -> Connection:
             raise explain(error, path) from error
         raise _set_aside(path, str(error)) from error
     return connection
+
+
+def upgrade(connection: Connection) -> None:
+    """Bring a journal of format 1 to this one, in one transaction."""
+    if connection.execute("PRAGMA user_version").fetchone()[0] == 1:
+        connection.executescript(FROM_1)
 
 
 def roll_back(connection: Connection) -> None:
@@ -141,7 +157,7 @@ def _check_header(path: Path) -> None:
     application_id, version = int.from_bytes(header[68:72]), int.from_bytes(header[60:64])
     if application_id != APPLICATION_ID:
         raise JournalError("some other SQLite database", path, "Configure a path of its own for the journal.")
-    if version != VERSION:
+    if version not in (1, VERSION):
         raise JournalError(
             f"written in format {version}, this bridge reads format {VERSION}",
             path,

@@ -6,40 +6,29 @@ So the image is stored beside the rows now and then; what came after it is read 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Sequence
 
 import msgspec
 
 from shakedown.bridge.core.model import Model, Sample
+from shakedown.bridge.journal import Journal
 
 KEY = "bridge/image"
 
 READ_ROWS = 5000
 
 
-class RecallJournal(Protocol):
-    last_row: int
-
-    async def append(
-        self, samples: Sequence[Sample], south_position: Mapping[str, bytes] | None = None
-    ) -> range: ...
-    async def read(self, target: str, after_row: int, limit: int) -> list[tuple[int, Sample]]: ...
-    def position(self, key: str) -> bytes | None: ...
-    def watermark(self, target: str) -> int: ...
-
-
-async def store(journal: RecallJournal, model: Model, samples: Sequence[Sample], row: int) -> None:
+async def store(journal: Journal, model: Model, samples: Sequence[Sample], row: int) -> None:
     """Store the newest samples as of journal row `row`. Raises JournalError."""
     metrics = model.metrics
     entries = [(f"{metrics[s.metric_id].device}/{metrics[s.metric_id].name}", *s[1:]) for s in samples]
     await journal.append([], {KEY: msgspec.msgpack.encode((row, entries))})
 
 
-async def recall(journal: RecallJournal, model: Model, target: str) -> list[Sample]:
+async def recall(journal: Journal, model: Model, target: str) -> list[Sample]:
     """Newest samples as stored, then those journaled later, in order; empty for a new journal."""
     row, samples = journal.watermark(target), []
-    if stored := journal.position(KEY):
+    if stored := journal.get(KEY):
         row, entries = msgspec.msgpack.decode(stored)
         ids = {f"{metric.device}/{metric.name}": metric.metric_id for metric in model.metrics}
         samples = [Sample(ids[key], *rest) for key, *rest in entries if key in ids]

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -22,9 +22,10 @@ from shakedown.bridge.core.context import SLACK_MS, Context
 from shakedown.bridge.core.model import Model, Sample, Value
 from shakedown.bridge.core.oee_shifts import Report, Shifts
 from shakedown.bridge.core.work_orders import WorkOrder, WorkOrders
+from shakedown.bridge.journal import Journal
 from shakedown.bridge.operations_model import OperationsModel
 
-TARGET = "derived"
+TARGET = "operations"
 """The journal's target whose cursor holds back the rows that a restart needs."""
 
 STORE_S = 60.0
@@ -36,25 +37,8 @@ NODE_NS = 30 * 1_000_000_000
 READ_ROWS = 5000
 COMMAND_MAX = 1000
 
-ORDER_KEY, ALARM_KEY, OEE_KEY = "order/", "bridge/alarm/", "bridge/oee"
+ORDER_KEY, ALARM_KEY, OEE_KEY = "bridge/order/", "bridge/alarm/", "bridge/oee"
 RATES_KEY, NODE_KEY = "bridge/rates/", "bridge/rates"
-
-
-class OperationsJournal(Protocol):
-    last_row: int
-
-    @property
-    def outbox(self) -> Mapping[str, bytes]: ...
-    async def append(
-        self,
-        samples: Sequence[Sample],
-        south_position: Mapping[str, bytes] | None = None,
-        outbox: Mapping[str, bytes | None] | None = None,
-    ) -> range: ...
-    async def read(self, target: str, after_row: int, limit: int) -> list[tuple[int, Sample]]: ...
-    def position(self, key: str) -> bytes | None: ...
-    def watermark(self, target: str) -> int: ...
-    async def confirm(self, target: str, row: int) -> None: ...
 
 
 @dataclass(slots=True)
@@ -62,11 +46,10 @@ class Outcome:
     """What one step has led to, to be written in one transaction."""
 
     samples: list[Sample] = field(default_factory=list)
-    positions: dict[str, bytes] = field(default_factory=dict)
-    outbox: dict[str, bytes | None] = field(default_factory=dict)
+    entries: dict[str, bytes | None] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.samples or self.positions or self.outbox)
+        return bool(self.samples or self.entries)
 
 
 class Operations:
@@ -74,21 +57,21 @@ class Operations:
 
     def __init__(
         self,
-        plan: OperationsModel,
+        compiled: OperationsModel,
         model: Model,
         *,
         alarms: type[Alarms] = Alarms,
         shifts: type[Shifts] = Shifts,
-        orders: type[WorkOrders] = WorkOrders,
+        work_orders: type[WorkOrders] = WorkOrders,
     ) -> None:
-        self.plan = plan
-        self.alarms = alarms(plan.rules)
-        self.shifts = {line.name: shifts(line) for line in plan.lines}
-        self.orders = orders()
+        self.compiled = compiled
+        self.alarms = alarms(compiled.rules)
+        self.shifts = {line.name: shifts(line) for line in compiled.lines}
+        self.work_orders = work_orders()
         self.rates = Rates()
         self.reports: dict[str, dict[str, Any]] = {}  # newest of each line
-        needed = {i for rule in plan.rules if rule.work_order for i in rule.context_ids}
-        self.context = Context(needed if plan.has_cmms else (), plan.context_ms)
+        needed = {i for rule in compiled.rules if rule.work_order for i in rule.context_ids}
+        self.context = Context(needed if compiled.has_cmms else (), compiled.context_ms)
         self._model = model
         self._lost: Outcome | None = None
         self._cursors: deque[tuple[int, int]] = deque()  # (when, row) of what was stored
@@ -99,7 +82,7 @@ class Operations:
         self._takers = self._index()
         self._commands = {
             i: (device, name.split("/"))
-            for (device, name), i in plan.ids.items()
+            for (device, name), i in compiled.ids.items()
             if model.metrics[i].is_command
         }
 
@@ -176,7 +159,7 @@ class Operations:
                 alarms.service(device, name, operator, is_out=verb == "remove", now_ns=now_ns)
             case _:
                 raise CommandRefused(f"there is no command {verb!r}")
-        metric_id = self.plan.ids.get((device, f"alarm/{name}/{verb}"))
+        metric_id = self.compiled.ids.get((device, f"alarm/{name}/{verb}"))
         if metric_id is not None:  # who has done it is on record beside what it did
             said = operator
             if verb == "shelve":
@@ -197,13 +180,13 @@ class Operations:
         self._extra = []
         for alarm in touched:
             key = f"{ALARM_KEY}{alarm.rule.device}/{alarm.rule.name}"
-            outcome.positions[key] = msgspec.msgpack.encode(self.alarms.save(alarm))
+            outcome.entries[key] = msgspec.msgpack.encode(self.alarms.save(alarm))
         for place, page in self.rates.drain().items():
-            outcome.positions[f"{RATES_KEY}{place}"] = msgspec.msgpack.encode(page)
+            outcome.entries[f"{RATES_KEY}{place}"] = msgspec.msgpack.encode(page)
         for report in self._reports:
             self._report(report, outcome)
         self._reports = []
-        self._orders(outcome)
+        self._work_orders(outcome)
         return outcome
 
     def undo(self, outcome: Outcome) -> None:
@@ -211,23 +194,23 @@ class Operations:
         self._lost = outcome
 
     def _transition(self, transition: Transition, outcome: Outcome, now_ns: int) -> None:
-        rule, ids, ts_ms = transition.rule, self.plan.ids, transition.ts_ns // 1_000_000
+        rule, ids, ts_ms = transition.rule, self.compiled.ids, transition.ts_ns // 1_000_000
         device, base = rule.device, f"alarm/{rule.name}"
         outcome.samples.append(Sample(ids[device, base], ts_ms, transition.state.value))
         if transition.annunciates:
             outcome.samples.append(Sample(ids[device, f"{base}/occurrence"], ts_ms, transition.occurrence))
             self.rates.annunciated(rule.key, rule.priority, transition.ts_ns)
-            if rule.work_order and self.plan.has_cmms:
-                self.orders.raised(self._order(transition), now_ns)
+            if rule.work_order and self.compiled.has_cmms:
+                self.work_orders.raised(self._work_order(transition), now_ns)
         elif transition.state is State.ACKED:
             self.rates.acked(rule.key, transition.ts_ns)
         else:
             self.rates.cleared(rule.key, transition.ts_ns)
 
-    def _order(self, transition: Transition) -> WorkOrder:
+    def _work_order(self, transition: Transition) -> WorkOrder:
         rule = transition.rule
         metric = self._model.metrics[rule.metric_id]
-        equipment, owner = self.plan.equipment[rule.device]
+        equipment, owner = self.compiled.equipment[rule.device]
         reason = {
             "metric": f"{metric.device}/{metric.name}",
             "limit": rule.limit,
@@ -262,16 +245,16 @@ class Operations:
             )
         return found
 
-    def _orders(self, outcome: Outcome) -> None:
-        changed, news = self.orders.drain()
+    def _work_orders(self, outcome: Outcome) -> None:
+        changed, news = self.work_orders.drain()
         for (device, alarm), saved in changed.items():
-            outcome.outbox[f"{ORDER_KEY}{device}/{alarm}"] = msgspec.msgpack.encode(saved) if saved else None
+            outcome.entries[f"{ORDER_KEY}{device}/{alarm}"] = msgspec.msgpack.encode(saved) if saved else None
         for order, ns in news:
-            metric_id = self.plan.ids[order.device, f"work_order/{order.alarm}"]
+            metric_id = self.compiled.ids[order.device, f"work_order/{order.alarm}"]
             outcome.samples.append(Sample(metric_id, ns // 1_000_000, f"{order.id} {order.state}".strip()))
 
     def _report(self, report: Report, outcome: Outcome) -> None:
-        ids, ts_ms = self.plan.ids, report.ts_ns // 1_000_000
+        ids, ts_ms = self.compiled.ids, report.ts_ns // 1_000_000
         self.reports[report.line] = report.content
         outcome.samples.append(Sample(ids["", f"oee/{report.line}/report"], ts_ms, _json(report.content)))
         if report.status != "restated":
@@ -290,50 +273,52 @@ class Operations:
         }
         changed = {name: value for name, value in values.items() if self._node.get(name) != value}
         for name, value in changed.items():
-            outcome.samples.append(Sample(self.plan.ids["", name], now_ns // 1_000_000, value))
+            outcome.samples.append(Sample(self.compiled.ids["", name], now_ns // 1_000_000, value))
         if changed:
             self._node |= changed
-            outcome.positions[NODE_KEY] = msgspec.msgpack.encode(self._node)
+            outcome.entries[NODE_KEY] = msgspec.msgpack.encode(self._node)
 
     # ---- over a restart
 
-    async def store(self, journal: OperationsJournal, now_ns: int) -> None:
+    async def store(self, journal: Journal, now_ns: int) -> None:
         """Store the history, and let go of rows that no restart needs any more. Raises JournalError."""
         row = journal.last_row
         saved = {name: shifts.save() for name, shifts in self.shifts.items()}
         if saved:
             await journal.append([], {OEE_KEY: msgspec.msgpack.encode(saved)})
         self._cursors.append((now_ns, row))
-        oldest_ns = now_ns - (self.plan.context_ms + SLACK_MS) * 1_000_000
+        oldest_ns = now_ns - (self.compiled.context_ms + SLACK_MS) * 1_000_000
         ready = 0
         while self._cursors and self._cursors[0][0] <= oldest_ns:
             ready = self._cursors.popleft()[1]
         if ready:
             await journal.confirm(TARGET, ready)
 
-    async def recall(self, journal: OperationsJournal) -> None:
+    async def recall(self, journal: Journal) -> None:
         """Continue where the journal says that the engines were."""
         for device, name in self.alarms.alarms:
-            if stored := journal.position(f"{ALARM_KEY}{device}/{name}"):
+            if stored := journal.get(f"{ALARM_KEY}{device}/{name}"):
                 self.alarms.restore(device, name, msgspec.msgpack.decode(stored))
-        if self.plan.rules:
-            pages = (journal.position(f"{RATES_KEY}{place}") for place in range(PAGES))
+        if self.compiled.rules:
+            pages = (journal.get(f"{RATES_KEY}{place}") for place in range(PAGES))
             self.rates.restore(msgspec.msgpack.decode(page) for page in pages if page)
-            self._node = msgspec.msgpack.decode(journal.position(NODE_KEY) or b"\x80")
-        for stored in journal.outbox.values():
+            self._node = msgspec.msgpack.decode(journal.get(NODE_KEY) or b"\x80")
+        for stored in journal.entries(ORDER_KEY).values():
             saved = msgspec.msgpack.decode(stored)
-            if (saved["device"], f"work_order/{saved['alarm']}") in self.plan.ids:
-                self.orders.restore(saved)
-        for name, saved in msgspec.msgpack.decode(journal.position(OEE_KEY) or b"\x80").items():
+            if (saved["device"], f"work_order/{saved['alarm']}") in self.compiled.ids:
+                self.work_orders.restore(saved)
+        for name, saved in msgspec.msgpack.decode(journal.get(OEE_KEY) or b"\x80").items():
             if name in self.shifts:
                 self.shifts[name].restore(saved)
         await self._read_again(journal)
 
-    async def _read_again(self, journal: OperationsJournal) -> None:
+    async def _read_again(self, journal: Journal) -> None:
         """History that was journaled but not stored: for OEE and contexts, never for alarms."""
         engines = [(self.context.metric_ids, self.context.take)]
         engines += [(shifts.line.metric_ids, shifts.take) for shifts in self.shifts.values()]
-        reports = {self.plan.ids["", f"oee/{name}/report"]: shifts for name, shifts in self.shifts.items()}
+        reports = {
+            self.compiled.ids["", f"oee/{name}/report"]: shifts for name, shifts in self.shifts.items()
+        }
         row = journal.watermark(TARGET)
         while rows := await journal.read(TARGET, row, READ_ROWS):
             for _, sample in rows:

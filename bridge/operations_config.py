@@ -56,7 +56,7 @@ class OeeConfig(Strict):
     good: str
     reject: str
     product: str | None = None
-    order: str | None = None
+    order: str | None = Field(None, description="the production order that runs")
     rework: str | None = Field(None, description="counts good parts that needed rework")
     ideal_s: dict[str, float] = Field({})
     rolls_over_at: int | None = None

@@ -50,7 +50,7 @@ class OperationsModel:
         return not self.rules and not self.lines
 
 
-def compile_shift(
+def compile_operations(
     site: Site, metrics: Sequence[Metric], report: Report
 ) -> tuple[list[Metric], OperationsModel]:
     """Metrics that are derived, to follow `metrics`; and what from. Problems are reported, all of them."""
@@ -61,7 +61,7 @@ def compile_shift(
     compiler.check_cmms()
     found = [rule for rule in rules if rule is not None]
     derived = _metrics(len(metrics), found, list(site.oee))
-    plan = OperationsModel(
+    compiled = OperationsModel(
         tuple(found),
         tuple(line for line in lines if line is not None),
         {(metric.device, metric.name): metric.metric_id for metric in derived},
@@ -69,7 +69,7 @@ def compile_shift(
         site.cmms is not None,
         {device: (entry.equipment, entry.owner) for device, entry in site.equipment.items()},
     )
-    return derived, plan
+    return derived, compiled
 
 
 def _metrics(first: int, rules: Sequence[AlarmRule], lines: Sequence[str]) -> list[Metric]:

@@ -22,13 +22,17 @@ TOGETHER = 4
 
 
 class Outbox:
-    """Sends and follows the orders of `derived`; `flush` makes durable what has changed."""
+    """Sends and follows the work orders of `operations`; `flush` makes durable what has changed."""
 
     def __init__(
-        self, derived: Operations, adapter: Adapter, flush: Callable[[], Awaitable[None]], log: logging.Logger
+        self,
+        operations: Operations,
+        adapter: Adapter,
+        flush: Callable[[], Awaitable[None]],
+        log: logging.Logger,
     ) -> None:
         self.counters: Counter[str] = Counter()
-        self._derived = derived
+        self._operations = operations
         self._adapter = adapter
         self._flush = flush
         self._log = log
@@ -44,10 +48,10 @@ class Outbox:
             while True:
                 if self._is_hinted:
                     self._is_hinted = False
-                    self._derived.orders.hint(time.time_ns())
+                    self._operations.work_orders.hint(time.time_ns())
                 now_ns = time.time_ns()
                 await self._freeze(now_ns)
-                due = self._derived.orders.due(now_ns)
+                due = self._operations.work_orders.due(now_ns)
                 for at in range(0, len(due), TOGETHER):
                     await asyncio.gather(*(self._work(order) for order in due[at : at + TOGETHER]))
                 await asyncio.sleep(PAUSE_S)
@@ -56,10 +60,10 @@ class Outbox:
 
     async def _freeze(self, now_ns: int) -> None:
         """Keep the context of new orders before the signals are forgotten, whether the CMMS answers or not."""
-        orders = self._derived.orders
+        orders = self._operations.work_orders
         if fresh := orders.to_freeze(now_ns):
             for order in fresh:
-                orders.froze(order, self._derived.context_of(order))
+                orders.froze(order, self._operations.context_of(order))
             with contextlib.suppress(JournalError):  # told by who writes; it is written with the next change
                 await self._flush()
 
@@ -68,7 +72,7 @@ class Outbox:
             await self._ask(order)
 
     async def _ask(self, order: WorkOrder) -> None:
-        orders = self._derived.orders
+        orders = self._operations.work_orders
         try:
             if order.id:
                 answer = await self._adapter.follow(order)
@@ -94,4 +98,4 @@ class Outbox:
 
     def _now(self, order: WorkOrder) -> WorkOrder:
         """The order as it is after an await: an alarm may have come to wait behind it."""
-        return self._derived.orders.orders[order.place]
+        return self._operations.work_orders.by_place[order.place]

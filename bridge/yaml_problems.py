@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, PlainValidator
 
 PROBLEMS_MAX = 50
 
@@ -151,7 +151,8 @@ def _flat(annotation: Any) -> list[Any]:
     if origin in (Union, UnionType):
         return [flat for argument in get_args(annotation) for flat in _flat(argument)]
     if hasattr(annotation, "__metadata__"):
-        return _flat(get_args(annotation)[0])
+        read_as = [m.json_schema_input_type for m in annotation.__metadata__ if isinstance(m, PlainValidator)]
+        return _flat((*read_as, *get_args(annotation))[0])
     return [annotation]
 
 

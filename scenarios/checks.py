@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from shakedown.bridge.config import Site
 from shakedown.bridge.operations_config import ShiftConfig
+from shakedown.bridge.south.config import OpcUaConfig
 from shakedown.bridge.yamlfile import ConfigError, Marks, Path_, did_you_mean
 from shakedown.scenarios.faults.fault import Fault
 from shakedown.twin.line.master_data import Shift
@@ -34,7 +35,7 @@ def _connections(site: Site, marks: Marks) -> list[str]:
         text = f"the lab has one OPC UA server, and here are {len(site.south)} - keep one"
         problems.append(marks.problem(("south",), text, key=True))
     for name, south in site.south.items():
-        if south.security != "none":
+        if isinstance(south, OpcUaConfig) and south.security != "none":
             text = "the lab's OPC UA server has no certificate - write none, or leave it out"
             problems.append(marks.problem(("south", name, "security"), text))
     for name, north in site.north.items():

@@ -31,12 +31,6 @@ def device_id(cell: str, asset: str) -> str:
     return f"{cell}.{asset}"
 
 
-def split_device_id(device: str) -> tuple[str, str]:
-    """Cell and asset of a device id; the inverse of `device_id`."""
-    cell, _, asset = device.partition(".")
-    return cell, asset
-
-
 def topic(group: str, message_type: str, edge: str, device: str = "") -> str:
     """Sparkplug topic of an edge node's message, or of one of its devices."""
     base = f"spBv1.0/{group}/{message_type}/{edge}"

@@ -1,4 +1,4 @@
-"""OEE and its companions of a line (ISO 22400-2), per shift and per order, in integer nanoseconds.
+"""OEE and its companions of a line (ISO 22400-2), per shift and per production order, in integer nanoseconds.
 
 Time model: inside planned busy time (PBT) a line runs (APT), is set up (AUST), is down (ADET), or is idle (ADOT; inside
 an order that is a delay too). A state holds until the next good sample says otherwise.
@@ -77,11 +77,15 @@ class Line:
         self.config = config
         self.states: Series[str] = Series()
         self.products: Series[str] = Series()
-        self.orders: Series[str] = Series()
+        self.production_orders: Series[str] = Series()
         self.counters = {what: PartCounter(config.modulus) for what in COUNTS}
         self._edge_ns = 0  # newest moment that counts are divided at
         self._period: Period | None = None
-        texts = ((config.state, self.states), (config.product, self.products), (config.order, self.orders))
+        texts = (
+            (config.state, self.states),
+            (config.product, self.products),
+            (config.order, self.production_orders),
+        )
         self._texts = {metric_id: series for metric_id, series in texts if metric_id is not None}
         ids = (config.produced, config.good, config.reject, config.rework)
         self._counts = {i: self.counters[w] for i, w in zip(ids, COUNTS, strict=True) if i is not None}
@@ -138,22 +142,22 @@ class Line:
         }
 
     def _tally(self, period: Period, to_ns: int) -> dict[str, _Tally]:
-        """Times and parts by order; "" is outside of any."""
+        """Times and parts by production order; "" is outside of any."""
         self._divide()
         tallies: dict[str, _Tally] = defaultdict(_Tally)
         for begin, end in period.planned(period.from_ns, to_ns):
-            for order_begin, order_end, order in self.orders.pieces(begin, end):
+            for order_begin, order_end, order in self.production_orders.pieces(begin, end):
                 for state_begin, state_end, state in self.states.pieces(order_begin, order_end):
                     tallies[order or ""].time_ns[_bucket(state, order)] += state_end - state_begin
         for what, counter in self.counters.items():
             for ts_ns, parts in counter.increments(period.from_ns, to_ns):
-                tally = tallies[self.orders.at(ts_ns) or ""]
+                tally = tallies[self.production_orders.at(ts_ns) or ""]
                 tally.parts[what, self.products.at(ts_ns) or ""] += parts
         return tallies
 
     def _divide(self) -> None:
         """Divide the counts where product or order changed: on the way these may have been later than the counts."""
-        edges = {*self.products.times, *self.orders.times}
+        edges = {*self.products.times, *self.production_orders.times}
         for counter in self.counters.values():
             for edge_ns in edges:
                 counter.divide(edge_ns)
@@ -216,10 +220,10 @@ class Line:
         """Continue with a history."""
         for series, (times, values) in zip(self._series(), saved, strict=True):
             series.times, series.values = list(times), list(values)
-        self._edge_ns = max([0, *self.products.times[-1:], *self.orders.times[-1:]])
+        self._edge_ns = max([0, *self.products.times[-1:], *self.production_orders.times[-1:]])
 
     def _series(self) -> Iterator[Series[Any]]:
-        yield from (self.states, self.products, self.orders)
+        yield from (self.states, self.products, self.production_orders)
         yield from self.counters.values()
 
 

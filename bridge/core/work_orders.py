@@ -74,7 +74,7 @@ class WorkOrders:
     """The outbox: at most one order, and one waiting behind it, for each alarm."""
 
     def __init__(self) -> None:
-        self.orders: dict[tuple[str, str], WorkOrder] = {}
+        self.by_place: dict[tuple[str, str], WorkOrder] = {}
         self._changed: dict[tuple[str, str], None] = {}
         self._published: list[tuple[WorkOrder, int]] = []
 
@@ -82,7 +82,7 @@ class WorkOrders:
         """An alarm that needs an order was annunciated. While one is open, this one only waits behind it."""
         freeze_ns = order.freeze_ns or now_ns + CONTEXT_WAIT_NS
         order = replace(order, freeze_ns=freeze_ns)
-        known = self.orders.get(order.place)
+        known = self.by_place.get(order.place)
         if known is None:
             self._set(replace(order, due_ns=max(now_ns, freeze_ns)), now_ns)
         else:
@@ -90,13 +90,13 @@ class WorkOrders:
 
     def to_freeze(self, now_ns: int) -> list[WorkOrder]:
         """Orders whose context must be frozen now, those that wait behind another one too."""
-        known = list(self.orders.values())
+        known = list(self.by_place.values())
         waiting = [WorkOrder(**later) for order in known for later in order.again]
         return [order for order in (*known, *waiting) if not order.is_frozen and order.freeze_ns <= now_ns]
 
     def froze(self, order: WorkOrder, context: Sequence[Mapping[str, Any]]) -> None:
         """This is the context of an order, and remains it."""
-        known = self.orders[order.place]
+        known = self.by_place[order.place]
         if known.key == order.key:
             self._set(replace(known, context=context, is_frozen=True))
         else:
@@ -106,13 +106,13 @@ class WorkOrders:
 
     def due(self, now_ns: int) -> list[WorkOrder]:
         """Orders to be sent (no `id`) or asked for (with one), oldest first."""
-        due = [order for order in self.orders.values() if order.due_ns <= now_ns]
+        due = [order for order in self.by_place.values() if order.due_ns <= now_ns]
         return sorted(due, key=lambda order: (order.raised_ms, order.key))
 
     @property
     def due_ns(self) -> int | None:
         """When `due` has something to say; None while there is no order."""
-        return min((order.due_ns for order in self.orders.values()), default=None)
+        return min((order.due_ns for order in self.by_place.values()), default=None)
 
     # ---- what came of it
 
@@ -127,7 +127,7 @@ class WorkOrders:
             self._set(told, now_ns if (order_id, state) != (order.id, order.state) else None)
             return
         self._published.append((replace(order, id=order_id, state=state), now_ns))
-        del self.orders[order.place]
+        del self.by_place[order.place]
         self._changed[order.place] = None
         for later in order.again:
             if ended_ms is None or ended_ms <= later["raised_ms"]:
@@ -147,7 +147,7 @@ class WorkOrders:
 
     def hint(self, now_ns: int) -> None:
         """Something has changed at the CMMS: ask for every open order now."""
-        for order in list(self.orders.values()):
+        for order in list(self.by_place.values()):
             if order.id:
                 self._set(replace(order, due_ns=now_ns))
 
@@ -158,16 +158,16 @@ class WorkOrders:
         changed, self._changed = self._changed, {}
         published, self._published = self._published, []
         return {
-            place: asdict(self.orders[place]) if place in self.orders else None for place in changed
+            place: asdict(self.by_place[place]) if place in self.by_place else None for place in changed
         }, published
 
     def restore(self, saved: dict[str, Any]) -> None:
         """Continue an order; what was due is due."""
         order = WorkOrder(**saved)
-        self.orders[order.place] = order
+        self.by_place[order.place] = order
 
     def _set(self, order: WorkOrder, published_ns: int | None = None) -> WorkOrder:
-        self.orders[order.place] = order
+        self.by_place[order.place] = order
         self._changed[order.place] = None
         if published_ns is not None:
             self._published.append((order, published_ns))

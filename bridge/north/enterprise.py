@@ -101,6 +101,15 @@ class EnterpriseTarget:
             "online": int(self.session.is_online),
         }
 
+    @property
+    def retention_s(self) -> float:
+        """How long a row stays in the journal after it has arrived, at the least."""
+        return self.forwarding.config.retention_s
+
+    def known(self) -> list[Sample]:
+        """The newest sample of each metric."""
+        return self.session.image.known()
+
     # ---- told from below
 
     def recall(self, samples: Sequence[Sample]) -> None:
@@ -126,8 +135,10 @@ class EnterpriseTarget:
         self._step(ev.SouthUp(name) if up else ev.SouthLost(name))
 
     def declare(self, values: Mapping[str, Value]) -> None:
-        """Publish what the edge node says of itself, as far as it has changed."""
-        self._step(ev.NodeValues(values))
+        """Publish what the edge node says of itself and of this target, as far as it has changed."""
+        rows = self._journal.last_row - self.forwarding.watermark
+        own = {"bridge/backlog": self.forwarding.backlog, "bridge/journal_rows": rows}
+        self._step(ev.NodeValues({**own, **values}))
 
     # ---- the life of the target
 

@@ -12,8 +12,8 @@ import re
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 from starlette.applications import Starlette
@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from shakedown.bridge.core.model import Sample
+from shakedown.bridge.journal import Journal
 from shakedown.bridge.journal_file import JournalError
 from shakedown.bridge.listener import Listener, problem
 from shakedown.bridge.north.cmms import Adapter
@@ -41,13 +41,6 @@ RETRY_MIN_S, RETRY_MAX_S = 1.0, 60.0
 """Delay before another attempt to register; it doubles from the first to the second."""
 
 
-class WebhookJournal(Protocol):
-    async def append(
-        self, samples: Sequence[Sample], south_position: Mapping[str, bytes] | None = None
-    ) -> range: ...
-    def position(self, key: str) -> bytes | None: ...
-
-
 class Webhook:
     """Listens as configured, registers with the CMMS, and calls `on_hint()`. Raises ConfigError.
 
@@ -58,7 +51,7 @@ class Webhook:
         self,
         config: WebhookConfig,
         adapter: Adapter,
-        journal: WebhookJournal,
+        journal: Journal,
         name: str,
         on_hint: Callable[[], None],
         log: logging.Logger,
@@ -69,7 +62,7 @@ class Webhook:
         self._name = name
         self._on_hint = on_hint
         self._log = log
-        known = msgspec.msgpack.decode(journal.position(KEY) or b"\x80")
+        known = msgspec.msgpack.decode(journal.get(KEY) or b"\x80")
         self._id: str = known.get("id", "")
         self._secret: str = known.get("secret", "") or secrets.token_urlsafe(24)
         if config.token_file:
@@ -138,6 +131,6 @@ class Webhook:
     async def _remember(self, known: str) -> None:
         content: dict[str, Any] = {"id": known, "secret": self._secret}
         encoded = msgspec.msgpack.encode(content)
-        if encoded != self._journal.position(KEY):
+        if encoded != self._journal.get(KEY):
             await self._journal.append([], {KEY: encoded})
         self._id = known

@@ -10,13 +10,14 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from asyncua import Client, ua
 from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import struct_from_binary
 
+from shakedown.bridge.south.config import OpcUaConfig
 from shakedown.bridge.south.decode import Malformed
 from shakedown.bridge.south.security import secure
 
@@ -36,28 +37,11 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-class SouthConfig(Protocol):
-    """What is needed of `south:` in `site.yaml`."""
-
-    @property
-    def endpoint(self) -> str: ...
-    @property
-    def publishing_interval_ms(self) -> int: ...
-    @property
-    def sampling_interval_ms(self) -> int: ...
-    @property
-    def queue_size(self) -> int: ...
-    @property
-    def session_timeout_s(self) -> float: ...
-    @property
-    def security(self) -> Any: ...  # "none", or policy, certificate, key and server_certificate
-
-
 class Channel:
     """One connection at a time; `open()` reuses the session of the one before where the server still has it."""
 
     def __init__(
-        self, name: str, config: SouthConfig, connect_to: Mapping[str, tuple[str, int]] | None
+        self, name: str, config: OpcUaConfig, connect_to: Mapping[str, tuple[str, int]] | None
     ) -> None:
         parts = urlsplit(config.endpoint)
         self._address = (parts.hostname or "", parts.port or 4840)

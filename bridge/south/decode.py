@@ -78,11 +78,6 @@ class HistoryPage:
     continuation_point: bytes | None
 
 
-def unix_ns(ticks: int) -> int:
-    """Unix time in nanoseconds of a DateTime in ticks."""
-    return (ticks - TICKS_1970) * 100
-
-
 def publish_response(buffer: Buffer) -> tuple[int, Notification]:
     """Return subscription id and notification; raises Malformed, and UaStatusCodeError for a bad ServiceResult."""
     data, at = _response(buffer)

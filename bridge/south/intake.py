@@ -6,7 +6,8 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from asyncua import ua
@@ -18,6 +19,7 @@ from shakedown.bridge.south.channel import Channel
 from shakedown.bridge.south.decode import TICKS_1970, DataValue, HistoryPage, Notification
 from shakedown.bridge.south.position import GAP, Position
 from shakedown.bridge.south.readings import checksum, overflowed, take, ticks_of
+from shakedown.bridge.south.south import OnEvent, OnReadings
 
 JOURNAL_RETRY_S = 1.0
 """Delay before values that the journal refused (disk full) are offered to it again; nothing is acknowledged."""
@@ -27,9 +29,6 @@ NAMES_MAX = 20
 
 NOTHING_MISSING, FILLED = "nothing missing", "filled"
 """What may become of a gap; any other text is the reason why something stays missing."""
-
-OnReadings = Callable[[Sequence[Reading], Mapping[str, bytes]], Awaitable[None]]
-OnEvent = Callable[[str, dict[str, Any]], None]
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +47,10 @@ class Intake:
         self._on_readings = on_readings
         self._on_event = on_event
 
+    def disown(self) -> None:
+        """The subscription is gone at the server; how far its values have come stays known."""
+        self.position = replace(self.position, subscription_id=0)
+
     def event(self, kind: str, **details: Any) -> None:
         """Report what should be on record."""
         log.info("%s: %s %s", self.name, kind, details)
@@ -55,12 +58,12 @@ class Intake:
 
     async def store(self, readings: Sequence[Reading], position: Position) -> None:
         """Have readings and position put into the journal; returns when they are, however long that takes."""
-        south_position = {self.name: position.state()}
+        entries = {self.name: position.state()}
         if position.items is not self.position.items or position.settings is not self.position.settings:
-            south_position[f"{self.name}/items"] = position.structure()
+            entries[f"{self.name}/items"] = position.structure()
         while True:
             try:
-                await self._on_readings(readings, south_position)
+                await self._on_readings(readings, entries)
                 break
             except JournalError as error:
                 self.counters["journal_refusals"] += 1

@@ -11,7 +11,7 @@ from asyncua import ua
 
 from shakedown.bridge.core.model import Metric, Reading
 from shakedown.bridge.south import services
-from shakedown.bridge.south.channel import SouthConfig
+from shakedown.bridge.south.config import OpcUaConfig
 from shakedown.bridge.south.intake import Intake
 from shakedown.bridge.south.position import Item, Position, key_of
 
@@ -22,7 +22,7 @@ RETRY_S = (10.0, 300.0)
 class MonitoredItems:
     """Keeps the server's monitored items those of the configuration; one that is refused takes no other down."""
 
-    def __init__(self, intake: Intake, metrics: Sequence[Metric], config: SouthConfig) -> None:
+    def __init__(self, intake: Intake, metrics: Sequence[Metric], config: OpcUaConfig) -> None:
         self.unsure = (
             False  # a CreateMonitoredItems may have worked without our knowing: all would come twice
         )

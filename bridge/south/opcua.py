@@ -11,19 +11,20 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from asyncua import ua
 
 from shakedown.bridge.core.model import Metric
-from shakedown.bridge.journal import Journal
 from shakedown.bridge.south import services
-from shakedown.bridge.south.channel import Channel, SouthConfig
+from shakedown.bridge.south.channel import Channel
+from shakedown.bridge.south.config import OpcUaConfig
 from shakedown.bridge.south.decode import Malformed
-from shakedown.bridge.south.intake import Intake, OnEvent, OnReadings
+from shakedown.bridge.south.intake import Intake
 from shakedown.bridge.south.items import MonitoredItems
 from shakedown.bridge.south.life import Life
 from shakedown.bridge.south.position import restore
+from shakedown.bridge.south.south import OnEvent, OnReadings
 from shakedown.bridge.south.stream import Stream, SubscriptionLost
 
 SILENT_RESUMES_MAX = 2
@@ -37,32 +38,26 @@ class Timing:
     watchdog_s: float = (
         5.0  # silence after which the connection is given up; below 5 s a busy server seems dead
     )
-    lost_after_s: float = 10.0  # silence after which the north is told
+    lost_after_s: float = 10.0  # silence that is reported as on_lost
     reconnect_min_s: float = 1.0
     reconnect_max_s: float = 4.0
 
     @classmethod
-    def of(cls, config: SouthConfig) -> Timing:
+    def of(cls, config: OpcUaConfig) -> Timing:
         """Ten publishing intervals, and never less than 5 s."""
         watchdog_s = max(5.0, config.publishing_interval_ms / 100)
         return cls(watchdog_s, lost_after_s=2 * watchdog_s)
 
 
 class OpcUaSouth:
-    """One OPC UA server as a source of readings; `run()` keeps it going until cancelled.
-
-    `on_readings(readings, south_position)` must return when both are in the journal, in one transaction; it may get
-    a position without readings. It is called by one task, in the order of the server's messages. JournalError out of
-    it is answered with another try of the same call.
-    `on_lost(name)` and `on_alive(name)` report silence and its end, `on_event(kind, details)` what goes on record.
-    """
+    """One OPC UA server as a source of readings (`south.South`)."""
 
     def __init__(
         self,
         name: str,
-        config: SouthConfig,
+        config: OpcUaConfig,
         metrics: Sequence[Metric],
-        journal: Journal,
+        stored: Callable[[str], bytes | None],
         *,
         on_readings: OnReadings,
         connect_to: Mapping[str, tuple[str, int]] | None = None,
@@ -78,15 +73,10 @@ class OpcUaSouth:
         self._settings = (config.publishing_interval_ms, config.sampling_interval_ms, config.queue_size)
         self._life = Life(self._timing.lost_after_s, lambda: on_lost(name), lambda: on_alive(name))
         self._channel = Channel(name, config, connect_to)
-        position = restore(journal.position(name), journal.position(f"{name}/items"), self._metrics)
+        position = restore(stored(name), stored(f"{name}/items"), self._metrics)
         self._intake = Intake(name, self._channel, position, on_readings, on_event)
         self._items = MonitoredItems(self._intake, self._metrics, config)
         self._stream = Stream(self._intake, self._items, self._life, self._timing.watchdog_s)
-
-    @property
-    def alive(self) -> bool:
-        """Whether data or keep-alives are arriving."""
-        return bool(self._life.alive)
 
     @property
     def counters(self) -> Counter[str]:
@@ -107,7 +97,7 @@ class OpcUaSouth:
                 except (OSError, ua.UaError, Malformed) as error:  # a TimeoutError is an OSError
                     self._intake.event("south_disconnected", error=f"{type(error).__name__}: {error}")
                     if isinstance(error, SubscriptionLost):
-                        self._intake.position = replace(self._intake.position, subscription_id=0)
+                        self._intake.disown()
                 if self._stream.silent_resumes == 0:
                     delay_s = self._timing.reconnect_min_s
                 await asyncio.sleep(delay_s)

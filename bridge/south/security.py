@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import Protocol
 
 from asyncua import Client, ua
 from asyncua.crypto import security_policies
@@ -12,21 +11,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_der_private_key, load_pem_private_key
 
-
-class SecurityFiles(Protocol):
-    """What is needed of `security:` in `site.yaml`."""
-
-    policy: str  # Basic256Sha256, ...
-    certificate: str
-    key: str
-    server_certificate: str
+from shakedown.bridge.south.config import SecurityConfig
 
 
 class SecurityFileError(Exception):
     """A certificate or key cannot be used: says which, where, and what to do."""
 
 
-def secure(client: Client, files: SecurityFiles, where: str) -> None:
+def secure(client: Client, files: SecurityConfig, where: str) -> None:
     """Have `client` sign and encrypt; `where` is the place in the configuration. Raises SecurityFileError."""
     certificate = _certificate(f"{where}.certificate", files.certificate)
     server_certificate = _certificate(f"{where}.server_certificate", files.server_certificate)

@@ -20,19 +20,19 @@ START_MS = 1_767_592_800_000
 def test_a_value_on_its_way(benchmark, name: str, tmp_path: Path) -> None:
     """`quiet` is watched by nobody, `temperature` by two alarms and a context, `total` by OEE."""
     (tmp_path / "site.yaml").write_text(SITE)
-    model, plan = compile_all(load_site(tmp_path / "site.yaml"))
+    model, compiled = compile_all(load_site(tmp_path / "site.yaml"))
     metric_id = next(m.metric_id for m in model.metrics if m.name == name)
     values = [Sample(metric_id, START_MS + n * 100, 20 + n) for n in range(COUNT)]
     if name == "temperature":
         values = [sample._replace(value=20.0 + sample.ts_ms % 7) for sample in values]
 
     def fresh() -> tuple[tuple[Operations, list[Sample]], dict]:
-        return (Operations(plan, model), values), {}
+        return (Operations(compiled, model), values), {}
 
-    def carry(derived: Operations, samples: list[Sample]) -> None:
+    def carry(operations: Operations, samples: list[Sample]) -> None:
         for at in range(0, COUNT, 50):
-            derived.take(samples[at : at + 50])
-            assert not derived.outcome(0).samples
+            operations.take(samples[at : at + 50])
+            assert not operations.outcome(0).samples
 
     benchmark.pedantic(carry, setup=fresh, rounds=5)
     if benchmark.stats is not None:

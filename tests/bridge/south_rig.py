@@ -94,13 +94,13 @@ class Rig:
             self.path, targets=["enterprise"], rows_max=10**6, metrics=self.metrics
         )
 
-        async def on_readings(readings: Sequence[Reading], south_position: Any) -> None:
+        async def on_readings(readings: Sequence[Reading], entries: Any) -> None:
             self.before_append()
             if self.delay_s:
                 await asyncio.sleep(self.delay_s)
             await self.journal.append(
                 [Sample(r.metric_id, r.source_ts_ns // 10**6, r.value, 192, r.status) for r in readings],
-                south_position,
+                entries,
             )
             self.delivered.extend(readings)
 
@@ -109,7 +109,7 @@ class Rig:
             "plc1",
             self.config,
             self.metrics,
-            self.journal,
+            self.journal.get,
             on_readings=on_readings,
             on_lost=lambda name: self.life.append((loop.time(), "lost")),
             on_alive=lambda name: self.life.append((loop.time(), "alive")),

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import aiomqtt
 import pytest
@@ -60,10 +61,12 @@ def site_file(folder: Path, text: str = SITE) -> Path:
 class Plant:
     """Server, broker, watcher and bridge, each on its host."""
 
+    site = SITE
+
     def __init__(self, network: MemoryNetwork, folder: Path) -> None:
         self.network, self.folder = network, folder
         self.watch = Watch()
-        self.server = OpcUaServer("plc", 4840, [Tag("T"), Tag("Q")], endpoint_name="plc")
+        self.server: Any = OpcUaServer("plc", 4840, [Tag("T"), Tag("Q")], endpoint_name="plc")
         self.broker = EmbeddedBroker("broker", 1883)
         self.bridge: Bridge
         self.task: asyncio.Task[None]
@@ -80,7 +83,7 @@ class Plant:
         await self.watch.ready.wait()
 
     def start(self, parts: Parts | None = None) -> None:
-        site = load_site(site_file(self.folder))
+        site = load_site(site_file(self.folder, self.site))
         self.bridge = Bridge(site, journal_path=self.folder / "journal", parts=parts)
         self.task = self.network.host("bridge").spawn(self.bridge.run(), name="bridge")
 
@@ -104,10 +107,10 @@ class Plant:
         return {m.name: None if m.is_null else m.double_value for m in birth.message.metrics}
 
 
-def with_plant(folder: Path, case: Callable[[Plant], Awaitable[None]]) -> None:
+def with_plant(folder: Path, case: Callable[[Any], Awaitable[None]], kind: type[Plant] = Plant) -> None:
     async def main() -> None:
         with MemoryNetwork() as network:
-            plant = Plant(network, folder)
+            plant = kind(network, folder)
             await plant.open()
             try:
                 await case(plant)
@@ -183,10 +186,10 @@ def test_a_full_disk_is_declared_and_nothing_is_lost(tmp_path: Path) -> None:
     class Full(Journal):
         failing = False
 
-        async def append(self, samples, south_position=None):
+        async def append(self, samples, entries=None):
             if type(self).failing:
                 raise JournalFull("disk is full", self.path, "Free space.")
-            return await super().append(samples, south_position)
+            return await super().append(samples, entries)
 
     async def case(plant: Plant) -> None:
         plant.start(Parts(journal=Full))

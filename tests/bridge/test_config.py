@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from shakedown.bridge.config import NODE_METRICS, Site, compile_site, load_site
-from shakedown.bridge.core import naming
 from shakedown.bridge.core.datatypes import DOUBLE, STRING, UINT32
 from shakedown.bridge.yamlfile import ConfigError, json_schema
 
@@ -67,10 +66,6 @@ def test_a_site_compiles_to_metrics_whose_index_is_the_alias(tmp_path: Path) -> 
     assert (heartbeat.datatype, heartbeat.factor, heartbeat.offset) == (UINT32, 1.0, 0.0)
     assert model.of_south("plc1") == (temperature, state, heartbeat)
     assert [m.name for m in model.of_device("")] == [name for name, _ in NODE_METRICS]
-
-
-def test_device_ids_can_be_taken_apart_again() -> None:
-    assert naming.split_device_id(naming.device_id("filler", "filler_1")) == ("filler", "filler_1")
 
 
 METRICS = "cells.filler.filler_1.metrics"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import sqlite3
 from collections.abc import Callable, Coroutine
@@ -204,7 +205,7 @@ def test_position_is_stored_with_the_samples(tmp_path: Path) -> None:
         await journal.append([], {"plc3": b"alone"})
 
     async def look(journal: Journal) -> list[bytes | None]:
-        return [journal.position(key) for key in ("plc1", "plc2", "plc3", "plc4")]
+        return [journal.get(key) for key in ("plc1", "plc2", "plc3", "plc4")]
 
     play(tmp_path / "j", write)
     assert play(tmp_path / "j", look) == [b"two", b"x", b"alone", None]
@@ -416,10 +417,59 @@ def test_full_disk_keeps_the_position_of_what_is_durable(tmp_path: Path) -> None
         journal._connection.execute(f"PRAGMA max_page_count = {pages}")
         with pytest.raises(JournalFull):
             await journal.append(samples(50_000), {"plc1": b"after"})
-        return journal.position("plc1")
+        return journal.get("plc1")
 
     async def look(journal: Journal) -> bytes | None:
-        return journal.position("plc1")
+        return journal.get("plc1")
 
     assert play(tmp_path / "j", scenario) == b"before"
     assert play(tmp_path / "j", look) == b"before"
+
+
+FORMAT_1 = """
+PRAGMA application_id = 0x53444A4C;
+PRAGMA user_version = 1;
+CREATE TABLE state (last_row INTEGER NOT NULL, dropped INTEGER NOT NULL, floor INTEGER NOT NULL);
+INSERT INTO state VALUES (7, 0, 8);
+CREATE TABLE target (name TEXT PRIMARY KEY, cursor INTEGER NOT NULL, bd_seq INTEGER NOT NULL) WITHOUT ROWID;
+INSERT INTO target VALUES ('enterprise', 7, 3), ('derived', 5, 0);
+CREATE TABLE metric (key INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE position (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+INSERT INTO position VALUES ('plc1', 'there');
+CREATE TABLE batch (first INTEGER PRIMARY KEY, count INTEGER NOT NULL, samples BLOB NOT NULL);
+"""
+OUTBOX_1 = """
+CREATE TABLE outbox (key TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
+INSERT INTO outbox VALUES ('order/cell.a/hot', 'pending');
+"""
+
+
+@pytest.mark.parametrize("outbox", ["", OUTBOX_1])
+def test_a_journal_of_format_1_goes_on_with_all_that_was_in_it(outbox: str, tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "j")) as connection:
+        connection.executescript(FORMAT_1 + outbox)
+
+    async def look() -> None:
+        for _ in range(2):
+            journal = await Journal.open(tmp_path / "j", targets=["enterprise", "operations"], rows_max=1000)
+            assert (journal.get("plc1"), journal.last_row) == ("there", 7)
+            assert journal.entries("bridge/order/") == (
+                {"bridge/order/cell.a/hot": "pending"} if outbox else {}
+            )
+            assert (journal.watermark("enterprise"), journal.watermark("operations")) == (7, 5)
+            await journal.close()
+
+    asyncio.run(look())
+    assert (tmp_path / "j").read_bytes()[60:64] == (2).to_bytes(4), "an older bridge must refuse it"
+
+
+def test_entries_are_written_removed_and_found_by_their_prefix(tmp_path: Path) -> None:
+    async def write(journal: Journal) -> dict[str, bytes]:
+        await journal.append([], {"b/2": b"two", "b/1": b"one", "bb": b"other"})
+        await journal.append(samples(1), {"b/3": b"three", "b/1": None, "absent": None})
+        return journal.entries("b/")
+
+    async def look(journal: Journal) -> dict[str, bytes]:
+        return journal.entries("b/")
+
+    assert play(tmp_path / "j", write) == play(tmp_path / "j", look) == {"b/2": b"two", "b/3": b"three"}

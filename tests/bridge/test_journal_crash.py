@@ -54,7 +54,7 @@ def test_what_was_reported_durable_is_there_after_sigkill(tmp_path: Path) -> Non
     async def look() -> tuple[int, bytes | None, list[tuple[int, Sample]]]:
         journal = await Journal.open(path, targets=["a"], rows_max=10**6)
         try:
-            return journal.last_row, journal.position("plc1"), await journal.read("a", 0, 10**6)
+            return journal.last_row, journal.get("plc1"), await journal.read("a", 0, 10**6)
         finally:
             await journal.close()
 

@@ -61,8 +61,8 @@ class JournalModel(RuleBasedStateMachine):
         """Several at once, so that they are committed together."""
 
         async def together() -> list[range]:
-            south_position = {"plc1": position} if position is not None else None
-            return await asyncio.gather(*(self.journal.append(group, south_position) for group in groups))
+            entries = {"plc1": position} if position is not None else None
+            return await asyncio.gather(*(self.journal.append(group, entries) for group in groups))
 
         ranges = self.runner.run(together())
         for group, rows in zip(groups, ranges, strict=True):
@@ -102,7 +102,7 @@ class JournalModel(RuleBasedStateMachine):
         if hasattr(self, "journal"):
             assert self.journal.last_row == len(self.rows)
             assert self.journal.dropped == self.dropped
-            assert self.journal.position("plc1") == self.position
+            assert self.journal.get("plc1") == self.position
             for target, cursor in self.cursors.items():
                 assert self.journal.watermark(target) == cursor
 

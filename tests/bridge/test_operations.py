@@ -62,7 +62,7 @@ def test_an_alarm_goes_from_the_machine_to_the_closed_order(tmp_path: Path) -> N
         await plant.until(lambda: states(plant) == ["unacked", "acked", "normal"])
         await plant.until(lambda: states(plant, "work_order/hot")[-1] == f"{order['id']} closed")
         assert plant.said("alarm/hot/ack")[0][1] == "kim"
-        assert not plant.bridge._journal.outbox
+        assert not plant.bridge._journal.entries("bridge/order/")
         await plant.change((TEMPERATURE, 99.0))  # a new fault gets an order of its own
         await asyncio.sleep(15)
         assert len(await plant.orders()) == 2
@@ -149,7 +149,7 @@ def test_a_crash_neither_loses_nor_repeats_an_alarm_or_an_order(crash_at_s: floa
         assert [s[1] for s in order["context"][0]["samples"] if s[2] == 192][-2:] == [20.0, 90.0]
         assert order["raised_ms"] == hot_ms + 5000
         await plant.work(order["id"], "in_progress", "completed", "closed")
-        await plant.until(lambda: not plant.bridge._journal.outbox)
+        await plant.until(lambda: not plant.bridge._journal.entries("bridge/order/"))
 
     with_plant(tmp_path, case)
 
@@ -232,10 +232,10 @@ def test_what_a_full_disk_kept_back_is_said_once_and_with_its_time(tmp_path: Pat
     class Full(Journal):
         failing = False
 
-        async def append(self, samples, south_position=None, outbox=None):
+        async def append(self, samples, entries=None):
             if type(self).failing:
                 raise JournalFull("disk is full", self.path, "Free space.")
-            return await super().append(samples, south_position, outbox)
+            return await super().append(samples, entries)
 
     async def case(plant: Plant) -> None:
         await plant.begin(Parts(journal=Full))

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from shakedown.bridge.config import SouthConfig
 from shakedown.bridge.south.channel import Channel
+from shakedown.bridge.south.config import OpcUaConfig
 
 
 def test_a_stop_wins_over_a_failure_of_the_same_moment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,7 +25,7 @@ def test_a_stop_wins_over_a_failure_of_the_same_moment(monkeypatch: pytest.Monke
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
         monkeypatch.setattr(loop, "getaddrinfo", resolve)
-        config = SouthConfig(endpoint="opc.tcp://nowhere.invalid:4840")
+        config = OpcUaConfig(endpoint="opc.tcp://nowhere.invalid:4840")
         opening = asyncio.create_task(Channel("line1", config, None).open())
         with pytest.raises(asyncio.CancelledError):
             await opening

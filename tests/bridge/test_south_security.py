@@ -72,8 +72,8 @@ def test_values_arrive_signed_and_encrypted(tmp_path: Path, pairs: dict[str, tup
             values: list[Any] = []
             events: list[str] = []
 
-            async def on_readings(readings: Sequence[Reading], south_position: Any) -> None:
-                await journal.append([], south_position)
+            async def on_readings(readings: Sequence[Reading], entries: Any) -> None:
+                await journal.append([], entries)
                 values.extend(reading.value for reading in readings if not reading.status)
 
             config = SimpleNamespace(
@@ -81,7 +81,7 @@ def test_values_arrive_signed_and_encrypted(tmp_path: Path, pairs: dict[str, tup
                 queue_size=100, session_timeout_s=60.0, security=files_of(pairs, "bridge"),
             )  # fmt: skip
             south = OpcUaSouth(
-                "plc1", config, [metric(0, "T0")], journal,
+                "plc1", config, [metric(0, "T0")], journal.get,
                 on_readings=on_readings, on_event=lambda kind, details: events.append(kind),
             )  # fmt: skip
             task = bridge.spawn(south.run())

@@ -29,7 +29,7 @@ def order(occurrence: int = 1, raised_s: int = 0) -> WorkOrder:
 
 
 def only(orders: WorkOrders) -> WorkOrder:
-    (found,) = orders.orders.values()
+    (found,) = orders.by_place.values()
     return found
 
 
@@ -88,7 +88,7 @@ def test_an_annunciation_behind_an_open_order_gets_one_if_that_was_closed_before
     orders.told(only(orders), "WO-1", "closed", ended_s * 1000, 60 * NS)
     left = [
         o
-        for known in orders.orders.values()
+        for known in orders.by_place.values()
         for o in (known.occurrence, *(a["occurrence"] for a in known.again))
     ]
     assert left == needed
@@ -138,7 +138,7 @@ def test_exactly_one_order_whatever_is_lost(steps: list[str]) -> None:
             whole = due
             if not due.is_complete:
                 orders.froze(due, [{"at": now_ns}])
-                whole = orders.completed(orders.orders[due.place], "P")
+                whole = orders.completed(orders.by_place[due.place], "P")
             sync()
             if outcome == "lost":
                 orders.failed(whole, now_ns)

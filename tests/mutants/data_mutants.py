@@ -19,11 +19,11 @@ class DropsOneIn5000(Bridge):
 
     taken = 0
 
-    async def _on_readings(self, readings, south_position):
+    async def _on_readings(self, readings, entries):
         first = self.taken
         self.taken += len(readings)
         kept = [reading for number, reading in enumerate(readings, first) if number % 5000 != 4999]
-        await super()._on_readings(kept, south_position)
+        await super()._on_readings(kept, entries)
 
 
 class DropsABurst(Bridge):
@@ -32,25 +32,25 @@ class DropsABurst(Bridge):
     births = 0
     since = 0
 
-    async def _on_readings(self, readings, south_position):
+    async def _on_readings(self, readings, entries):
         births = sum(target.session.counters["births"] for target in self._targets)
         self.since = 0 if births != self.births else self.since + 1
         self.births = births
-        await super()._on_readings([] if self.since == 2 and births > 1 else readings, south_position)
+        await super()._on_readings([] if self.since == 2 and births > 1 else readings, entries)
 
 
 class DropsWhatIsBad(Bridge):
     """Drops every value that is not Good."""
 
-    async def _on_readings(self, readings, south_position):
-        await super()._on_readings([r for r in readings if r.status == 0], south_position)
+    async def _on_readings(self, readings, entries):
+        await super()._on_readings([r for r in readings if r.status == 0], entries)
 
 
 class HasTwoSubscriptions(Bridge):
     """Takes every value twice."""
 
-    async def _on_readings(self, readings, south_position):
-        await super()._on_readings([r for r in readings for _ in range(2)], south_position)
+    async def _on_readings(self, readings, entries):
+        await super()._on_readings([r for r in readings for _ in range(2)], entries)
 
 
 class AcknowledgesBeforeItsJournal(Bridge):
@@ -58,9 +58,9 @@ class AcknowledgesBeforeItsJournal(Bridge):
 
     waiting = ()
 
-    async def _on_readings(self, readings, south_position):
+    async def _on_readings(self, readings, entries):
         waiting, self.waiting = self.waiting, readings
-        await super()._on_readings(waiting, south_position)
+        await super()._on_readings(waiting, entries)
 
 
 # ---- values, names, units, qualities, timestamps
@@ -118,11 +118,11 @@ def always_good(metric, reading, last={}):  # noqa: B006 (the memory of the muta
 class SwapsTwoTags(Bridge):
     """Publishes motor current of the filler as that of the labeller and the other way round."""
 
-    async def _on_readings(self, readings, south_position):
+    async def _on_readings(self, readings, entries):
         a, b = (m.metric_id for m in self.model.metrics if m.name == "motor_current" and m.device[0] in "fl")
         other = {a: b, b: a}
         swapped = [r._replace(metric_id=other.get(r.metric_id, r.metric_id)) for r in readings]
-        await super()._on_readings(swapped, south_position)
+        await super()._on_readings(swapped, entries)
 
 
 # ---- store and forward

@@ -174,7 +174,7 @@ class BooksOnTheLastOrder(Line):
         parts = sum((tally.parts for tally in tallies.values()), Counter())
         for tally in tallies.values():
             tally.parts = Counter()
-        tallies[self.orders.at(to_ns - 1) or ""].parts = parts
+        tallies[self.production_orders.at(to_ns - 1) or ""].parts = parts
         return tallies
 
 

@@ -90,11 +90,11 @@ class NeverFollows(EmbeddedAdapter):
 class EndsItsContextEarly(Bridge):
     """Attaches the minutes that end one minute before the alarm."""
 
-    def _derived_of(self, plan):
-        derived = super()._derived_of(plan)
-        last = derived.context.last
-        derived.context.last = lambda metric_id, until_ms: last(metric_id, until_ms - EARLY_MS)
-        return derived
+    def _operations_of(self, compiled):
+        operations = super()._operations_of(compiled)
+        last = operations.context.last
+        operations.context.last = lambda metric_id, until_ms: last(metric_id, until_ms - EARLY_MS)
+        return operations
 
 
 class ThinsItsContext(WorkOrders):
@@ -146,7 +146,7 @@ def _client(name: str, client: type[EmbeddedAdapter], drill: str = DRILL, *, qui
 
 
 def _outbox(name: str, orders: type[WorkOrders], drill: str = DRILL) -> Mutant:
-    return Mutant(name, ("work_orders",), Parts(orders=orders), drill=drill)
+    return Mutant(name, ("work_orders",), Parts(work_orders=orders), drill=drill)
 
 
 def _bridge(name: str, bridge: type[Bridge]) -> Mutant:

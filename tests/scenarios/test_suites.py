@@ -149,8 +149,8 @@ def test_an_index_that_is_none_is_a_usage_error(suite, change, words):
 
 
 class LosesHalf(Bridge):
-    async def _on_readings(self, readings, south_position):
-        await super()._on_readings(readings[::2], south_position)
+    async def _on_readings(self, readings, entries):
+        await super()._on_readings(readings[::2], entries)
 
 
 def test_after_a_run_that_fails_the_others_still_run(tmp_path):

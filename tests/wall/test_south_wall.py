@@ -35,9 +35,9 @@ async def main(endpoint, path, tags):
     metrics = [Metric(i, "f.d", f"t{i}", 10, "plc1", f"ns=2;s=T{i}") for i in range(tags)]
     journal = await Journal.open(path, targets=["a"], rows_max=10**6, metrics=metrics)
 
-    async def on_readings(readings, south_position):
+    async def on_readings(readings, entries):
         await journal.append(
-            [Sample(r.metric_id, r.source_ts_ns // 10**6, r.value, 192, r.status) for r in readings], south_position
+            [Sample(r.metric_id, r.source_ts_ns // 10**6, r.value, 192, r.status) for r in readings], entries
         )
         print(len(readings), flush=True)
 
@@ -45,7 +45,7 @@ async def main(endpoint, path, tags):
         endpoint=endpoint, publishing_interval_ms=100, sampling_interval_ms=0, queue_size=5000,
         session_timeout_s=60.0, security="none",
     )
-    await OpcUaSouth("plc1", config, metrics, journal, on_readings=on_readings).run()
+    await OpcUaSouth("plc1", config, metrics, journal.get, on_readings=on_readings).run()
 
 asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
 """
@@ -156,8 +156,8 @@ def test_bare_asyncua_server_is_served_and_its_restart_survived(tmp_path: Path) 
         events: list[str] = []
         arrived = asyncio.Event()
 
-        async def on_readings(readings: Sequence[Reading], south_position: Any) -> None:
-            await journal.append([], south_position)
+        async def on_readings(readings: Sequence[Reading], entries: Any) -> None:
+            await journal.append([], entries)
             values.extend(r.value for r in readings if r.metric_id == 0)  # type: ignore[misc]
             arrived.set()
 
@@ -168,8 +168,8 @@ def test_bare_asyncua_server_is_served_and_its_restart_survived(tmp_path: Path) 
                     await arrived.wait()
 
         south = OpcUaSouth(
-            "plc1", config_of(f"opc.tcp://127.0.0.1:{port}/bare"), [metric(i, f"T{i}") for i in range(TAGS)], journal,
-            on_readings=on_readings, on_event=lambda kind, details: events.append(kind),
+            "plc1", config_of(f"opc.tcp://127.0.0.1:{port}/bare"), [metric(i, f"T{i}") for i in range(TAGS)],
+            journal.get, on_readings=on_readings, on_event=lambda kind, details: events.append(kind),
             timing=Timing(watchdog_s=5.0, reconnect_min_s=0.2, reconnect_max_s=0.5),
         )  # fmt: skip
         task = asyncio.create_task(south.run())
