@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field, PrivateAttr, field_validator
 
-from shakedown.bridge.config_base import Name, TlsConfig
+from shakedown.bridge.config_base import Name, SecretConfig, TlsConfig
 from shakedown.bridge.config_base import Strict as _Strict
 from shakedown.bridge.core import datatypes, naming
 from shakedown.bridge.core.model import Metric, Model, Value
@@ -21,6 +21,7 @@ from shakedown.bridge.operations_config import (
     OeeConfig,
 )
 from shakedown.bridge.operations_model import OperationsModel, compile_operations
+from shakedown.bridge.south.config import OpcUaConfig
 from shakedown.bridge.south.kinds import AnySouthConfig
 from shakedown.bridge.yamlfile import ConfigError, Marks, Path_, did_you_mean, load_reading
 
@@ -52,6 +53,8 @@ class NorthConfig(_Strict):
 
     broker: str
     tls: TlsConfig | None = None
+    username: str = Field("", max_length=200)
+    password: SecretConfig | None = None
     keep_alive_s: int = Field(30, ge=1, le=3600)
     primary_host: str = ""
     host_keep_alive_s: float = Field(30.0, ge=1, le=3600)
@@ -167,7 +170,7 @@ def compile_all(site: Site) -> tuple[Model, OperationsModel]:
             for name, entry in config.metrics.items():
                 path = ("cells", cell, asset, "metrics", name)
                 metrics.append(compiler.metric(len(metrics), device, name, entry, path))
-    compiler.check_souths()
+    compiler.check_connections()
     derived, operations = compile_operations(site, metrics, compiler.report)
     if compiler.problems:
         raise ConfigError(compiler.problems)
@@ -205,14 +208,33 @@ class _Compiler:
         source = (entry.south, entry.node)
         return Metric(metric_id, device, name, datatype, *source, factor, offset, entry.states, properties)
 
-    def check_souths(self) -> None:
+    def check_connections(self) -> None:
         site = self.site
+        secured = "write security: {policy, certificate, key, server_certificate}"
+        for name, south in site.south.items():
+            if isinstance(south, OpcUaConfig):
+                self._check_user(("south", name), south, "" if south.security != "none" else secured)
         for name, north in site.north.items():
             if north.secure and north.tls is None:
                 self.report(("north", name, "broker"), north.broker, "add tls: {ca: FILE}", "has no tls")
+            self._check_user(
+                ("north", name), north, "" if north.secure else "write mqtts:// and tls: {ca: FILE}"
+            )
             if north.reconnect_s.max < north.reconnect_s.min:
                 path = ("north", name, "reconnect_s", "max")
                 self.report(path, north.reconnect_s.max, "raise it", "is less than min")
+
+    def _check_user(self, path: Path_, config: OpcUaConfig | NorthConfig, remedy_in_clear: str) -> None:
+        """A user name and a password go together, and only where nobody can listen."""
+        username = config.username
+        if bool(username) != (config.password is not None):
+            missing, there = ("password", "username") if username else ("username", "password")
+            self.report(
+                (*path, there), username, f"add {missing}:, or remove this", f"has no {missing} beside it"
+            )
+        elif username and remedy_in_clear:
+            what = "would have its password sent in the clear"
+            self.report((*path, "username"), username, remedy_in_clear, what)
 
     def _check_source(self, entry: MetricConfig, path: Path_) -> None:
         if entry.south not in self.site.south:

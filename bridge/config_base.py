@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 
 from shakedown.bridge.core import naming
 
@@ -35,5 +35,23 @@ class TlsConfig(Strict):
     certificate: str = ""
     key: str = ""
 
+
+class SecretConfig(Strict):
+    """Where a secret is, which never stands here: in a file of one line, or in an environment variable."""
+
+    file: str = ""
+    env: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_named(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            raise ValueError(f"must not stand here - {_SECRET_REMEDY}")
+        if set(value) <= {"file", "env"} and [bool(held) for held in value.values()] != [True]:
+            raise ValueError(f"names no secret, or two - {_SECRET_REMEDY}")
+        return value
+
+
+_SECRET_REMEDY = "put it into a file that only the bridge may read and give {file: PATH}, or give {env: NAME}"
 
 Path_ = tuple[Any, ...]

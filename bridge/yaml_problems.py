@@ -10,6 +10,8 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import BaseModel, PlainValidator
 
 PROBLEMS_MAX = 50
+SECRET_KEYS = frozenset({"password"})
+"""Keys whose value is never repeated, whatever somebody wrote there."""
 
 Path_ = tuple[str | int, ...]
 
@@ -99,7 +101,8 @@ def problem(item: Any, path: Path_, marks: Marks, model: type[BaseModel]) -> str
     text = template.format(kind=kind_of(value), **item.get("ctx", {})) if text else template
     what, dash, remedy = text.partition(" - ")
     is_key = item["loc"][-1:] == ("[key]",)
-    return marks.problem(path, f"{what} ({_short(value)}){dash}{remedy}", key=is_key)
+    shown = "" if SECRET_KEYS.intersection(path) else f" ({_short(_masked(value))})"
+    return marks.problem(path, f"{what}{shown}{dash}{remedy}", key=is_key)
 
 
 def path_in_file(loc: tuple[Any, ...], root: Any) -> Path_:
@@ -185,6 +188,13 @@ _KINDS: dict[type, str] = {
 
 def kind_of(value: Any) -> str:
     return _KINDS.get(type(value), type(value).__name__)
+
+
+def _masked(value: Any) -> Any:
+    """The value without the secrets in it."""
+    if isinstance(value, dict):
+        return {key: "***" if key in SECRET_KEYS else _masked(inner) for key, inner in value.items()}
+    return [_masked(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _short(value: Any) -> str:

@@ -21,6 +21,7 @@ from shakedown.bridge.core.transitions import State
 from shakedown.bridge.journal_file import JournalError
 from shakedown.bridge.north.mqtt import MqttConnection
 from shakedown.bridge.north.tls import tls_context
+from shakedown.bridge.secret import Secret
 
 REPLAY_TICK_S = 0.05
 """Pause between two slices of history; live samples go out in between."""
@@ -66,6 +67,7 @@ class EnterpriseTarget:
         self._config = config
         self._journal = journal
         self._tls = tls_context(config.tls, f"north.{name}.tls") if config.secure and config.tls else None
+        self._password = Secret(config.password, f"north.{name}.password") if config.password else None
         self._client_id = f"{model.group_id}/{model.edge_node_id}"
         self._barrier_topic = naming.barrier_topic(model.group_id, model.edge_node_id)
         self._log = log or logging.getLogger("shakedown.bridge")
@@ -351,8 +353,9 @@ class EnterpriseTarget:
         self._step(ev.BdSeqTaken(bd_seq))
 
     async def _connect(self, will: Publish) -> None:
+        user = (self._config.username, self._password.value()) if self._password else None
         connection = MqttConnection(
-            self, client_id=self._client_id, keep_alive_s=self._config.keep_alive_s, will=will
+            self, client_id=self._client_id, keep_alive_s=self._config.keep_alive_s, will=will, user=user
         )
         if self._connection is not None:
             self._connection.abort()  # a bdSeq came so late that the attempt after it has begun

@@ -64,7 +64,15 @@ class MqttConnection(asyncio.Protocol):
     It is also what paho takes for a socket: `recv`, `send`, `close`.
     """
 
-    def __init__(self, handler: Handler, *, client_id: str, keep_alive_s: int, will: Publish) -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        *,
+        client_id: str,
+        keep_alive_s: int,
+        will: Publish,
+        user: tuple[str, str] | None = None,
+    ) -> None:
         self.heard_s = time.monotonic()
         self.is_blocked = False
         self._handler: Handler | None = handler
@@ -78,6 +86,8 @@ class MqttConnection(asyncio.Protocol):
         )
         client.wire = self
         client.suppress_exceptions = False
+        if user is not None:
+            client.username_pw_set(*user)
         client.will_set(will.topic, will.payload, will.qos, will.retain)
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe

@@ -17,6 +17,7 @@ from asyncua import Client, ua
 from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import struct_from_binary
 
+from shakedown.bridge.secret import Secret
 from shakedown.bridge.south.config import OpcUaConfig
 from shakedown.bridge.south.decode import Malformed
 from shakedown.bridge.south.security import secure
@@ -38,7 +39,10 @@ T = TypeVar("T")
 
 
 class Channel:
-    """One connection at a time; `open()` reuses the session of the one before where the server still has it."""
+    """One connection at a time; `open()` reuses the session of the one before where the server still has it.
+
+    Raises ConfigError when the password is not where the configuration says.
+    """
 
     def __init__(
         self, name: str, config: OpcUaConfig, connect_to: Mapping[str, tuple[str, int]] | None
@@ -50,6 +54,7 @@ class Channel:
         self._name = name
         self._config = config
         self._client: Client | None = None
+        self._password = Secret(config.password, f"south.{name}.password") if config.password else None
 
     async def open(self) -> bool:
         """Connect and activate a session; return True when it is the one from before, with its subscriptions.
@@ -78,14 +83,19 @@ class Channel:
         if client.uaclient.has_session:
             client.uaclient.session.rebind_authentication_token()
             try:
-                await client.activate_session()
+                await self._activate(client)
                 return True
             except ua.UaStatusCodeError as error:
                 log.info("%s: the session is gone (%s), a new one is made", self._name, error)
                 client.uaclient.session.reset_authentication_token()
         await client.create_session()
-        await client.activate_session()
+        await self._activate(client)
         return False
+
+    async def _activate(self, client: Client) -> None:
+        """Say who this is: by user name and password where they are configured, else anonymously (Part 4, 5.7.3)."""
+        password = self._password.value() if self._password else None
+        await client.activate_session(self._config.username or None, password)
 
     async def renew(self) -> None:
         """Renew the channel's security token at three quarters of its lifetime, for ever (Part 4, 5.6.2)."""

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from shakedown.bridge.config_base import Strict
+from shakedown.bridge.config_base import SecretConfig, Strict
 
 
 class SouthConfig(Strict):
@@ -44,6 +44,8 @@ class OpcUaConfig(SouthConfig):
     )
     session_timeout_s: float = Field(120.0, ge=5, le=3600)
     security: Literal["none"] | SecurityConfig = "none"
+    username: str = Field("", max_length=200, description="anonymous if not given")
+    password: SecretConfig | None = None
 
     @field_validator("endpoint")
     @classmethod

@@ -202,6 +202,8 @@ def play(
                     "queue_size": 1000,
                     "session_timeout_s": 120.0,
                     "security": "none",
+                    "username": "",
+                    "password": None,
                     **config,
                 }
                 named = list(metrics) if metrics is not None else [metric(i, f"T{i}") for i in range(tags)]

@@ -141,3 +141,52 @@ def test_a_site_made_in_code_is_checked_too(tmp_path: Path) -> None:
 def test_the_schema_knows_from_and_class() -> None:
     metric = json_schema(Site)["$defs"]["MetricConfig"]["properties"]
     assert {"from", "class", "unit", "states"} <= set(metric)
+
+
+SECURE = (
+    ("security: none", "security: {certificate: c, key: k, server_certificate: s}"),
+    ("mqtt://broker:1883", "mqtts://broker:8883\n    tls: {ca: ca.pem}"),
+)
+
+
+@pytest.mark.parametrize("side", ["south.plc1", "north.enterprise"])
+@pytest.mark.parametrize(
+    ("user", "expected"),
+    [
+        ("username: u, password: hunter2", "password: must not stand here - put it into a file"),
+        ("username: u, password: 31337", "password: must not stand here - put it into a file"),
+        ("username: u, password: [hunter2]", "password: must not stand here - put it into a file"),
+        (
+            "username: u, password: {file: f, env: E}",
+            "password: names no secret, or two - put it into a file",
+        ),
+        ("username: u, password: {file: ''}", "password: names no secret, or two - put it into a file"),
+        (
+            "username: u, password: {file: 31337}",
+            "password.file: is a number, expected a text - put it in quotes",
+        ),
+        ("username: u, password: {value: hunter2}", "password.value: unknown field - known here: file, env"),
+        ("username: u", "username: has no password beside it ('u') - add password:, or remove this"),
+        ("password: {env: E}", "password: has no username beside it ('') - add username:, or remove this"),
+    ],
+)
+def test_a_password_is_named_and_never_held(tmp_path: Path, side: str, user: str, expected: str) -> None:
+    endpoint = "endpoint: opc.tcp://plc1:4840" if side.startswith("south") else "primary_host: scada"
+    (problem,) = problems(tmp_path, *SECURE, (endpoint, "\n    ".join((endpoint, *user.split(", ", 1)))))
+    assert f"{side}.{expected}" in problem
+    assert "hunter2" not in problem
+    assert "31337" not in problem
+
+
+def test_a_password_never_travels_in_the_clear(tmp_path: Path) -> None:
+    user = "\n    username: u\n    password: {env: E}"
+    found = problems(
+        tmp_path,
+        ("opc.tcp://plc1:4840", "opc.tcp://plc1:4840" + user),
+        ("mqtt://broker:1883", "mqtt://broker:1883" + user),
+    )
+    what = "username: would have its password sent in the clear ('u') - write"
+    assert [problem.partition(": ")[2] for problem in found] == [
+        f"south.plc1.{what} security: {{policy, certificate, key, server_certificate}}",
+        f"north.enterprise.{what} mqtts:// and tls: {{ca: FILE}}",
+    ]

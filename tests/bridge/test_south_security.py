@@ -79,6 +79,7 @@ def test_values_arrive_signed_and_encrypted(tmp_path: Path, pairs: dict[str, tup
             config = SimpleNamespace(
                 endpoint="opc.tcp://plc:4840/line1", publishing_interval_ms=500, sampling_interval_ms=100,
                 queue_size=100, session_timeout_s=60.0, security=files_of(pairs, "bridge"),
+                username="", password=None,
             )  # fmt: skip
             south = OpcUaSouth(
                 "plc1", config, [metric(0, "T0")], journal.get,

@@ -71,13 +71,22 @@ def packet(kind: int, flags: int = 0, body: bytes = b"") -> bytes:
 
 
 def connect(
-    client_id: str, *, clean: bool = True, keep_alive_s: int = 0, will: Will | None = None, level: int = 4
+    client_id: str,
+    *,
+    clean: bool = True,
+    keep_alive_s: int = 0,
+    will: Will | None = None,
+    level: int = 4,
+    user: tuple[str, str] | None = None,
 ) -> bytes:
     flags = clean << 1
     body = text(client_id)
     if will:
         flags |= 4 | will.qos << 3 | will.retain << 5
         body += text(will.topic) + text(will.payload)
+    if user:
+        flags |= 0xC0
+        body += text(user[0]) + text(user[1])
     return packet(CONNECT, 0, text("MQTT") + bytes((level, flags)) + keep_alive_s.to_bytes(2, "big") + body)
 
 

@@ -43,7 +43,7 @@ async def main(endpoint, path, tags):
 
     config = SimpleNamespace(
         endpoint=endpoint, publishing_interval_ms=100, sampling_interval_ms=0, queue_size=5000,
-        session_timeout_s=60.0, security="none",
+        session_timeout_s=60.0, security="none", username="", password=None,
     )
     await OpcUaSouth("plc1", config, metrics, journal.get, on_readings=on_readings).run()
 
@@ -59,6 +59,8 @@ def config_of(endpoint: str) -> Any:
         queue_size=5000,
         session_timeout_s=60.0,
         security="none",
+        username="",
+        password=None,
     )
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Mapping
 
 from amqtt.errors import BrokerError
 
-from shakedown.twin.enterprise.broker_amqtt import CorrectedBroker, OnAccept
+from shakedown.twin.enterprise.broker_access import Access, User
+from shakedown.twin.enterprise.broker_amqtt import CorrectedBroker, OnAccept, OnRefuse
 from shakedown.twin.enterprise.broker_limits import BrokerCounters, BrokerLimits
 from shakedown.twin.enterprise.errors import LabServiceError
 
@@ -24,7 +26,10 @@ class EmbeddedBroker:
     Neither publishes wills: whoever could have received them is cut off at the same moment.
     Every bound is in `limits`, what was dropped at one in `counters.dropped`.
 
-    `port` 0 takes a free port; `port` tells it after `start()`. `tls` is a server-side context.
+    `port` 0 takes a free port; `port` tells it after `start()`. `tls` is a server-side context. With `users` nobody
+    else is admitted, and each may do what it was granted: a PUBLISH or a will beyond that goes nowhere although MQTT
+    3.1.1 has it acknowledged, a SUBSCRIBE gets 0x80, a client identifier stays its first user's. `counters.refused`
+    counts it and `on_refuse(ns, what, username, client_id, detail)` reports it.
     """
 
     def __init__(
@@ -34,6 +39,8 @@ class EmbeddedBroker:
         *,
         on_accept: OnAccept | None = None,
         tls: ssl.SSLContext | None = None,
+        users: Mapping[str, User] | None = None,
+        on_refuse: OnRefuse | None = None,
         limits: BrokerLimits | None = None,
     ) -> None:
         self.address = address
@@ -42,6 +49,8 @@ class EmbeddedBroker:
         self.limits = limits or BrokerLimits()
         self._on_accept = on_accept
         self._tls = tls
+        self._access = Access(users)
+        self._on_refuse = on_refuse
         self._broker: CorrectedBroker | None = None
 
     async def start(self) -> None:
@@ -51,8 +60,9 @@ class EmbeddedBroker:
                 f"MQTT broker on {self.address}:{self.port} is running already; stop it first"
             )
         broker = CorrectedBroker(
-            self.address, self.port, self._tls, self._on_accept, self.limits, self.counters
-        )
+            self.address, self.port, self._tls, self._on_accept, self.limits, self.counters,
+            access=self._access, on_refuse=self._on_refuse,
+        )  # fmt: skip
         try:
             await broker.start()
         except BrokerError as error:

@@ -33,6 +33,7 @@ from amqtt.mqtt.unsuback import UnsubackPacket
 from amqtt.session import Session
 
 from shakedown.twin.clock import now_ns
+from shakedown.twin.enterprise.broker_access import Access
 from shakedown.twin.enterprise.broker_connection import Connection, reset
 from shakedown.twin.enterprise.broker_limits import BrokerCounters, BrokerLimits
 from shakedown.twin.enterprise.broker_packets import (
@@ -43,8 +44,10 @@ from shakedown.twin.enterprise.broker_packets import (
 )
 from shakedown.twin.enterprise.broker_session import ClientSession, Publication
 from shakedown.twin.enterprise.errors import LabServiceError
+from shakedown.twin.enterprise.server_tls import report_refusals
 
 OnAccept = Callable[[int, str, str, bytes, int, bool], None]
+OnRefuse = Callable[[int, str, str, str, str], None]
 
 _AMQTT_VERSION = "0.12."
 _LISTENER = "default"
@@ -67,6 +70,9 @@ class CorrectedBroker(Broker):
         on_accept: OnAccept | None,
         limits: BrokerLimits,
         counters: BrokerCounters,
+        *,
+        access: Access,
+        on_refuse: OnRefuse | None,
     ) -> None:
         if not amqtt.__version__.startswith(_AMQTT_VERSION):
             raise LabServiceError(
@@ -86,6 +92,10 @@ class CorrectedBroker(Broker):
         self.counters = counters
         self._bind = (address, port)
         self._tls = tls
+        self._access = access
+        self._on_refuse = on_refuse
+        if tls is not None:
+            report_refusals(tls, lambda reason: self._count_refusal("tls", "", "", reason))
         self._on_accept = on_accept
         self._stopping = False
         self._tasks: dict[asyncio.Task[None], StreamWriter] = {}
@@ -191,7 +201,16 @@ class CorrectedBroker(Broker):
         )
         if not await self._authenticate(incoming, self.listeners_config[_LISTENER]):
             await self._refuse(writer, NOT_AUTHORIZED)
-        if incoming.client_id not in self._sessions and len(self._sessions) >= self.limits.sessions_max:
+        if not self._access.admits(incoming.username, incoming.password):
+            self._count_refusal(
+                "user", incoming.username, incoming.client_id, "no such user, or another password"
+            )
+            await self._refuse(writer, NOT_AUTHORIZED)
+        known = self._sessions.get(incoming.client_id)
+        if known is not None and not self._access.is_same(known[0].username, incoming.username):
+            self._count_refusal("client_id", incoming.username, incoming.client_id, "it is another user's")
+            await self._refuse(writer, IDENTIFIER_REJECTED)
+        if known is None and len(self._sessions) >= self.limits.sessions_max:
             await self._refuse(writer, SERVER_UNAVAILABLE)
         return incoming, will
 
@@ -244,7 +263,7 @@ class CorrectedBroker(Broker):
         will, connection.will = connection.will, None
         if will is not None:  # [MQTT-3.1.2-8]
             self.counters.wills += 1
-            self.accept(session.client_id, *will)
+            self.take(session, *will, what="will")
 
     def _forget(self, session: ClientSession) -> None:
         self._drop_undelivered(session, "session_ended")
@@ -258,6 +277,27 @@ class CorrectedBroker(Broker):
             self.counters.dropped[reason] += len(session)
 
     # -- messages
+
+    def take(
+        self,
+        session: ClientSession,
+        topic: str,
+        payload: bytes,
+        qos: int,
+        retain: bool,
+        *,
+        what: str = "publish",
+    ) -> None:
+        """Accept a message of a client whose user may publish it; another is counted and goes nowhere."""
+        if self._access.may_publish(session.username, topic):
+            self.accept(session.client_id, topic, payload, qos, retain)
+        else:
+            self._count_refusal(what, session.username, session.client_id, topic)
+
+    def _count_refusal(self, what: str, username: str | None, client_id: str, detail: str) -> None:
+        self.counters.refused[what] += 1
+        if self._on_refuse is not None:
+            self._on_refuse(now_ns(), what, username or "", client_id, detail)
 
     def accept(self, client_id: str, topic: str, payload: bytes, qos: int, retain: bool) -> None:
         """Take a message and hand it to each subscriber once, at the lower of both QoS [MQTT-3.3.5-1]."""
@@ -330,6 +370,9 @@ class CorrectedBroker(Broker):
         """Grant what amqtt grants; an existing subscription is replaced [MQTT-3.8.4-3]."""
         topic_filter, _ = subscription
         if topic_filter not in session.filters and len(session.filters) >= self.limits.subscriptions_max:
+            return _REFUSED
+        if not self._access.may_subscribe(session.username, topic_filter):
+            self._count_refusal("subscribe", session.username, session.client_id, topic_filter)
             return _REFUSED
         granted_qos = int(await super().add_subscription(subscription, session))
         if granted_qos == _REFUSED or session.connection is None:

@@ -128,13 +128,13 @@ class Connection:
         topic, payload, qos, retain, dup, packet_id = publish
         if qos == 1:
             broker.counters.duplicates += dup
-            broker.accept(session.client_id, topic, payload, 1, retain)
+            broker.take(session, topic, payload, 1, retain)
             self.write(acknowledgement(PUBACK, packet_id))
         elif qos == 0:
-            broker.accept(session.client_id, topic, payload, 0, retain)
+            broker.take(session, topic, payload, 0, retain)
         else:
             if session.first_receipt(packet_id):
-                broker.accept(session.client_id, topic, payload, 2, retain)
+                broker.take(session, topic, payload, 2, retain)
             self.write(acknowledgement(PUBREC, packet_id))
 
     @property

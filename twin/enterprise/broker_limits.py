@@ -43,3 +43,6 @@ class BrokerCounters:
     keep_alive_expired: int = 0
     taken_over: int = 0
     malformed: int = 0
+    refused: Counter[str] = field(
+        default_factory=Counter
+    )  # for want of a right: tls, user, client_id, publish, ...

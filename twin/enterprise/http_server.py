@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -20,8 +21,11 @@ class HttpServer:
     It is uvicorn without its loop that wakes ten times a second: an idle service costs no virtual time.
     """
 
-    def __init__(self, app: ASGIApp, what: str, address: str, port: int) -> None:
+    def __init__(
+        self, app: ASGIApp, what: str, address: str, port: int, *, tls: ssl.SSLContext | None = None
+    ) -> None:
         self._what = what
+        self._tls = tls
         self._config = uvicorn.Config(
             app,
             host=address,
@@ -42,6 +46,7 @@ class HttpServer:
     async def start(self) -> int:
         """Listen; the port. Raises LabServiceError when that cannot be."""
         self._config.load()
+        self._config.ssl = self._tls  # uvicorn would read it from files
         self._server.lifespan = self._config.lifespan_class(self._config)
         await self._server.on_tick(0)  # the headers of every answer
         try:

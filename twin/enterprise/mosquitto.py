@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import ctypes
+import hashlib
 import os
 import pwd
 import shutil
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, Process
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+from shakedown.twin.enterprise.broker_access import User
 from shakedown.twin.enterprise.errors import LabServiceError
 
 _START_TIMEOUT_S = 10.0
@@ -24,7 +29,7 @@ _CONNECT = b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x0a\x00\x00"  # MQTT 3.1.1, clean 
 _CONFIGURATION = """\
 # Written by the lab at every start. Bounds as those of the embedded broker.
 listener {port} {address}
-allow_anonymous true
+allow_anonymous {anonymous}
 user {user}
 persistence true
 persistence_location {folder}/
@@ -39,6 +44,56 @@ log_type error
 log_type warning
 log_type notice
 """
+
+_SECURED = """\
+certfile {certificate}
+keyfile {key}
+cafile {client_ca}
+require_certificate true
+password_file {passwords}
+acl_file {rights}
+"""
+_HASH_ROUNDS = 101  # as mosquitto_passwd
+
+
+@dataclass(frozen=True)
+class MosquittoSecurity:
+    """Mutual TLS and users, as of the embedded broker; `folder` takes the hashed passwords and is not a run folder."""
+
+    certificate: Path
+    key: Path
+    client_ca: Path
+    users: Mapping[str, User]
+    folder: Path
+
+    def configuration(self) -> str:
+        """The lines for mosquitto.conf; writes the two files that they name."""
+        passwords = "".join(f"{name}:{_hashed(user.password)}\n" for name, user in self.users.items())
+        rights = ""
+        for name, user in self.users.items():
+            rights += f"user {name}\n"
+            rights += "".join(f"topic write {topic}\n" for topic in user.publish)
+            rights += "".join(f"topic read {topic}\n" for topic in user.subscribe)
+        files = {"passwords": passwords, "rights": rights}
+        for name, text in files.items():
+            with open(os.open(self._file(name), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+                file.write(text)
+        return _SECURED.format(
+            certificate=self.certificate,
+            key=self.key,
+            client_ca=self.client_ca,
+            **{n: self._file(n) for n in files},
+        )
+
+    def _file(self, name: str) -> Path:
+        return (self.folder / f"mosquitto.{name}").resolve()
+
+
+def _hashed(password: str) -> str:
+    """A password as Mosquitto 2 stores it: PBKDF2 with SHA-512."""
+    salt = os.urandom(12)
+    key = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, _HASH_ROUNDS)
+    return f"$7${_HASH_ROUNDS}${base64.b64encode(salt).decode()}${base64.b64encode(key).decode()}"
 
 
 def mosquitto_missing() -> str:
@@ -55,16 +110,19 @@ def _binary() -> str | None:
 
 
 class MosquittoBroker:
-    """A Mosquitto as a subprocess on the wall clock, listening on a loopback address, anonymous.
+    """A Mosquitto as a subprocess on the wall clock, listening on a loopback address; anonymous without `security`.
 
     Its configuration, log and database are in `folder`. Sessions, queues and retained messages survive `stop()`,
     and `crash()` too as far as the last save, at most 5 s before.
     """
 
-    def __init__(self, address: str, port: int, folder: Path) -> None:
+    def __init__(
+        self, address: str, port: int, folder: Path, *, security: MosquittoSecurity | None = None
+    ) -> None:
         self.address = address
         self.port = port
         self.folder = folder
+        self._security = security
         self._process: Process | None = None
 
     async def start(self) -> None:
@@ -84,7 +142,9 @@ class MosquittoBroker:
                 port=self.port,
                 folder=self.folder.resolve(),
                 user=pwd.getpwuid(os.getuid()).pw_name,
-            ),
+                anonymous="false" if self._security else "true",
+            )
+            + (self._security.configuration() if self._security else ""),
             encoding="utf-8",
         )
         # A session of its own: Ctrl-C reaches the lab, which then stops its broker.

@@ -24,6 +24,7 @@ from shakedown.twin.servers.limits import OpcUaCounters, OpcUaLimits
 from shakedown.twin.servers.processor import Processor
 from shakedown.twin.servers.session import Session
 from shakedown.twin.servers.subscription_service import SubscriptionService
+from shakedown.twin.servers.users import Users, decrypted
 
 _CORRECTS = "2.1."
 
@@ -68,6 +69,12 @@ class CorrectedInternalServer(InternalServer):
             raise ServiceError(ua.StatusCodes.BadTooManySessions)
         self._session_counter += 1
         return Session(self, name, self._session_counter, user or User(role=UserRole.Anonymous))
+
+    def decrypt_user_token(self, isession: Any, token: ua.UserNameIdentityToken) -> tuple[str, str]:
+        """Name and password; where there are users, only as `users.decrypted` takes them."""
+        if isinstance(self.user_manager, Users):
+            return decrypted(self.private_key, token, isession.nonce)
+        return super().decrypt_user_token(isession, token)
 
     def count(self) -> OpcUaCounters:
         """The counters, those that are states brought up to date."""
@@ -191,6 +198,12 @@ class CorrectedServer(Server):
     async def start(self) -> None:
         """Listen; OSError if the port is taken."""
         await self._setup_server_nodes()
+        for endpoint in self.iserver.endpoints:
+            for policy in endpoint.UserIdentityTokens:
+                if policy.TokenType == ua.UserTokenType.UserName and endpoint.ServerCertificate:
+                    policy.SecurityPolicyUri = (
+                        endpoint.SecurityPolicyUri
+                    )  # asyncua: none, the password goes as it is
         host, port = self._get_bind_socket_info()
         self.bserver = CorrectedBinaryServer(self.iserver, host, port, self.limits)
         self.bserver.set_policies(self._policies)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +59,4 @@ class OpcUaCounters:
     republished: int = 0  # put on a connection again on request
     sessions: int = 0  # now open
     subscriptions: int = 0  # now existing
+    refused: Counter[str] = field(default_factory=Counter)  # for want of a right: certificate, security, user

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +19,7 @@ from shakedown.twin.servers.corrected import CorrectedServer
 from shakedown.twin.servers.limits import OpcUaCounters, OpcUaLimits
 from shakedown.twin.servers.methods import Method
 from shakedown.twin.servers.tag import Signal, TagValue
+from shakedown.twin.servers.users import Users
 
 Change = tuple[int, Any, int]
 """`(signal_index, value, status)`; value None is sent as no value, status is the whole OPC UA StatusCode."""
@@ -26,11 +27,15 @@ Change = tuple[int, Any, int]
 
 @dataclass(frozen=True, slots=True)
 class OpcUaSecurity:
-    """Basic256Sha256, SignAndEncrypt: PEM bytes of our certificate and key, and of every client that is trusted."""
+    """Basic256Sha256, SignAndEncrypt: PEM bytes of our certificate and key, and of every client that is trusted.
+
+    With `users`, name to password, nobody is anonymous.
+    """
 
     certificate: bytes
     private_key: bytes
     trusted: tuple[bytes, ...]
+    users: Mapping[str, str] | None = None
 
 
 class OpcUaServer:
@@ -122,15 +127,20 @@ class OpcUaServer:
         async def validate(certificate: x509.Certificate, _: ua.ApplicationDescription) -> None:
             """Only clients on the list (Part 4, 6.1.3), and only while their certificate is valid."""
             if certificate.public_bytes(Encoding.DER) not in trusted:
+                server.iserver.counters.refused["certificate"] += 1
                 raise ServiceError(ua.StatusCodes.BadCertificateUntrusted)
             now = datetime.now(UTC)
             if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
+                server.iserver.counters.refused["certificate"] += 1
                 raise ServiceError(ua.StatusCodes.BadCertificateTimeInvalid)
 
         server.iserver.certificate = x509.load_pem_x509_certificate(security.certificate)
         server.iserver.private_key = await uacrypto.load_private_key(security.private_key, None, "pem")
         server.iserver.certificate_validator = validate
         server.set_security_policy([ua.SecurityPolicyType.Basic256Sha256_SignAndEncrypt])
+        if security.users is not None:
+            server.iserver.set_user_manager(Users(security.users))
+            server.set_identity_tokens([ua.UserNameIdentityToken])
 
     async def publish(self, source_ts_ns: int, changes: Iterable[Change]) -> None:
         """Offer one scan: every change into its node, its history and the queues of whoever monitors it."""

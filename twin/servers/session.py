@@ -27,6 +27,13 @@ if TYPE_CHECKING:
     from shakedown.twin.servers.subscription import Subscription
 
 
+_NOT_A_USER = (
+    ua.StatusCodes.BadIdentityTokenInvalid,
+    ua.StatusCodes.BadIdentityTokenRejected,
+    ua.StatusCodes.BadUserAccessDenied,
+)
+
+
 class Notice(NamedTuple):
     """The last message of a subscription that this session has no more: a StatusChangeNotification."""
 
@@ -75,7 +82,11 @@ class Session(InternalSession):
     ) -> ua.ActivateSessionResult:
         """ActivateSession (5.7.3). asyncua counts activated sessions per process; the limit here is per server."""
         first = self.state == SessionState.Created
-        result = super().activate_session(params, peer_certificate)
+        try:
+            result = super().activate_session(params, peer_certificate)
+        except ServiceError as error:
+            self.iserver.counters.refused["user"] += error.code in _NOT_A_USER
+            raise
         if first:
             InternalSession._current_connections -= 1
         self.identity = identity_of(params.UserIdentityToken)

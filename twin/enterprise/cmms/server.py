@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 
 from shakedown.twin.enterprise.cmms.api import CmmsApi
@@ -16,15 +17,18 @@ class Cmms:
     """A CMMS at `address:port` over the SQLite file `database`, which survives `stop` and `start`.
 
     `failures` makes it fail while it runs; `stop` is a CMMS that is down: connections are refused. `port` 0 takes a
-    free one, and `port` then says which. `name` is a host name that clients know it by. Raises LabServiceError
-    when it cannot listen.
+    free one, and `port` then says which. `name` is a host name that clients know it by. `tls` is a server-side
+    context. Raises LabServiceError when it cannot listen.
     """
 
-    def __init__(self, address: str, port: int, *, database: Path, name: str = "") -> None:
+    def __init__(
+        self, address: str, port: int, *, database: Path, name: str = "", tls: ssl.SSLContext | None = None
+    ) -> None:
         self.address = address
         self.port = port
         self.database = database
         self._names = {address.lower(), name.lower()} - {""}
+        self._tls = tls
         self.failures = FailureSwitch()
         self._running: tuple[HttpServer, Webhooks, Store] | None = None
 
@@ -33,7 +37,9 @@ class Cmms:
         store = Store(self.database)
         webhooks = Webhooks(store)
         api = CmmsApi(store, self.failures, webhooks.wake)
-        server = HttpServer(only_under(self._names, api.app), "the CMMS", self.address, self.port)
+        server = HttpServer(
+            only_under(self._names, api.app), "the CMMS", self.address, self.port, tls=self._tls
+        )
         try:
             self.port = await server.start()
         except BaseException:
