@@ -6,6 +6,7 @@ that an edge node neither sends nor obeys (datasets, templates, metadata) stay u
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,8 @@ from shakedown.bridge.core.model import GOOD, Metric, Sample, Value
 
 PAYLOAD_BYTES_MAX = 1 << 16
 """Largest command payload that is decoded; a larger one is malformed."""
+
+STATE_BYTES_MAX = 1024
 
 _PACKAGE = "shakedown.bridge.sparkplug"
 _FIELDS = {
@@ -280,3 +283,19 @@ def _add_property(properties: Any, key: str, content: Value) -> None:
         value.type, value.double_value = datatypes.DOUBLE, content
     else:
         value.type, value.string_value = datatypes.STRING, str(content)
+
+
+def host_state(data: bytes) -> tuple[bool, int] | None:
+    """`online` and `timestamp` of a STATE payload, None if it is none."""
+    if len(data) > STATE_BYTES_MAX:
+        return None
+    try:
+        parsed = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(parsed, dict):
+        return None
+    online, ts = parsed.get("online"), parsed.get("timestamp")
+    if not isinstance(online, bool) or type(ts) is not int or not 0 <= ts < 1 << 63:
+        return None
+    return online, ts

@@ -1,12 +1,11 @@
 """The session of a Sparkplug edge node: a state machine without any I/O (Sparkplug B 3.0, chapters 5 and 6).
 
-`transitions.TABLE` says what happens to each event in each state. A handler appends effects and returns the next
-state; the time is an argument. One session outlives many connections.
+`transitions.TABLE` says what happens to each event in each state, and which state is next. A handler appends effects,
+and returns an outcome where the table asks for one; the time is an argument. One session outlives many connections.
 """
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,15 +15,13 @@ from shakedown.bridge.core import naming, payload
 from shakedown.bridge.core.events import Effect, Event, Timer
 from shakedown.bridge.core.image import Image
 from shakedown.bridge.core.model import Model, Sample
-from shakedown.bridge.core.transitions import TABLE, State
+from shakedown.bridge.core.transitions import TABLE, Outcome, State
 
 HANDSHAKE_S = 10.0
 """CONNACK, SUBACK and the end of a polite disconnect are each due within this time."""
 
 BIRTHS_MIN_S = 1.0
 """Births are at least this far apart, so that a storm of rebirth commands cannot fill the line with births."""
-
-STATE_BYTES_MAX = 1024
 
 COMMANDS_MAX = 100
 """Metrics of one DCMD that are obeyed."""
@@ -69,10 +66,11 @@ class Session:
 
     def step(self, event: Event, now_ns: int) -> list[Effect]:
         """Take one event; returns the effects, to be carried out in order before the next event."""
-        handler = TABLE[self.state, type(event)]
+        row = TABLE[self.state, event.timer if type(event) is ev.TimerFired else type(event)]
         effects: list[Effect] = []
         self._effects = effects
-        self.state = getattr(self, handler)(event, now_ns)
+        outcome = getattr(self, row.handler)(event, now_ns)
+        self.state = row.by[outcome] if outcome is not None else row.then or self.state
         return effects
 
     @property
@@ -82,83 +80,80 @@ class Session:
 
     # ---- connecting
 
-    def _ignore(self, event: Event, now_ns: int) -> State:
-        return self.state
+    def _ignore(self, event: Event, now_ns: int) -> None:
+        pass
 
-    def _connect(self, event: Event, now_ns: int) -> State:
-        if isinstance(event, ev.TimerFired) and event.timer is not Timer.CONNECT:
-            return self.state
+    def _connect(self, event: Event, now_ns: int) -> None:
         self._effects += (ev.TakeBdSeq(), ev.Schedule(Timer.HANDSHAKE, HANDSHAKE_S))
-        return State.CONNECTING
 
-    def _send_connect(self, event: ev.BdSeqTaken, now_ns: int) -> State:
+    def _send_connect(self, event: ev.BdSeqTaken, now_ns: int) -> None:
         self.bd_seq = event.bd_seq
         self._effects.append(ev.Connect(self._death(now_ns)))
-        return State.CONNECTING
 
-    def _subscribe(self, event: ev.Connected, now_ns: int) -> State:
+    def _subscribe(self, event: ev.Connected, now_ns: int) -> None:
         self._host_online = False
         self._born.clear()
         filters = [(self._ncmd, 1), *((topic, 1) for topic in sorted(self._dcmds))]
         if self._state_topic:
             filters.append((self._state_topic, 1))
         self._effects += (ev.Subscribe(tuple(filters)), ev.Schedule(Timer.HANDSHAKE, HANDSHAKE_S))
-        return State.SUBSCRIBING
 
-    def _subscribed(self, event: ev.Subscribed, now_ns: int) -> State:
+    def _subscribed(self, event: ev.Subscribed, now_ns: int) -> Outcome:
         if any(qos > 2 for qos in event.granted):
             self._note("the broker refuses a subscription - grant NCMD, DCMD and STATE to this edge node")
             self._effects.append(ev.Abort())
-            return self._reconnect_later()
+            self._reconnect_later()
+            return Outcome.REFUSED
         if self._state_topic and not self._host_online:
-            return State.WAITING
+            return Outcome.WAITS
         return self._births(now_ns)
 
-    def _handshake_overdue(self, event: ev.TimerFired, now_ns: int) -> State:
-        if event.timer is not Timer.HANDSHAKE:
-            return self.state
+    def _give_up(self, event: ev.TimerFired, now_ns: int) -> None:
         self._note(f"no answer from the broker within {HANDSHAKE_S:g} s ({self.state.value})")
         self._effects.append(ev.Abort())
-        return State.STOPPED if self.state is State.STOPPING else self._reconnect_later()
 
-    def _lost(self, event: ev.ConnectionLost, now_ns: int) -> State:
+    def _overdue(self, event: ev.TimerFired, now_ns: int) -> None:
+        self._give_up(event, now_ns)
+        self._reconnect_later()
+
+    def _lost(self, event: ev.ConnectionLost, now_ns: int) -> None:
         self._note(f"connection lost ({self.state.value}): {event.reason}")
         self.counters["connections_lost"] += 1
-        return self._reconnect_later()
+        self._reconnect_later()
 
-    def _left(self, event: ev.ConnectionLost, now_ns: int) -> State:
-        return self._reconnect_later()
+    def _left(self, event: ev.ConnectionLost, now_ns: int) -> None:
+        self._reconnect_later()
 
-    def _reconnect_later(self) -> State:
+    def _reconnect_later(self) -> None:
         """Back off from `min` to `max` by doubling; no jitter, so that a run can be repeated."""
         config = self._config
         delay_s = min(config.reconnect_min_s * 2 ** min(self._attempts, 16), config.reconnect_max_s)
         self._attempts += 1
         self._effects.append(ev.Schedule(Timer.CONNECT, delay_s))
-        return State.OFFLINE
 
     # ---- the primary host and its commands
 
-    def _message(self, event: ev.Message, now_ns: int) -> State:
+    def _message(self, event: ev.Message, now_ns: int) -> Outcome | None:
         if event.topic == self._state_topic:
             return self._host_state(event.payload, now_ns)
         if event.topic == self._ncmd:
             return self._command(event.payload, now_ns)
         if event.topic in self._dcmds:
-            return self._device_command(self._dcmds[event.topic], event.payload)
-        self.counters["messages_unknown"] += 1
-        return self.state
+            self._device_command(self._dcmds[event.topic], event.payload)
+        else:
+            self.counters["messages_unknown"] += 1
+        return None
 
-    def _host_state(self, data: bytes, now_ns: int) -> State:
+    def _host_state(self, data: bytes, now_ns: int) -> Outcome | None:
         """STATE of the primary host; what is older than what was obeyed is ignored (tck-id-message-flow-*-phid-*)."""
-        parsed = _parse_state(data)
+        parsed = payload.host_state(data)
         if parsed is None:
             self.counters["state_malformed"] += 1
-            return self.state
+            return None
         online, ts = parsed
         if ts < self._host_ts:
             self.counters["state_older_ignored"] += 1
-            return self.state
+            return None
         is_new = ts > self._host_ts
         self._host_ts = ts
         was_online, self._host_online = self._host_online, online
@@ -166,34 +161,35 @@ class Session:
             return self._host_gone(now_ns)
         if self.state is State.WAITING or (self.state is State.ONLINE and (is_new or not was_online)):
             return self._births(now_ns)
-        return self.state
+        return None
 
-    def _host_gone(self, now_ns: int) -> State:
+    def _host_gone(self, now_ns: int) -> Outcome | None:
         if self.state not in (State.ONLINE, State.BIRTHING):
-            return self.state
+            return None
         self._note("primary host is offline: leaving")
         self._attempts = 0
-        return self._leave(State.LEAVING, now_ns)
+        self._leave(now_ns)
+        return Outcome.HOST_GONE
 
-    def _command(self, data: bytes, now_ns: int) -> State:
+    def _command(self, data: bytes, now_ns: int) -> Outcome | None:
         try:
             found = payload.commands(data)
         except payload.MalformedPayload:
             self.counters["commands_malformed"] += 1
-            return self.state
+            return None
         if not any(c.name == "Node Control/Rebirth" and c.value is True for c in found):
             self.counters["commands_ignored"] += 1
-            return self.state
+            return None
         self.counters["rebirths_requested"] += 1
-        return self._births(now_ns) if self.state is State.ONLINE else self.state
+        return self._births(now_ns) if self.state is State.ONLINE else None
 
-    def _device_command(self, device: str, data: bytes) -> State:
+    def _device_command(self, device: str, data: bytes) -> None:
         """Values for metrics of the device that take commands, by alias or by name; the rest is ignored."""
         try:
             found = payload.commands(data)
         except payload.MalformedPayload:
             self.counters["commands_malformed"] += 1
-            return self.state
+            return
         known = {m.name: m.metric_id for m in self._model.of_device(device) if m.is_command}
         for command in found[:COMMANDS_MAX]:
             metric_id = known.get(command.name) if command.name is not None else command.alias
@@ -201,19 +197,18 @@ class Session:
                 self._effects.append(ev.Command(metric_id, command.value))
             else:
                 self.counters["commands_ignored"] += 1
-        return self.state
 
     # ---- births
 
-    def _births_due(self, event: ev.TimerFired, now_ns: int) -> State:
-        return self._births(now_ns) if event.timer is Timer.BIRTHS else self.state
+    def _births_due(self, event: ev.TimerFired, now_ns: int) -> Outcome:
+        return self._births(now_ns)
 
-    def _births(self, now_ns: int) -> State:
+    def _births(self, now_ns: int) -> Outcome:
         """All births, now or as soon as they may follow the last ones; until then DATA stands still."""
         wait_s = BIRTHS_MIN_S - (now_ns - self._births_ns) / 1e9
         if 0 < wait_s <= BIRTHS_MIN_S:
             self._effects.append(ev.Schedule(Timer.BIRTHS, wait_s))
-            return State.BIRTHING
+            return Outcome.TOO_SOON
         self._births_ns = now_ns
         self._attempts = 0
         self._seq = 0
@@ -227,7 +222,7 @@ class Session:
         self._ahead.clear()
         self.counters["births"] += 1
         self._effects.append(ev.Born())
-        return State.ONLINE
+        return Outcome.BORN
 
     def _node_birth(self, now_ns: int) -> None:
         ts_ms = _birth_ts_ms(now_ns)
@@ -253,31 +248,27 @@ class Session:
 
     # ---- data
 
-    def _remember(self, event: ev.Live | ev.Held, now_ns: int) -> State:
+    def _remember(self, event: ev.Live | ev.Held, now_ns: int) -> None:
         for sample in event.samples:
             self.image.take(sample, now_ns)
-        return self.state
 
-    def _hold(self, event: ev.Held, now_ns: int) -> State:
+    def _hold(self, event: ev.Held, now_ns: int) -> None:
         for sample in event.samples:
             self.image.hold(sample, now_ns)
-        return self.state
 
-    def _release(self, event: ev.Released, now_ns: int) -> State:
+    def _release(self, event: ev.Released, now_ns: int) -> None:
         """Present values first; the history of what was held leaves them out, for a row is sent once between births."""
         samples = self.image.released()
         self._ahead.update(samples)
         self._replaying |= bool(samples)
         self._data([(sample, False) for sample in samples], now_ns)
-        return self.state
 
-    def _live(self, event: ev.Live, now_ns: int) -> State:
+    def _live(self, event: ev.Live, now_ns: int) -> None:
         if len(self._born) < len(self._model.devices):
             self._births_before(event.samples, now_ns)
         take = self.image.take
         self._data([(sample, take(sample, now_ns)) for sample in event.samples], now_ns)
         self._settle(now_ns)
-        return self.state
 
     def _births_before(self, samples: Iterable[Sample], now_ns: int) -> None:
         """DBIRTH of devices that come back with these samples: it shows what was before them, not the newest."""
@@ -286,7 +277,7 @@ class Session:
         ):
             self._device_birth(device, now_ns)
 
-    def _history(self, event: ev.History, now_ns: int) -> State:
+    def _history(self, event: ev.History, now_ns: int) -> None:
         entries = []
         for sample in event.samples:
             if sample in self._ahead:
@@ -294,21 +285,18 @@ class Session:
             else:
                 entries.append((sample, True))
         self._data(entries, now_ns)
-        return self.state
 
-    def _history_done(self, event: ev.HistoryDone, now_ns: int) -> State:
+    def _history_done(self, event: ev.HistoryDone, now_ns: int) -> None:
         self._ahead.clear()
         self._replaying = False
         self._settle(now_ns)
-        return self.state
 
-    def _node_values(self, event: ev.NodeValues, now_ns: int) -> State:
+    def _node_values(self, event: ev.NodeValues, now_ns: int) -> None:
         changed = self.image.node_values(event.values, now_ns)
         if self.state is State.ONLINE:
             self._data([(sample, False) for sample in changed], now_ns)
-        return self.state
 
-    def _south(self, event: ev.SouthUp | ev.SouthLost, now_ns: int) -> State:
+    def _south(self, event: ev.SouthUp | ev.SouthLost, now_ns: int) -> None:
         """A lost server takes its devices with it; where a device has another one, only the values go stale."""
         stale = self.image.south(event.south, up=isinstance(event, ev.SouthUp), now_ns=now_ns)
         if self.state is State.ONLINE:
@@ -317,7 +305,6 @@ class Session:
                     self._device_birth(device, now_ns)
             self._data([(sample, False) for sample in stale], now_ns)
             self._settle(now_ns)
-        return self.state
 
     def _data(self, entries: Iterable[tuple[Sample, bool]], now_ns: int) -> None:
         """Publish samples, one payload a device; more where bounds or equal timestamps of a metric ask for it."""
@@ -351,27 +338,16 @@ class Session:
 
     # ---- the end
 
-    def _stop_offline(self, event: ev.Stop, now_ns: int) -> State:
-        return State.STOPPED
-
-    def _stop_silently(self, event: ev.Stop, now_ns: int) -> State:
+    def _stop_silently(self, event: ev.Stop, now_ns: int) -> None:
         """Nothing was born on this connection: DISCONNECT alone keeps the Will from being published."""
         self._effects += (ev.Disconnect(), ev.Schedule(Timer.HANDSHAKE, HANDSHAKE_S))
-        return State.STOPPING
 
-    def _stop_while_leaving(self, event: ev.Stop, now_ns: int) -> State:
-        return State.STOPPING
+    def _stop(self, event: ev.Stop, now_ns: int) -> None:
+        self._leave(now_ns)
 
-    def _stop(self, event: ev.Stop, now_ns: int) -> State:
-        return self._leave(State.STOPPING, now_ns)
-
-    def _stopped(self, event: ev.ConnectionLost, now_ns: int) -> State:
-        return State.STOPPED
-
-    def _leave(self, following: State, now_ns: int) -> State:
+    def _leave(self, now_ns: int) -> None:
         schedule = ev.Schedule(Timer.HANDSHAKE, HANDSHAKE_S)
         self._effects += (self._death(now_ns), ev.Disconnect(), schedule)
-        return following
 
     # ---- helpers
 
@@ -406,19 +382,3 @@ class _Group:
 def _birth_ts_ms(now_ns: int) -> int:
     """The millisecond before: a receiver may demand that a birth is older than the moment it arrives."""
     return now_ns // 1_000_000 - 1
-
-
-def _parse_state(data: bytes) -> tuple[bool, int] | None:
-    """`online` and `timestamp` of a STATE payload, None if it is none."""
-    if len(data) > STATE_BYTES_MAX:
-        return None
-    try:
-        parsed = json.loads(data)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(parsed, dict):
-        return None
-    online, ts = parsed.get("online"), parsed.get("timestamp")
-    if not isinstance(online, bool) or type(ts) is not int or not 0 <= ts < 1 << 63:
-        return None
-    return online, ts

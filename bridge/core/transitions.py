@@ -1,7 +1,9 @@
-"""The states of the Sparkplug session, and what each event means in each of them."""
+"""The states of the Sparkplug session, what is done about each signal in each of them, and which state is next."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 
 from shakedown.bridge.core import events as ev
@@ -19,61 +21,120 @@ class State(Enum):
     STOPPED = "stopped"
 
 
-_OFFLINE_EVENTS = {
-    ev.Live: "_remember",
-    ev.Held: "_remember",
-    ev.Released: "_ignore",
-    ev.History: "_ignore",
-    ev.HistoryDone: "_ignore",
-    ev.NodeValues: "_node_values",
-    ev.SouthUp: "_south",
-    ev.SouthLost: "_south",
-}
-_ONLINE_EVENTS = {
-    **_OFFLINE_EVENTS,
-    ev.Live: "_live",
-    ev.Held: "_hold",
-    ev.Released: "_release",
-    ev.History: "_history",
-    ev.HistoryDone: "_history_done",
-}
-_NEVER = dict.fromkeys((ev.Start, ev.BdSeqTaken, ev.Connected, ev.Subscribed), "_ignore")
-_CLOSING = {**_NEVER, **_OFFLINE_EVENTS, ev.Message: "_ignore", ev.TimerFired: "_handshake_overdue"}
+class Outcome(Enum):
+    """What came of a signal whose next state does not depend on the signal alone."""
 
-_TABLE: dict[State, dict[type, str]] = {
+    REFUSED = "refused"  # by the broker
+    WAITS = "primary host not online"
+    BORN = "births sent"
+    TOO_SOON = "births too soon"  # after the last ones
+    HOST_GONE = "primary host offline"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The handler of a signal, and the state after it: `then`, or by the outcome; the same where neither says."""
+
+    handler: str
+    then: State | None = None
+    by: Mapping[Outcome, State] = field(default_factory=dict)
+
+
+Signal = type | ev.Timer
+"""What the table knows an event by: its type; that of a TimerFired is its timer."""
+
+_IGNORE = Row("_ignore")
+_BIRTHS = {Outcome.BORN: State.ONLINE, Outcome.TOO_SOON: State.BIRTHING}
+_LEAVE = {Outcome.HOST_GONE: State.LEAVING}
+_LOST = Row("_lost", State.OFFLINE)
+_OVERDUE = Row("_overdue", State.OFFLINE)
+_STOP, _STOP_SILENTLY = Row("_stop", State.STOPPING), Row("_stop_silently", State.STOPPING)
+
+_UNEXPECTED: dict[Signal, Row] = dict.fromkeys(
+    (ev.Start, ev.BdSeqTaken, ev.Connected, ev.Subscribed, ev.Message, ev.ConnectionLost, ev.Stop, *ev.Timer),
+    _IGNORE,
+)
+"""What a state does not wait for: late, or meant for another one."""
+
+_OFFLINE: dict[Signal, Row] = {
+    **_UNEXPECTED,
+    ev.Live: Row("_remember"),
+    ev.Held: Row("_remember"),
+    ev.Released: _IGNORE,
+    ev.History: _IGNORE,
+    ev.HistoryDone: _IGNORE,
+    ev.NodeValues: Row("_node_values"),
+    ev.SouthUp: Row("_south"),
+    ev.SouthLost: Row("_south"),
+}
+_ONLINE: dict[Signal, Row] = {
+    **_OFFLINE,
+    ev.Live: Row("_live"),
+    ev.Held: Row("_hold"),
+    ev.Released: Row("_release"),
+    ev.History: Row("_history"),
+    ev.HistoryDone: Row("_history_done"),
+}
+
+_TABLE: dict[State, dict[Signal, Row]] = {
     State.OFFLINE: {
-        **_NEVER, **_OFFLINE_EVENTS, ev.Start: "_connect", ev.TimerFired: "_connect", ev.Message: "_ignore",
-        ev.ConnectionLost: "_ignore", ev.Stop: "_stop_offline",
+        **_OFFLINE,
+        ev.Start: Row("_connect", State.CONNECTING),
+        ev.Timer.CONNECT: Row("_connect", State.CONNECTING),
+        ev.Stop: Row("_ignore", State.STOPPED),
     },
     State.CONNECTING: {
-        **_NEVER, **_OFFLINE_EVENTS, ev.BdSeqTaken: "_send_connect", ev.Connected: "_subscribe", ev.Message: "_ignore",
-        ev.TimerFired: "_handshake_overdue", ev.ConnectionLost: "_lost", ev.Stop: "_stop_silently",
+        **_OFFLINE,
+        ev.BdSeqTaken: Row("_send_connect"),
+        ev.Connected: Row("_subscribe", State.SUBSCRIBING),
+        ev.Timer.HANDSHAKE: _OVERDUE,
+        ev.ConnectionLost: _LOST,
+        ev.Stop: _STOP_SILENTLY,
     },
     State.SUBSCRIBING: {
-        **_NEVER, **_OFFLINE_EVENTS, ev.Subscribed: "_subscribed", ev.Message: "_message",
-        ev.TimerFired: "_handshake_overdue", ev.ConnectionLost: "_lost", ev.Stop: "_stop_silently",
+        **_OFFLINE,
+        ev.Subscribed: Row(
+            "_subscribed", by={Outcome.REFUSED: State.OFFLINE, Outcome.WAITS: State.WAITING, **_BIRTHS}
+        ),
+        ev.Message: Row("_message"),
+        ev.Timer.HANDSHAKE: _OVERDUE,
+        ev.ConnectionLost: _LOST,
+        ev.Stop: _STOP_SILENTLY,
     },
     State.WAITING: {
-        **_NEVER, **_OFFLINE_EVENTS, ev.Message: "_message", ev.TimerFired: "_ignore",
-        ev.ConnectionLost: "_lost", ev.Stop: "_stop_silently",
+        **_OFFLINE,
+        ev.Message: Row("_message", by=_BIRTHS),
+        ev.ConnectionLost: _LOST,
+        ev.Stop: _STOP_SILENTLY,
     },
     State.BIRTHING: {
-        **_NEVER, **_OFFLINE_EVENTS, ev.Message: "_message", ev.TimerFired: "_births_due",
-        ev.ConnectionLost: "_lost", ev.Stop: "_stop",
+        **_OFFLINE,
+        ev.Message: Row("_message", by=_LEAVE),
+        ev.Timer.BIRTHS: Row("_births_due", by=_BIRTHS),
+        ev.ConnectionLost: _LOST,
+        ev.Stop: _STOP,
     },
     State.ONLINE: {
-        **_NEVER, **_ONLINE_EVENTS, ev.Message: "_message", ev.TimerFired: "_ignore",
-        ev.ConnectionLost: "_lost", ev.Stop: "_stop",
+        **_ONLINE,
+        ev.Message: Row("_message", by={**_BIRTHS, **_LEAVE}),
+        ev.ConnectionLost: _LOST,
+        ev.Stop: _STOP,
     },
-    State.LEAVING: {**_CLOSING, ev.ConnectionLost: "_left", ev.Stop: "_stop_while_leaving"},
-    State.STOPPING: {**_CLOSING, ev.ConnectionLost: "_stopped", ev.Stop: "_ignore"},
-    State.STOPPED: {
-        **_NEVER, **_OFFLINE_EVENTS, ev.Message: "_ignore", ev.TimerFired: "_ignore",
-        ev.ConnectionLost: "_ignore", ev.Stop: "_ignore",
+    State.LEAVING: {
+        **_OFFLINE,
+        ev.Timer.HANDSHAKE: _OVERDUE,
+        ev.ConnectionLost: Row("_left", State.OFFLINE),
+        ev.Stop: Row("_ignore", State.STOPPING),
     },
-}  # fmt: skip
-
-TABLE: dict[tuple[State, type], str] = {
-    (state, event): handler for state, row in _TABLE.items() for event, handler in row.items()
+    State.STOPPING: {
+        **_OFFLINE,
+        ev.Timer.HANDSHAKE: Row("_give_up", State.STOPPED),
+        ev.ConnectionLost: Row("_ignore", State.STOPPED),
+    },
+    State.STOPPED: _OFFLINE,
 }
-"""(state, event) to the handler; every pair is there."""
+
+TABLE: dict[tuple[State, Signal], Row] = {
+    (state, signal): row for state, rows in _TABLE.items() for signal, row in rows.items()
+}
+"""(state, signal) to its row; every pair is there."""

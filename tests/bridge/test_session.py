@@ -182,8 +182,29 @@ ALLOWED = {
 
 
 def test_the_table_is_complete_and_names_handlers_only() -> None:
-    assert set(TABLE) == {(state, kind) for state in State for kind in EVENTS}
-    assert all(callable(getattr(Session, handler)) for handler in TABLE.values())
+    signals = {*EVENTS, *ev.Timer} - {ev.TimerFired}
+    assert set(TABLE) == {(state, signal) for state in State for signal in signals}
+    assert all(callable(getattr(Session, row.handler)) for row in TABLE.values())
+
+
+@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("wait_s", [0, 2])
+@pytest.mark.parametrize("granted", [1, 128])
+def test_the_table_has_a_next_state_for_whatever_came_of_a_signal(
+    state: State, wait_s: int, granted: int
+) -> None:
+    rebirth = ev.Message(NCMD, command("Node Control/Rebirth", True))
+    host = [
+        ev.Message(STATE_TOPIC, json.dumps({"online": online, "timestamp": 2000}).encode())
+        for online in (True, False)
+    ]
+    for event in (rebirth, *host, ev.Subscribed((granted,)), *map(ev.TimerFired, ev.Timer)):
+        rig = Rig().go(state)
+        rig.advance(wait_s)
+        rig.step(event)
+        signal = event.timer if isinstance(event, ev.TimerFired) else type(event)
+        row = TABLE[state, signal]
+        assert rig.session.state in {row.then, *row.by.values(), *({state} if row.then is None else ())}
 
 
 @pytest.mark.parametrize("state", State)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from shakedown.bridge.app import Parts
 from shakedown.bridge.core import events as ev
 from shakedown.bridge.core.datatypes import DOUBLE
-from shakedown.bridge.core.session import Session, State
+from shakedown.bridge.core.session import Session
 from shakedown.bridge.journal import Journal
 from tests.mutants.mutant import Mutant
 
@@ -27,7 +27,7 @@ class LosesWhileItReplays(Session):
     def _live(self, event, now_ns):
         if self._replaying:
             event = ev.Live(event.samples[: len(event.samples) // 2])
-        return super()._live(event, now_ns)
+        super()._live(event, now_ns)
 
 
 class BearsOneMetricLess(Session):
@@ -73,10 +73,9 @@ def _with_aliases_swapped(values):
 class LeavesWithoutADeath(Session):
     """Disconnects politely, which takes its Will away, and says no NDEATH."""
 
-    def _leave(self, following, now_ns):
-        state = super()._leave(following, now_ns)
+    def _leave(self, now_ns):
+        super()._leave(now_ns)
         self._effects[:] = [e for e in self._effects if not isinstance(e, ev.Publish)]
-        return state
 
 
 class RenewsItsWillTooLate(Session):
@@ -87,7 +86,6 @@ class RenewsItsWillTooLate(Session):
         will = self._death(now_ns)
         self.bd_seq = event.bd_seq
         self._effects.append(ev.Connect(will))
-        return State.CONNECTING
 
 
 class RetainsItsData(Session):
@@ -103,7 +101,7 @@ class IgnoresThatTheHostIsOffline(Session):
     """Goes on publishing while the primary host is offline."""
 
     def _host_gone(self, now_ns):
-        return self.state
+        return None
 
 
 class ForgetsIsHistorical(Session):
@@ -111,25 +109,24 @@ class ForgetsIsHistorical(Session):
 
     def _history(self, event, now_ns):
         self._data([(sample, False) for sample in event.samples], now_ns)
-        return self.state
 
 
 class NeverRebirths(Session):
     """Does not answer a rebirth command."""
 
     def _command(self, data, now_ns):
-        return self.state
+        return None
 
 
 class SendsDataBeforeItsBirths(Session):
     """Goes on with data after a rebirth command and sends the births of the devices late."""
 
     def _births(self, now_ns):
-        state = super()._births(now_ns)
+        outcome = super()._births(now_ns)
         births = [effect for effect in self._effects if isinstance(effect, ev.Publish)]
         others = [effect for effect in self._effects if not isinstance(effect, ev.Publish)]
         self._effects[:] = births[1:] + births[:1] + others
-        return state
+        return outcome
 
 
 class RepeatsASequenceNumber(Session):
@@ -159,11 +156,10 @@ class Reorders(Session):
         self.batches += 1
         if self.batches % 10 == 0:
             self.waiting = event.samples
-            return self.state
-        state = super()._live(event, now_ns)
+            return
+        super()._live(event, now_ns)
         self._data([(sample, False) for sample in self.waiting], now_ns)
         self.waiting = ()
-        return state
 
 
 class RepeatsWithNewTimestamps(Session):
@@ -173,11 +169,10 @@ class RepeatsWithNewTimestamps(Session):
 
     def _live(self, event, now_ns):
         self.batches += 1
-        state = super()._live(event, now_ns)
+        super()._live(event, now_ns)
         if self.batches % 50 == 0:
             again = [sample._replace(ts_ms=sample.ts_ms + 7) for sample in event.samples]
             super()._live(ev.Live(again), now_ns)
-        return state
 
 
 class Lags(Session):
@@ -189,9 +184,9 @@ class Lags(Session):
     def _live(self, event, now_ns):
         self.waiting = (*self.waiting, *event.samples)
         if now_ns - self.since_ns < 10_000_000_000:
-            return self.state
+            return
         samples, self.waiting, self.since_ns = self.waiting, (), now_ns
-        return super()._live(ev.Live(samples), now_ns)
+        super()._live(ev.Live(samples), now_ns)
 
 
 class ReusesBdSeq(Journal):
