@@ -128,7 +128,7 @@ def test_opc_ua_with_certificate_and_password_over_a_cut(
                 await asyncio.sleep(1)
                 if number == 5:
                     await network.cable("plc").reset()
-            assert server.counters.refused == {}
+            assert server.counters.refused_users == 0
             task.cancel()
             await asyncio.wait([task])
             await journal.close()

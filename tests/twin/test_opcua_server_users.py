@@ -11,6 +11,7 @@ from asyncua import Client, ua
 from asyncua.crypto import security_policies
 
 from shakedown.bridge.south.security import secure
+from shakedown.twin import authority
 from shakedown.twin.authority import Authority, KeyPair
 from shakedown.twin.clock import run
 from shakedown.twin.network.memory import MemoryNetwork
@@ -20,13 +21,11 @@ from tests.twin.opcua_rig import TAGS, Peer
 Case = Callable[[OpcUaServer, Callable[..., Peer]], Awaitable[None]]
 
 
-def on_secured_server(folder: Path, case: Case) -> None:
-    """Carry a case out with a server that knows the user `bridge`, and a way to make clients with certificates."""
-    authority = Authority(folder / "secrets")
-    plc = authority.issue("plc", application_uri="urn:shakedown:line1")
-    pairs = {
-        name: authority.issue(name, application_uri=f"urn:test:{name}") for name in ("bridge", "stranger")
-    }
+def on_secured_server(folder: Path, case: Case) -> str:
+    """Carry a case out with a server that knows the user `bridge`, and a way to make clients; returns the trace."""
+    issuer = Authority(folder / "secrets")
+    plc = issuer.issue("plc", application_uri="urn:shakedown:line1")
+    pairs = {name: issuer.issue(name, application_uri=f"urn:test:{name}") for name in ("bridge", "stranger")}
     security = OpcUaSecurity(
         plc.certificate.read_bytes(),
         plc.key.read_bytes(),
@@ -39,15 +38,16 @@ def on_secured_server(folder: Path, case: Case) -> None:
         secure(client.client, files_of(pairs[name], plc), "test")
         return client
 
-    async def main() -> None:
+    async def main() -> str:
         with MemoryNetwork() as network:
             plc_host, client_host = network.add_host("plc", "cell"), network.add_host("client", "cell")
             server = OpcUaServer("plc", 4840, TAGS, endpoint_name="line1", security=security)
             await plc_host.spawn(server.start())
             await client_host.spawn(case(server, peer))
             await server.stop()
+            return network.trace_sha256()
 
-    run(main())
+    return run(main())
 
 
 def files_of(pair: KeyPair, server: KeyPair) -> SimpleNamespace:
@@ -99,7 +99,7 @@ def test_who_is_not_a_user_is_refused(tmp_path: Path, username: str | None, pass
         await sign_in(good, "bridge", "the bridge's")
         with pytest.raises(ua.UaStatusCodeError):
             await sign_in(bad, username, password)
-        assert server.counters.refused == {"user": 1}
+        assert server.counters.refused_users == 1
         bad.kill()
         node = good.client.get_node(TAGS[0].node_id)
         assert await node.read_data_type_as_variant_type() == ua.VariantType.Double  # nobody else suffers
@@ -125,7 +125,7 @@ def test_a_token_is_good_for_one_session_and_never_in_the_clear(
         monkeypatch.setattr(Client, "_encrypt_password", lambda self, password, _: (password.encode(), None))
         with pytest.raises(ua.uaerrors.BadIdentityTokenInvalid):
             await sign_in(clear, "bridge", "the bridge's")
-        assert server.counters.refused == {"user": 2}
+        assert server.counters.refused_users == 2
         replayed.kill()
         clear.kill()
 
@@ -147,9 +147,27 @@ def test_an_unknown_certificate_and_a_channel_in_the_clear_are_refused(tmp_path:
         )
         with pytest.raises(ua.uaerrors.BadSecurityPolicyRejected):
             await clear.session.create_session(ua.CreateSessionParameters(RequestedSessionTimeout=60_000))
-        assert server.counters.refused == {"certificate": 1, "security": 1}
+        assert (server.counters.refused_certificates, server.counters.refused_in_clear) == (1, 1)
         assert server.counters.sessions == 0
         stranger.kill()
         clear.kill()
 
     on_secured_server(tmp_path, case)
+
+
+def test_the_trace_is_of_the_plaintext_whatever_the_keys(tmp_path: Path) -> None:
+    def trace(name: str, value: float) -> str:
+        async def case(server: OpcUaServer, peer: Callable[..., Peer]) -> None:
+            client = peer()
+            await sign_in(client, "bridge", "the bridge's")
+            await server.publish(0, [(0, value, 0)])
+            assert await client.client.get_node(TAGS[0].node_id).read_value() == value
+            await client.client.close_session()
+            client.kill()
+
+        authority._key_of.cache_clear()
+        (tmp_path / name).mkdir()
+        return on_secured_server(tmp_path / name, case)
+
+    assert trace("a", 1.0) == trace("b", 1.0)
+    assert trace("c", 1.0) != trace("d", 2.0)

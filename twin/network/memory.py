@@ -15,6 +15,7 @@ from typing import Any
 from paho.mqtt import client as paho
 
 from shakedown.twin.clock import VirtualLoop
+from shakedown.twin.network import memory_opcua
 from shakedown.twin.network.memory_links import MemoryConduit
 from shakedown.twin.network.memory_listen import Listener, server_tls
 from shakedown.twin.network.memory_sockets import MemorySocket
@@ -50,6 +51,7 @@ class MemoryNetwork(Network[MemoryConduit]):
         self._connection_count = 0
         self._trace = hashlib.sha256()
         self._paho: dict[str, Any] | None = None
+        self._undo_opcua: Callable[[], None] = lambda: None
 
     # --- topology
 
@@ -117,6 +119,7 @@ class MemoryNetwork(Network[MemoryConduit]):
         self.loop = loop
         loop.network = self
         self._patch_paho()
+        self._undo_opcua = memory_opcua.patch()
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -130,6 +133,7 @@ class MemoryNetwork(Network[MemoryConduit]):
         for name, original in self._paho.items():
             setattr(paho.Client, name, original)
         self._paho = None
+        self._undo_opcua()
 
     def _patch_paho(self) -> None:
         """paho makes its socket itself, in a method of its own that other transports replace, too."""

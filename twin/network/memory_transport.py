@@ -11,6 +11,7 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from shakedown.twin.clock import VirtualLoop
+from shakedown.twin.network.memory_opcua import Carrying
 from shakedown.twin.network.memory_tcp import FIN, Flow, Item
 from shakedown.twin.network.memory_tls import TracedSSLProtocol
 
@@ -88,11 +89,14 @@ class MemoryTransport(transports.Transport):
     # --- asyncio's interface
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
+        if type(data) is Carrying:
+            self.write_carrying(data, data.plain)
+            return
         plain = data if type(data) is bytes else bytes(data)
         self.write_carrying(plain, plain)
 
     def write_carrying(self, wire: bytes, plain: bytes) -> None:
-        """Write bytes that carry `plain` (TLS): price and trace are those of the plaintext."""
+        """Write bytes that carry `plain` (TLS, OPC UA): price and trace are those of the plaintext."""
         if self._eof_written:
             raise RuntimeError("Cannot call write() after write_eof()")
         if not wire or self._closing:

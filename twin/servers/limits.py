@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,4 +58,6 @@ class OpcUaCounters:
     republished: int = 0  # put on a connection again on request
     sessions: int = 0  # now open
     subscriptions: int = 0  # now existing
-    refused: Counter[str] = field(default_factory=Counter)  # for want of a right: certificate, security, user
+    refused_certificates: int = 0  # CreateSession with a certificate that is not trusted, or not valid now
+    refused_users: int = 0  # ActivateSession without a user, or with a wrong password
+    refused_in_clear: int = 0  # either on a channel without the security that is asked for

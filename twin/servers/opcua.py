@@ -127,11 +127,11 @@ class OpcUaServer:
         async def validate(certificate: x509.Certificate, _: ua.ApplicationDescription) -> None:
             """Only clients on the list (Part 4, 6.1.3), and only while their certificate is valid."""
             if certificate.public_bytes(Encoding.DER) not in trusted:
-                server.iserver.counters.refused["certificate"] += 1
+                server.iserver.counters.refused_certificates += 1
                 raise ServiceError(ua.StatusCodes.BadCertificateUntrusted)
             now = datetime.now(UTC)
             if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
-                server.iserver.counters.refused["certificate"] += 1
+                server.iserver.counters.refused_certificates += 1
                 raise ServiceError(ua.StatusCodes.BadCertificateTimeInvalid)
 
         server.iserver.certificate = x509.load_pem_x509_certificate(security.certificate)

@@ -122,7 +122,7 @@ class Processor(UaProcessor):
         for endpoint in self.iserver.endpoints:
             if endpoint.SecurityPolicyUri == policy.URI and endpoint.SecurityMode == policy.Mode:
                 return
-        self.iserver.counters.refused["security"] += 1
+        self.iserver.counters.refused_in_clear += 1
         raise ServiceError(ua.StatusCodes.BadSecurityPolicyRejected)
 
     def _activate_session(self, requesthdr: Any, seqhdr: Any, body: Buffer) -> None:

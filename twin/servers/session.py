@@ -85,7 +85,7 @@ class Session(InternalSession):
         try:
             result = super().activate_session(params, peer_certificate)
         except ServiceError as error:
-            self.iserver.counters.refused["user"] += error.code in _NOT_A_USER
+            self.iserver.counters.refused_users += error.code in _NOT_A_USER
             raise
         if first:
             InternalSession._current_connections -= 1
