@@ -42,7 +42,8 @@ Examples:
   shakedown accept --suite full --out runs/shift
   shakedown accept wan_outage --strict --seed 3 --out runs/wan-3
   shakedown accept wan_outage --clock x60
-  shakedown accept wan_outage_fast --clock wall --broker mosquitto""",
+  shakedown accept wan_outage_fast --clock wall --broker mosquitto
+  shakedown accept wan_outage_fast --clock wall --bridge my_bridge.yaml""",
 )
 @click.argument("scenarios", nargs=-1, metavar="[SCENARIO]...")
 @click.option("--suite", type=click.Choice(list(SUITES)),
@@ -55,6 +56,9 @@ Examples:
               help="the run folder, or the folder of all runs of a suite; must not exist  "
                    "[default: runs/NAME-...]")  # fmt: skip
 @click.option("--strict", is_flag=True, help="demand that not one sample is lost")
+@click.option("--bridge", default="ours", metavar="BRIDGE",
+              help="the bridge to judge: a shipped name (shakedown bridges), a bridge file, python:MODULE:FACTORY, or "
+                   "external  [default: ours]")  # fmt: skip
 @click.option("--broker", default="embedded", show_default=True, metavar="embedded|mosquitto|URL",
               help="the enterprise broker; others than the embedded one need --clock wall")  # fmt: skip
 @click.option(
@@ -69,6 +73,7 @@ def accept(
     seed: int,
     out: Path | None,
     strict: bool,
+    bridge: str,
     broker: str,
     toxiproxy: str | None,
     duration: float | None,
@@ -98,13 +103,20 @@ def accept(
                          "another seed, run it again with --seed.")  # fmt: skip
     # It takes seconds to import the whole lab: what is refused above is refused at once.
     from shakedown.scenarios import brokers, runner
+    from shakedown.scenarios.bridges.choice import choose
 
+    chosen = choose(bridge)
     for setup in setups:
         brokers.check_choice(broker, clock, setup.scenario)
+        chosen.check(setup, clock)
     stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
     name = names[0] if len(names) == 1 else suite or "selection"
+    if bridge != "ours":
+        name += f"-{re.sub(r'[^a-z0-9_]+', '_', Path(bridge).stem.lower())}"
     folder = out or Path("runs") / f"{name}-{clock}-seed{seed}-{stamp}"
-    requests = [runner.Request(setup, folder, clock, seed, broker, toxiproxy, strict) for setup in setups]
+    requests = [
+        runner.Request(setup, folder, clock, seed, broker, toxiproxy, strict, chosen) for setup in setups
+    ]
     if len(requests) == 1:
         _one(requests[0], scenarios[0], duration)
     else:

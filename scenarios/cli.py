@@ -142,17 +142,23 @@ def verify(run: Path) -> None:
     short_help="Print the JSON Schema of a kind of file.",
     epilog="\b\nExample:\n  shakedown schema scenario > scenario.schema.json",
 )
-@click.argument("what", type=click.Choice(["scenario", "plant", "site"]))
+@click.argument("what", type=click.Choice(["scenario", "plant", "site", "bridge"]))
 def schema(what: str) -> None:
     """Print the JSON Schema of a kind of file, for completion and checks in an editor."""
     from pydantic import BaseModel
 
     from shakedown.bridge.config import Site
     from shakedown.bridge.yamlfile import json_schema
+    from shakedown.scenarios.bridges.model import BridgeFile
     from shakedown.scenarios.model import Scenario
     from shakedown.twin.line.plant import Plant
 
-    models: dict[str, type[BaseModel]] = {"scenario": Scenario, "plant": Plant, "site": Site}
+    models: dict[str, type[BaseModel]] = {
+        "scenario": Scenario,
+        "plant": Plant,
+        "site": Site,
+        "bridge": BridgeFile,
+    }
     click.echo(json.dumps(json_schema(models[what]), indent=2))
 
 

@@ -15,18 +15,22 @@ import msgspec
 from shakedown.acceptance.observer import Observer
 from shakedown.scenarios import disk_space, people
 from shakedown.scenarios.bridge_runner import Addresses, BridgeRunner
+from shakedown.scenarios.bridges.fields import metrics_of
 from shakedown.scenarios.brokers import AcceptanceLog, Broker, make_broker
 from shakedown.scenarios.errors import HarnessFault, in_words
 from shakedown.scenarios.model import Setup
 from shakedown.scenarios.people import LabCmms, People
 from shakedown.scenarios.probe import Probe
 from shakedown.twin.enterprise.host import Display, PrimaryHost
+from shakedown.twin.enterprise.json_host import JsonHost
+from shakedown.twin.enterprise.json_mapping import JsonMapping, JsonReader, KnownMetric
 from shakedown.twin.ledger import Ledger
 from shakedown.twin.line.line import Line
 from shakedown.twin.network.model import Conduit, Host, Network
 from shakedown.twin.web.plant_server import PlantServer
 
 T = TypeVar("T")
+FLOOD_FACTOR, FLOOD_ROWS = 20, 50_000  # more messages or values than this, for what was offered, are a flood
 READY_TIMEOUT_S = 30.0  # how long each part of the lab may take to be ready
 
 
@@ -34,11 +38,19 @@ class Lab:
     """Everything around the bridge, on any clock and any network."""
 
     def __init__(
-        self, setup: Setup, seed: int, network: Network[Any], folder: Path, broker: str, scratch: Path
+        self,
+        setup: Setup,
+        seed: int,
+        network: Network[Any],
+        folder: Path,
+        broker: str,
+        scratch: Path,
+        json_mapping: JsonMapping | None = None,
     ) -> None:
         self.setup, self.seed, self.network, self.folder = setup, seed, network, folder
         self._disks = (folder, scratch)
         self._broker_choice = broker
+        self._json_mapping = json_mapping
         self.target = next(iter(setup.site.north.values()))
         self._broker_host, self._broker_port = self.target.host_port
         self._services: dict[str, asyncio.Task[None]] = {}
@@ -246,6 +258,24 @@ class Lab:
     def host_rows(self) -> int:
         return self._scada.samples
 
+    def bridge_was_seen(self) -> bool:
+        """Whether anything that the bridge promises has arrived at the enterprise."""
+        return self._scada.messages > 0
+
+    def other_topics(self) -> list[str]:
+        """Topics with messages that a bridge with plain JSON does not declare."""
+        return self._scada.other_topics if isinstance(self._scada, JsonHost) else []
+
+    def flood(self) -> str | None:
+        """What is wrong when the enterprise has many times what was ever offered; None while all is well."""
+        most = FLOOD_FACTOR * self.ledger.samples_written + FLOOD_ROWS
+        if max(self._scada.samples, self._scada.messages) <= most:
+            return None
+        return (
+            f"it flooded the enterprise: {self._scada.messages} messages with {self._scada.samples} values, where "
+            f"{self.ledger.samples_written} were offered; it was stopped"
+        )
+
     def rebirth_requests(self) -> int:
         return self._scada.rebirths_asked
 
@@ -255,14 +285,31 @@ class Lab:
 
     async def _start_host(self) -> None:
         address, port = await self.network.route("scada", self._broker_host, self._broker_port)
-        self._scada = PrimaryHost(
-            address,
-            port,
-            host_id=self.target.primary_host,
-            keep_alive_s=round(self.target.host_keep_alive_s),
-            log=self.folder / "host.jsonl",
-            displays=self.displays,
-        )
+        keep_alive_s = round(self.target.host_keep_alive_s)
+        log = self.folder / "host.jsonl"
+        if self._json_mapping is not None:
+            site = self.setup.site
+            known = [KnownMetric(m.device, m.name, m.node, m.type) for m in metrics_of(site)]
+            reader = JsonReader(self._json_mapping, known)
+            edge = f"{site.group_id}/{site.line}"
+            self._scada = JsonHost(
+                address,
+                port,
+                reader=reader,
+                edge=edge,
+                keep_alive_s=keep_alive_s,
+                log=log,
+                displays=self.displays,
+            )
+        else:
+            self._scada = PrimaryHost(
+                address,
+                port,
+                host_id=self.target.primary_host,
+                keep_alive_s=keep_alive_s,
+                log=log,
+                displays=self.displays,
+            )
         self.serve("primary host", "scada", self._scada.run())
 
     async def command(self, edge: str, device: str, metric: str, text: str) -> None:

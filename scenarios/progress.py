@@ -41,6 +41,10 @@ class Progress:
             line = f"{self._which}  {text}" if self._which else text
             self._live.update(Text(line, no_wrap=True, overflow="ellipsis"), refresh=True)
 
+    def note(self, text: str) -> None:
+        """Print what somebody has to read, and to act on; it stays."""
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
     @contextlib.asynccontextmanager
     async def follow(self, timeline: Timeline, backlog: Callable[[], int]) -> AsyncIterator[None]:
         """Show the timeline meanwhile; `backlog` is called for the number of samples under way."""

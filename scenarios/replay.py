@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from shakedown.scenarios.bridges.choice import choose
 from shakedown.scenarios.errors import UsageError
 from shakedown.scenarios.model import set_up_again
 from shakedown.scenarios.run_folder import file_sha256, read_manifest
@@ -60,7 +61,8 @@ def replay(folder: Path, console: Console, which: str = "") -> Replay:
     setup = set_up_again(folder)
     with tempfile.TemporaryDirectory(prefix="shakedown-replay-") as scratch:
         again = Path(scratch) / "run"
-        request = Request(setup, again, seed=manifest["seed"], strict=manifest["strict"])
+        bridge = choose((manifest.get("bridge") or {}).get("name", "ours"))
+        request = Request(setup, again, seed=manifest["seed"], strict=manifest["strict"], bridge=bridge)
         outcome = accept(request, console, which=which)
         compared = [*COMPARED, *(name for name in OF_A_SHIFT if (folder / name).exists())]
         differing = tuple(

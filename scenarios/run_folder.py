@@ -64,7 +64,16 @@ class RunFolder:
         self.final = final
         self.path = claim(final)
 
-    def ask(self, setup: Setup, *, seed: int, clock: str, broker: str, strict: bool) -> None:
+    def ask(
+        self,
+        setup: Setup,
+        *,
+        seed: int,
+        clock: str,
+        broker: str,
+        strict: bool,
+        bridge: dict[str, Any] | None = None,
+    ) -> None:
         """Write the inputs and the manifest of a run that begins."""
         for name in INPUTS:
             (self.path / name).write_text(
@@ -86,6 +95,7 @@ class RunFolder:
             "may_be_inconclusive": list(setup.scenario.may_be_inconclusive),
             "python": platform.python_version(),
             "versions": {name: metadata.version(name) for name in VERSIONS_OF},
+            **({"bridge": bridge} if bridge is not None else {}),
             "configuration_sha256": {name: file_sha256(self.path / name) for name in INPUTS},
         }
         self.note()

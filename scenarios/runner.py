@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,17 +15,11 @@ from rich.console import Console
 
 from shakedown.acceptance.judging import judge
 from shakedown.acceptance.verdict import Verdict
-from shakedown.bridge.config import Site
 from shakedown.bridge.yamlfile import ConfigError
 from shakedown.reports import render
 from shakedown.scenarios import disk_space
-from shakedown.scenarios.bridge_runner import (
-    BridgeFactory,
-    BridgeProcess,
-    BridgeRunner,
-    InProcessBridge,
-    our_bridge,
-)
+from shakedown.scenarios.bridge_runner import BridgeFactory, our_bridge
+from shakedown.scenarios.bridges.choice import Choice, OurBridge, Place
 from shakedown.scenarios.collector import rare_collections
 from shakedown.scenarios.errors import LAB_ERRORS, HarnessFault, RunFault, UsageError, in_words
 from shakedown.scenarios.lab import Lab
@@ -55,6 +49,7 @@ class Request:
     broker: str = "embedded"
     toxiproxy: str | None = None
     strict: bool = False
+    bridge: Choice = field(default_factory=OurBridge)
 
     @property
     def on_the_wall(self) -> bool:
@@ -87,7 +82,7 @@ class Outcome:
 def _asked(request: Request) -> dict[str, Any]:
     """What a manifest says of how a run was asked for."""
     names = ("seed", "clock", "broker", "strict")
-    return {name: getattr(request, name) for name in names}
+    return {name: getattr(request, name) for name in names} | {"bridge": request.bridge.manifest}
 
 
 @rare_collections()
@@ -96,17 +91,21 @@ def accept(
 ) -> Outcome:
     """Carry out a run, judge it and write its reports.
 
-    `factory` makes the bridge on virtual and paced clocks; `which` tells who watches which of several runs this is.
+    `factory` makes our bridge on virtual and paced clocks; `which` tells who watches which of several runs this is.
     Raises UsageError when the run cannot be had as asked, RunFault when the lab itself fails (what was written stays,
     under a name that ends in `.partial`), and KeyboardInterrupt after everything was taken down and removed.
     """
+    if factory is not our_bridge:
+        request = replace(request, bridge=OurBridge(factory))
+    request.bridge.check(request.setup, request.clock)
+    request = replace(request, setup=request.bridge.promised(request.setup))
     folder = RunFolder(request.out)
     try:
         disk_space.check_start(folder.path, request.needed_bytes)
         folder.ask(request.setup, **_asked(request))
         with Progress(console, which) as progress, _scratch(request) as scratch, logs_into(folder.path):
             facts = run(
-                _carry_out(request, folder, scratch, progress, factory),
+                _carry_out(request, folder, scratch, progress),
                 clock=request.clock,
                 seed=request.seed,
                 start=datetime.now(UTC) if request.on_the_wall else START,
@@ -138,12 +137,20 @@ def _scratch(request: Request):  # type: ignore[no-untyped-def]
 
 
 async def _carry_out(
-    request: Request, folder: RunFolder, scratch: Path, progress: Progress, factory: BridgeFactory
+    request: Request, folder: RunFolder, scratch: Path, progress: Progress
 ) -> dict[str, Any]:
     network: Network[Any] = (
         WireNetwork(toxiproxy=request.toxiproxy) if request.on_the_wall else MemoryNetwork(seed=request.seed)
     )
-    lab = Lab(request.setup, request.seed, network, folder.path, request.broker, scratch)
+    lab = Lab(
+        request.setup,
+        request.seed,
+        network,
+        folder.path,
+        request.broker,
+        scratch,
+        request.bridge.json_mapping,
+    )
     timeline = Timeline(request.setup.scenario, lab, folder.path / "timeline.jsonl")
     try:
         progress.say("starting the lab")
@@ -154,7 +161,12 @@ async def _carry_out(
             begins_ns = (time.time_ns() // NS_PER_S + BEGIN_IN_S) * NS_PER_S
             setup = aligned(setup, begins_ns)
             folder.ask(setup, **_asked(request))
-        lab.use(await _bridge(request, setup.site, lab, folder, scratch, factory))
+        place = Place(
+            setup.site, lab.network.host("bridge"), folder.path, scratch, await lab.addresses(), request.on_the_wall,
+            lab.bridge_was_seen,
+            lab.other_topics, progress.note,
+        )  # fmt: skip
+        lab.use(request.bridge.runner(place))
         async with progress.follow(timeline, lambda: lab.backlog):
             await timeline.carry_out(begins_ns)
     except BaseException:
@@ -163,8 +175,8 @@ async def _carry_out(
         raise
     await lab.stop(complete=True)
     facts: dict[str, Any] = {"start_ns": timeline.start_ns, "end_ns": lab.end_ns}
-    if timeline.bridge_ended:
-        facts["bridge_ended"] = timeline.bridge_ended
+    if ended := timeline.bridge_ended or lab.bridge.ended_with():
+        facts["bridge_ended"] = ended
     if isinstance(network, MemoryNetwork):
         facts["trace_sha256"] = network.trace_sha256()
     return facts
@@ -176,12 +188,3 @@ async def _start(lab: Lab) -> None:
         await lab.start()
     except LAB_ERRORS as error:
         raise UsageError(f"The lab cannot be started: {in_words(error).rstrip('.')}.") from error
-
-
-async def _bridge(
-    request: Request, site: Site, lab: Lab, folder: RunFolder, scratch: Path, factory: BridgeFactory
-) -> BridgeRunner:
-    journal, addresses = scratch / "journal.sqlite", await lab.addresses()
-    if request.on_the_wall:
-        return BridgeProcess(folder.path / "site.yaml", journal, folder.path / "bridge.log", addresses)
-    return InProcessBridge(lab.network.host("bridge"), site, journal, addresses, factory)

@@ -50,9 +50,9 @@ class Timeline:
         """
         if begins_ns is not None:
             await _wait_for_begin(begins_ns)
-        self.start_ns = time.time_ns()
         self._lab.start_line()
         await self._lab.bridge.start()
+        self.start_ns = time.time_ns()  # when the bridge is ready, which of some takes a while
         try:
             async with asyncio.TaskGroup() as group:
                 watch = group.create_task(self._watch(), name="watch over the lab")
@@ -109,6 +109,9 @@ class Timeline:
         while True:
             self._lab.check()
             self.bridge_ended = self.bridge_ended or self._lab.bridge.ended_with()
+            if self.bridge_ended is None and (flood := self._lab.flood()) is not None:
+                self.bridge_ended = flood
+                await self._lab.bridge.kill()
             await asyncio.sleep(WATCH_S)
 
     def _at(self, seconds: float) -> int:

@@ -110,15 +110,8 @@ class PrimaryHost:
     async def _session(self) -> None:
         since_ms = time.time_ns() // 1_000_000
         birth = self._state(True, since_ms)
-        async with aiomqtt.Client(
-            self._address,
-            self._port,
-            identifier=f"host-{self._host_id}",
-            keepalive=self._keep_alive_s,
-            will=aiomqtt.Will(self._state_topic, self._state(False, since_ms), 1, True),
-            queue_type=Batches,
-            max_queued_incoming_messages=MESSAGES_QUEUED_MAX,
-        ) as client:
+        will = aiomqtt.Will(self._state_topic, self._state(False, since_ms), 1, True)
+        async with self._connection(will) as client:
             self._client = client
             await client.subscribe([(self._state_topic, 1), ("spBv1.0/+/+/+/#", 1)])
             await client.publish(self._state_topic, birth, 1, True)
@@ -132,6 +125,17 @@ class PrimaryHost:
                 goodbye = self._state(False, time.time_ns() // 1_000_000)
                 await client.publish(self._state_topic, goodbye, 1, True, timeout=GOODBYE_S)
                 raise
+
+    def _connection(self, will: aiomqtt.Will | None) -> aiomqtt.Client:
+        return aiomqtt.Client(
+            self._address,
+            self._port,
+            identifier=f"host-{self._host_id}",
+            keepalive=self._keep_alive_s,
+            will=will,
+            queue_type=Batches,
+            max_queued_incoming_messages=MESSAGES_QUEUED_MAX,
+        )
 
     @staticmethod
     def _is_ending() -> bool:

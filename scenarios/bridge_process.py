@@ -1,0 +1,310 @@
+"""The bridge under test as processes of its own: a command, what it starts, its output, and what it costs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import signal
+import sys
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from shakedown.scenarios.bridge_runner import STOP_TIMEOUT_S, BridgeRunner
+from shakedown.scenarios.errors import UsageError
+from shakedown.twin.enterprise.jsonl import JsonLines
+from shakedown.twin.enterprise.mosquitto import die_with_parent
+
+LOG_BYTES_MAX = 64 << 20  # of a bridge's output; what comes after is read and dropped
+LAST_LINES = 8  # of its output, in an error
+LINE_CHARACTERS_MAX = 300
+MARK = (
+    "SHAKEDOWN_BRIDGE_RUN"  # in its environment: what it starts is known by it, whatever session that makes
+)
+END_S = 5.0  # how long the kernel may take to end what was killed
+POLL_S = 0.05
+MEASURE_S = 1.0
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How a bridge is started, known to be ready, and stopped. `ready` has its first sign of life, if it needs one."""
+
+    name: str
+    command: Sequence[str]
+    log: Path
+    usage: Path
+    folder: Path | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    ready_log: re.Pattern[str] | None = None
+    ready: Callable[[], bool] | None = None
+    ready_within_s: float = 60.0
+    ready_sign: Callable[[], str] = str  # what is missed, for an error
+    stop_signal: signal.Signals = signal.SIGTERM
+    stop_within_s: float = STOP_TIMEOUT_S
+    restarted_by_itself: bool = False
+
+
+class BridgeProcess(BridgeRunner):
+    """A bridge as a process, with all its children: killed together, and nothing of them is left after `stop`.
+
+    `start` raises UsageError when the command cannot be started, and the first time also when it ends before it is
+    ready or never is.
+    """
+
+    def __init__(self, launch: Launch) -> None:
+        self._launch = launch
+        self._mark = uuid.uuid4().hex
+        self._process: asyncio.subprocess.Process | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._lines: deque[str] = deque(maxlen=LAST_LINES)
+        self._logged = 0
+        self._saw_ready_line = False
+        self._was_ready = False
+        self._asked_to_end = True
+        self._conduct: str | None = None
+        self._struck: list[psutil.Process] = []
+        self._cpu_s: dict[int, float] = {}
+        self._usage = JsonLines(launch.usage)
+
+    # -- the verbs --------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        self._struck.clear()
+        self._asked_to_end = False
+        if self._launch.restarted_by_itself and self._leader_runs():
+            return
+        await self._spawn()
+        if not self._was_ready:
+            await self._wait_until_ready()
+            self._was_ready = True
+
+    async def kill(self) -> None:
+        """SIGKILL for everything; a supervisor stays, and starts its bridge again when it likes."""
+        if self._launch.restarted_by_itself and self._leader_runs():
+            assert self._process is not None
+            self._struck = [process for process in self._processes() if process.pid != self._process.pid]
+            await _end(self._struck)
+            return
+        self._asked_to_end = True
+        await self._end_everything()
+
+    async def freeze(self) -> None:
+        self._signal_all(signal.SIGSTOP)
+
+    async def thaw(self) -> None:
+        self._signal_all(signal.SIGCONT)
+
+    def _signal_all(self, what: signal.Signals) -> None:
+        for process in self._processes() if self._leader_runs() else []:
+            with contextlib.suppress(psutil.Error):
+                process.send_signal(what)
+
+    async def stop(self) -> None:
+        if not self._asked_to_end and self.ended_with() is not None:
+            self._conduct = self.ended_with()
+        was_asked, self._asked_to_end = self._asked_to_end, True
+        try:
+            if self._leader_runs():
+                assert self._process is not None
+                self._process.send_signal(self._launch.stop_signal)
+                if not await self._leader_ends(self._launch.stop_within_s):
+                    self._conduct = (
+                        f"it did not end within {self._launch.stop_within_s:g} s of {self._launch.stop_signal.name}, "
+                        "and was killed"
+                    )
+                elif not was_asked and (left := self._processes()):
+                    names = ", ".join(sorted({_name(process) for process in left}))
+                    self._conduct = (
+                        f"it left {len(left)} processes behind when stopped ({names}); they were killed"
+                    )
+        finally:  # Ctrl-C a second time: no more politeness, but nothing left behind
+            await self._end_everything()
+            self._usage.close(time.time_ns())
+
+    def is_running(self) -> bool:
+        if self._struck:
+            return any(_lives(process) for process in self._struck)
+        return self._leader_runs()
+
+    def ended_with(self) -> str | None:
+        if self._conduct is not None:
+            return self._conduct
+        if self._asked_to_end or self._process is None or self._leader_runs():
+            return None
+        return f"its process ended with {self._exit()}{self._last_words()}"
+
+    # -- starting ---------------------------------------------------------------------------------------------------
+
+    async def _spawn(self) -> None:
+        launch = self._launch
+        read_end, write_end = os.pipe()
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                *launch.command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=write_end,
+                stderr=write_end,
+                cwd=launch.folder,
+                env={**os.environ, **launch.environment, MARK: self._mark},
+                start_new_session=True,  # Ctrl-C reaches the lab, which then stops its bridge
+                preexec_fn=die_with_parent if sys.platform == "linux" else None,
+            )
+        except OSError as error:
+            os.close(read_end)
+            raise UsageError(
+                f"Bridge {launch.name} cannot be started: {launch.command[0]}: {error.strerror}. Check its command and "
+                "working_folder, or install it: shakedown bridges."
+            ) from error
+        finally:
+            os.close(write_end)
+        self._tasks = [
+            asyncio.create_task(self._follow_output(read_end), name="bridge output"),
+            asyncio.create_task(self._measure(), name="bridge usage"),
+        ]
+
+    async def _wait_until_ready(self) -> None:
+        launch = self._launch
+        try:
+            async with asyncio.timeout(launch.ready_within_s):
+                while not self._is_ready():
+                    if not self._leader_runs():
+                        await asyncio.wait(self._tasks[:1], timeout=1)  # its last words
+                        raise UsageError(f"Bridge {launch.name} ended with {self._exit()} before it was ready"
+                                         f"{self._last_words()}.")  # fmt: skip
+                    await asyncio.sleep(POLL_S)
+        except TimeoutError:
+            raise UsageError(
+                f"Bridge {launch.name} was not ready within {launch.ready_within_s:g} s: {launch.ready_sign()}"
+                f"{self._last_words()}. Mend its configuration, or `ready` in its bridge file."
+            ) from None
+
+    def _is_ready(self) -> bool:
+        if self._launch.ready_log is not None:
+            return self._saw_ready_line
+        return self._launch.ready is None or self._launch.ready()
+
+    async def _follow_output(self, read_end: int) -> None:
+        reader = asyncio.StreamReader()
+        pipe = os.fdopen(read_end, "rb", buffering=0)
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), pipe
+        )
+        rest = b""
+        try:
+            with self._launch.log.open("ab", buffering=0) as log:
+                while block := await reader.read(1 << 16):
+                    log.write(block[: max(0, LOG_BYTES_MAX - self._logged)])
+                    self._logged += len(block)
+                    *lines, rest = (rest + block).split(b"\n")
+                    rest = rest[-LINE_CHARACTERS_MAX:]
+                    for line in lines[-1000:]:
+                        self._on_line(line[:LINE_CHARACTERS_MAX].decode(errors="replace"))
+        finally:
+            transport.close()
+
+    def _on_line(self, line: str) -> None:
+        if line.strip():
+            self._lines.append(line.strip())
+        if self._launch.ready_log is not None and self._launch.ready_log.search(line):
+            self._saw_ready_line = True
+
+    # -- watching and ending ----------------------------------------------------------------------------------------
+
+    async def _measure(self) -> None:
+        """Once a second: CPU seconds since the start of the run, of all its processes, and their memory now."""
+        while True:
+            rss = 0
+            for process in self._tree():
+                with contextlib.suppress(psutil.Error):
+                    times = process.cpu_times()
+                    self._cpu_s[process.pid] = times.user + times.system
+                    rss += process.memory_info().rss
+            self._usage.write(["U", time.time_ns(), round(sum(self._cpu_s.values()), 2), rss])
+            await asyncio.sleep(MEASURE_S)
+
+    def _tree(self) -> list[psutil.Process]:
+        """Its process and the children of it, cheaply."""
+        if self._process is None:
+            return []
+        with contextlib.suppress(psutil.Error):
+            leader = psutil.Process(self._process.pid)
+            return [leader, *leader.children(recursive=True)]
+        return []
+
+    def _processes(self) -> list[psutil.Process]:
+        """Everything alive that bears the mark of this bridge, or is of its session."""
+        leader = self._process.pid if self._process is not None else -1
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error, ProcessLookupError, PermissionError):
+                if process.status() == psutil.STATUS_ZOMBIE:
+                    continue
+                if os.getsid(process.pid) == leader or process.environ().get(MARK) == self._mark:
+                    found.append(process)
+        return found
+
+    async def _end_everything(self) -> None:
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            await _end(self._processes())
+            await self._leader_ends(END_S)
+        for task in self._tasks:
+            if task.get_name() != "bridge output":
+                task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=1)  # its last words
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.wait(self._tasks, timeout=1)
+        self._tasks = []
+
+    async def _leader_ends(self, within_s: float) -> bool:
+        assert self._process is not None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._process.wait()
+        return not self._leader_runs()
+
+    def _leader_runs(self) -> bool:
+        return self._process is not None and self._process.returncode is None
+
+    def _exit(self) -> str:
+        assert self._process is not None
+        code = self._process.returncode or 0
+        return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+
+    def _last_words(self) -> str:
+        if not self._lines:
+            return f", without a word (see {self._launch.log.name})"
+        return f"; the last lines of its log: {' / '.join(self._lines)}"
+
+
+async def _end(processes: Sequence[psutil.Process]) -> None:
+    """Kill them and wait until they are gone, within bounds."""
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    until = time.monotonic() + END_S
+    while time.monotonic() < until and any(_lives(process) for process in processes):  # noqa: ASYNC110
+        await asyncio.sleep(POLL_S)
+
+
+def _lives(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def _name(process: psutil.Process) -> str:
+    with contextlib.suppress(psutil.Error):
+        return str(process.name())
+    return "?"

@@ -1,0 +1,159 @@
+"""Bridge files: what is wrong is named with file, line and field, and what is rendered holds no secret."""
+
+import dataclasses
+
+import pytest
+import yaml
+
+from shakedown.bridge.yamlfile import ConfigError
+from shakedown.scenarios import model
+from shakedown.scenarios.bridges.choice import choose
+from shakedown.scenarios.bridges.fields import Secret, fields_of
+from shakedown.scenarios.bridges.find import find_bridge, shipped_bridges
+from shakedown.scenarios.bridges.render import Renderer
+from shakedown.scenarios.errors import UsageError
+
+GOOD = {"name": "mine", "title": "Mine", "command": ["true"]}
+
+
+@pytest.fixture(scope="module")
+def setup():
+    return model.set_up(model.find("wan_outage_fast"))
+
+
+@pytest.fixture(scope="module")
+def fields(setup):
+    return fields_of(setup.site, {"plc1:4840": ("127.0.0.9", 4841), "broker:1883": ("127.0.0.1", 1884)})
+
+
+def write(folder, **more):
+    file = folder / "mine.yaml"
+    file.write_text(yaml.safe_dump(GOOD | more, sort_keys=False))
+    return str(file)
+
+
+def rendered(folder, fields, **more):
+    found = find_bridge(write(folder, **more))
+    return Renderer(found.file, found.marks, fields)
+
+
+@pytest.mark.parametrize("name", shipped_bridges())
+def test_every_shipped_bridge_renders_for_the_shipped_plant(name, setup):
+    choice = choose(name)
+    site = choice.promised(setup).site
+    fields = fields_of(site, {"plc1:4840": ("127.0.0.1", 1), "broker:1883": ("127.0.0.1", 2)})
+    found = find_bridge(name)
+    renderer = Renderer(found.file, found.marks, dataclasses.replace(fields, settings=found.file.settings))
+    files = renderer.files()
+    renderer.command(), renderer.environment(), renderer.working_folder()
+    assert found.file.is_external or any("ns=2;s=FILLER.TT101.PV" in text or "FILLER.TT101.PV" in text
+                                         for text in files.values())  # fmt: skip
+
+
+def test_a_template_is_filled_with_endpoints_names_and_units(tmp_path, fields):
+    text = "{{ opcua.endpoint }} {{ mqtt.port }} {{ group }}/{{ edge }}\n"
+    text += "{% for m in metrics if m.states %}{{ m.node }}\n{% endfor %}"
+    files = rendered(tmp_path, fields, files={"a.conf": {"text": text}}).files()
+    first, *nodes = files["a.conf"].splitlines()
+    assert first == "opc.tcp://127.0.0.9:4841 1884 hamburg.filling/line1"
+    assert nodes[0] == "ns=2;s=FILLER.STATE"
+    celsius = next(m for m in fields.metrics if m.name == "bowl_temperature")
+    assert 212 * celsius.factor + celsius.offset == pytest.approx(100)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("a\n{{ opcua.endpont }}\n", 5, "unknown field 'endpont' - did you mean 'endpoint'?"),
+        ("a\n\n{% for m in metrics %}{{ m.tag }}{% endfor %}", 6, "unknown field 'tag'"),
+        ("{{ settings.buffer }}\n", 4, "unknown field 'buffer'"),
+        ("a\n{% if %}\n", 5, "not a template"),
+        ("a\n{{ mqtt.port + 'x' }}\n", 5, "unsupported operand"),
+    ],
+)
+def test_an_unknown_field_is_named_with_file_line_and_field(tmp_path, fields, text, line, words):
+    file = tmp_path / "mine.yaml"
+    block = "".join(f"    {one}\n" for one in text.splitlines())
+    file.write_text(
+        f"name: mine\ntitle: Mine\nfiles: {{}}\nworking_folder: |\n{block}".replace("files: {}\n", "")
+    )
+    found = find_bridge(str(file))
+    with pytest.raises(ConfigError) as error:
+        Renderer(found.file, found.marks, fields).working_folder()
+    assert str(error.value).startswith(f"{file}:{line}: working_folder: ")
+    assert words in str(error.value)
+
+
+def test_an_unknown_field_in_a_template_file_is_named_with_that_file(tmp_path, fields):
+    (tmp_path / "a.j2").write_text("one\ntwo {{ lines }}\n")
+    with pytest.raises(ConfigError, match=r"a\.j2:2: unknown field 'lines' - did you mean 'line'\?"):
+        rendered(tmp_path, fields, files={"a.conf": {"template": "a.j2"}}).files()
+    with pytest.raises(ConfigError, match=r"mine\.yaml:\d+:\d+: files\.a\.template: b\.j2 cannot be read"):
+        (rendered(tmp_path, fields, files={"a": {"template": "b.j2"}})).files()
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"comand": ["x"]}, "unknown field"),
+        ({"ready": {"log": "("}}, "regular expression"),
+        ({"ready": {"log": "x", "port": 1}}, "several signs"),
+        ({"files": {"../x": {"text": ""}}}, "plain file name"),
+        ({"files": {"x": {}}}, "needs a source"),
+        ({"promises": {"protocol": "json"}}, "do not agree"),
+        ({"promises": {"protocol": "json", "json": {"topic": "{node}", "value": "v"}}}, "json.timestamp"),
+        ({"install": {"into": "x", "pip": ["paho-mqtt"]}}, "exact version"),
+    ],
+)
+def test_a_bad_bridge_file_is_refused_with_file_and_line(tmp_path, more, words):
+    with pytest.raises(ConfigError, match=words) as error:
+        find_bridge(write(tmp_path, **more))
+    assert "mine.yaml:" in str(error.value)
+
+
+def test_what_the_run_folder_keeps_holds_no_secret(tmp_path, fields):
+    secret = dataclasses.replace(fields.mqtt, username="bridge", password=Secret("hunter2"))
+    fields = dataclasses.replace(fields, mqtt=secret)
+    renderer = rendered(tmp_path, fields, files={"a": {"text": "{{ mqtt.username }}:{{ mqtt.password }}"}})
+    assert renderer.files() == {"a": "bridge:hunter2"}
+    assert renderer.files_without_secrets() == {"a": "bridge:***"}
+
+
+def test_a_bridge_of_vendor_values_is_judged_without_conversions(setup):
+    judged = choose("naive").promised(setup)
+    metric = judged.site.cells["filler"]["filler_1"].metrics
+    assert (metric["bowl_temperature"].unit, metric["bowl_temperature"].from_unit) == ("FAH", "")
+    assert (metric["state"].type, metric["state"].states) == ("Int32", None)
+    assert not [fault for fault in judged.scenario.faults if fault.kind == "rebirth_request"]
+    assert judged.documents["site"]["cells"]["filler"]["filler_1"]["metrics"]["state"]["type"] == "Int32"
+
+
+def test_a_bridge_of_vendor_values_has_no_alarms_to_be_judged_by():
+    with pytest.raises(UsageError, match="canonical values"):
+        choose("naive").promised(model.set_up(model.find("shift_short")))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("telegraff", "Unknown bridge 'telegraff'"),
+        ("nowhere/x.yaml", "does not exist"),
+        ("python:x", "names no factory"),
+        ("python:no_such_module_here:make", "No module named"),
+        ("python:json:nothing", "has no nothing"),
+        ("python:json:__name__", "cannot be called"),
+    ],
+)
+def test_a_bridge_that_does_not_exist_is_a_usage_error(text, words):
+    with pytest.raises(UsageError, match=words):
+        choose(text)
+
+
+def test_a_bridge_in_real_time_is_not_run_in_virtual_time(setup):
+    with pytest.raises(UsageError, match="Add --clock wall"):
+        choose("naive").check(setup, "virtual")
+
+
+def test_a_bridge_that_somebody_else_starts_cannot_be_killed(setup):
+    with pytest.raises(UsageError, match="cannot kill one that it did not start"):
+        choose("external").check(setup, "wall")

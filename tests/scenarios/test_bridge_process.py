@@ -1,0 +1,165 @@
+"""Bridges as they misbehave: each ends in a clear error or a word about its conduct, and leaves no process behind."""
+
+import asyncio
+import re
+import sys
+
+import psutil
+import pytest
+
+from shakedown.scenarios.bridge_process import MARK, BridgeProcess, Launch
+from shakedown.scenarios.errors import UsageError
+
+SAYS_READY = "import time, sys; print('ready', flush=True); "
+SLEEPS = "time.sleep(60)"
+
+
+def bridge(folder, code, **more):
+    """The bridge that `code` is, ready when it says so."""
+    defaults = {"ready_log": re.compile("^ready"), "ready_within_s": 20, "stop_within_s": 20,
+                "ready_sign": lambda: "no line matches"}  # fmt: skip
+    command = [sys.executable, "-c", code]
+    return BridgeProcess(Launch("mine", command, folder / "log", folder / "usage", **(defaults | more)))
+
+
+def left(runner: BridgeProcess) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARK) == runner._mark and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def life(runner, *verbs):
+    """Start, do `verbs`, stop; the word about its conduct. Nothing is left, however it went."""
+
+    async def run():
+        try:
+            await runner.start()
+            for verb in verbs:
+                await verb(runner)
+        finally:
+            await runner.stop()
+        return runner.ended_with()
+
+    try:
+        return asyncio.run(run())
+    finally:
+        assert left(runner) == []
+
+
+async def until_it_ends(runner):
+    async with asyncio.timeout(20):
+        while runner.is_running():  # noqa: ASYNC110
+            await asyncio.sleep(0)
+
+
+def test_a_bridge_that_stops_when_asked_has_nothing_said_of_it(tmp_path):
+    assert life(bridge(tmp_path, SAYS_READY + SLEEPS)) is None
+    assert "ready" in (tmp_path / "log").read_text()
+
+
+def test_a_bridge_that_exits_at_once_is_a_usage_error_with_its_last_words(tmp_path):
+    with pytest.raises(UsageError, match=r"ended with exit code 3 before it was ready.*no such broker"):
+        life(bridge(tmp_path, "import sys; print('no such broker'); sys.exit(3)"))
+
+
+def test_a_bridge_that_never_becomes_ready_is_a_usage_error(tmp_path):
+    with pytest.raises(UsageError, match=r"not ready within 0\.5 s: no line matches"):
+        life(bridge(tmp_path, "import time; " + SLEEPS, ready_within_s=0.5))
+
+
+def test_a_command_that_does_not_exist_is_a_usage_error(tmp_path):
+    launch = Launch("mine", ["/no/such/command"], tmp_path / "log", tmp_path / "usage")
+    with pytest.raises(UsageError, match="/no/such/command: No such file"):
+        life(BridgeProcess(launch))
+
+
+def test_a_bridge_that_ends_later_is_told_with_its_last_words(tmp_path):
+    code = SAYS_READY + "print('out of memory', flush=True); sys.exit(137)"
+    assert life(bridge(tmp_path, code), until_it_ends) == (
+        "its process ended with exit code 137; the last lines of its log: ready / out of memory"
+    )
+
+
+def test_a_bridge_that_ignores_sigterm_is_killed_and_told(tmp_path):
+    code = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + SAYS_READY + SLEEPS
+    ended = life(bridge(tmp_path, code, stop_within_s=0.3))
+    assert ended == "it did not end within 0.3 s of SIGTERM, and was killed"
+
+
+CHILD = (
+    "import subprocess, sys; "
+    "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'], start_new_session=True); "
+)
+
+
+def test_children_that_a_bridge_leaves_are_killed_and_told(tmp_path):
+    code = (
+        CHILD + "import signal; signal.signal(signal.SIGTERM, lambda *_: sys.exit(0)); " + SAYS_READY + SLEEPS
+    )
+    assert "left 1 processes behind" in life(bridge(tmp_path, code))
+
+
+def test_a_kill_takes_the_children_too_even_in_a_session_of_their_own(tmp_path):
+    async def killed(runner):
+        await runner.kill()
+        assert left(runner) == []
+        assert not runner.is_running()
+
+    assert life(bridge(tmp_path, CHILD + SAYS_READY + SLEEPS), killed) is None
+
+
+def test_a_bridge_is_started_again_after_a_kill(tmp_path):
+    async def killed(runner):
+        await runner.kill()
+        await runner.start()
+        assert runner.is_running()
+
+    assert life(bridge(tmp_path, SAYS_READY + SLEEPS), killed) is None
+
+
+SUPERVISOR = f"""
+import signal, subprocess, sys
+def end(*_):
+    child.kill()
+    sys.exit(0)
+signal.signal(signal.SIGTERM, end)
+while True:
+    child = subprocess.Popen([sys.executable, '-c', {SAYS_READY + SLEEPS!r}])
+    child.wait()
+"""
+
+
+def test_a_supervisor_survives_the_kill_and_starts_its_bridge_again(tmp_path):
+    async def killed(runner):
+        leader = runner._process.pid
+        await runner.kill()
+        assert not runner.is_running()  # the one that was struck
+        await runner.start()
+        assert runner._process.pid == leader
+        assert runner.is_running()
+
+    assert life(bridge(tmp_path, SUPERVISOR, restarted_by_itself=True), killed) is None
+
+
+def test_the_log_of_a_bridge_that_never_stops_talking_is_bounded(tmp_path, monkeypatch):
+    monkeypatch.setattr("shakedown.scenarios.bridge_process.LOG_BYTES_MAX", 100_000)
+    code = "print('x' * 1_000_000, flush=True); " + SAYS_READY + SLEEPS
+    assert life(bridge(tmp_path, code)) is None
+    assert (tmp_path / "log").stat().st_size == 100_000
+
+
+def test_what_the_bridge_costs_is_written_down(tmp_path):
+    usage = tmp_path / "usage"
+
+    async def measured(runner):
+        async with asyncio.timeout(20):
+            while not usage.read_text():  # noqa: ASYNC110
+                await asyncio.sleep(0)
+
+    life(bridge(tmp_path, SAYS_READY + SLEEPS), measured)
+    assert usage.read_text().startswith('["U",')

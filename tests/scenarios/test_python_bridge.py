@@ -1,0 +1,74 @@
+"""A bridge of somebody else's in Python runs on the virtual clock, is judged, and is repeated byte for byte."""
+
+import io
+
+import pytest
+import yaml
+from rich.console import Console
+
+from shakedown.scenarios import model
+from shakedown.scenarios.bridges.choice import choose
+from shakedown.scenarios.replay import replay
+from shakedown.scenarios.runner import Request, accept
+
+MODULE = """
+import asyncio, json
+import aiomqtt
+from asyncua import Client
+
+
+class Tiny:
+    promises = {
+        "protocol": "json", "values": "vendor",
+        "json": {
+            "topic": "t/{node}", "value": "v", "timestamp": {"path": "ts"}, "quality": {"path": "good", "good": ["yes"]}
+        },
+    }
+
+    def __init__(self, fields):
+        self.fields = fields
+        self.queue = asyncio.Queue()
+
+    def datachange_notification(self, node, value, data):
+        self.queue.put_nowait((node.nodeid.to_string(), data.monitored_item.Value))
+
+    async def run(self):
+        async with (
+            Client(self.fields.opcua.endpoint, timeout=10) as opcua,
+            aiomqtt.Client(self.fields.mqtt.host, self.fields.mqtt.port) as broker,
+        ):
+            subscription = await opcua.create_subscription(200, self)
+            nodes = [opcua.get_node(metric.node) for metric in self.fields.metrics]
+            await subscription.subscribe_data_change(nodes, queuesize=100)
+            while True:
+                node, data = await self.queue.get()
+                if data.SourceTimestamp is None:
+                    continue
+                stamp = data.SourceTimestamp.timestamp() if data.SourceTimestamp.tzinfo else (
+                    data.SourceTimestamp - data.SourceTimestamp.__class__(1970, 1, 1)).total_seconds()
+                payload = {"v": data.Value.Value if data.Value else None, "ts": round(stamp * 1000),
+                           "good": "yes" if data.StatusCode.is_good() else "no"}
+                await broker.publish(f"t/{node}", json.dumps(payload))
+"""
+
+
+@pytest.fixture
+def setup(tmp_path, monkeypatch):
+    (tmp_path / "tiny_bridge_of_a_test.py").write_text(MODULE)
+    monkeypatch.chdir(tmp_path)
+    scenario = {"name": "calm", "title": "Calm", "warm_up_s": 5, "duration_s": 30, "drain_s": 5}
+    (tmp_path / "calm.yaml").write_text(yaml.safe_dump(scenario))
+    return model.set_up(tmp_path / "calm.yaml")
+
+
+def test_a_bridge_in_python_is_judged_in_virtual_time_and_replayed(setup, tmp_path):
+    bridge = choose("python:tiny_bridge_of_a_test:Tiny")
+    console = Console(file=io.StringIO())
+    outcome = accept(Request(setup, tmp_path / "run", bridge=bridge), console)
+    counts = outcome.verdict.counts
+    assert outcome.verdict.harness == []
+    assert counts["eligible"] > 1000
+    assert {name: counts[name] for name in ("lost", "wrong", "unexpected", "duplicated")} == {
+        "lost": 0, "wrong": 0, "unexpected": 0, "duplicated": 0,
+    }  # fmt: skip
+    assert replay(outcome.folder, console).same
