@@ -54,8 +54,10 @@ class LogFile:
             return
         torn: tuple[int, str] | None = None
         for number, text, decoded in self._blocks():
-            if torn or decoded is None or b'"Z"' in text:
+            if torn or decoded is None:
                 torn = yield from self._line_by_line(number, text, torn)
+            elif b'"Z"' in text:
+                yield from self._with_ends(number, decoded)
             elif decoded:
                 self.complete = False
                 yield from decoded
@@ -84,15 +86,20 @@ class LogFile:
                 ):
                     self._unreadable(*torn)
                 torn = None
+            yield from self._with_ends(number, [record])
+        return torn
+
+    def _with_ends(self, first: int, records: list[Any]) -> Iterator[Any]:
+        """The records, from line `first` on, without those that say where the log ends."""
+        for number, record in enumerate(records, first):
             if isinstance(record, list) and record and record[0] == "Z":
                 if self._is_end(record):
                     self.complete, self.end_ns, self.totals = True, record[1], record[2]
                 else:
-                    self._unreadable(number, repr(line[:60]))
+                    self._unreadable(number, repr(record)[:60])
                 continue
             self.complete = False
             yield record
-        return torn
 
     @staticmethod
     def _is_end(record: list[Any]) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 LIMIT = 1e-4  # what "less than 0.01 % never arrived" means
 CONFIDENCE = 0.95
@@ -52,26 +53,26 @@ def _stirling(x: float) -> float:
 
 
 def _continued_fraction(x: float, a: float, b: float) -> float:
-    tiny = 1e-300
-    c, d = 1.0, 1.0 / _not_zero(1.0 - (a + b) * x / (a + 1), tiny)
+    tiny = 1e-300  # stands for zero where one would be divided by
+    d = 1.0 - (a + b) * x / (a + 1)
+    c, d = 1.0, 1.0 / (d if abs(d) > tiny else tiny)
     value = d
     for m in range(1, 100_000):  # converges in O(sqrt(max(a, b))) steps
         for numerator in (
             m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
             -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1)),
         ):
-            d = 1.0 / _not_zero(1.0 + numerator * d, tiny)
-            c = _not_zero(1.0 + numerator / c, tiny)
+            d = 1.0 + numerator * d
+            d = 1.0 / (d if abs(d) > tiny else tiny)
+            c = 1.0 + numerator / c
+            c = c if abs(c) > tiny else tiny
             value *= c * d
         if abs(c * d - 1.0) < 1e-15:
             return value
     raise ArithmeticError(f"incomplete beta function does not converge at x={x}, a={a}, b={b}")
 
 
-def _not_zero(x: float, tiny: float) -> float:
-    return x if abs(x) > tiny else tiny
-
-
+@lru_cache(maxsize=1_000)  # the same few counts are bounded again and again
 def beta_quantile(probability: float, a: float, b: float) -> float:
     """x with I_x(a, b) = probability, by bisection to the last bit."""
     low, high = 0.0, 1.0

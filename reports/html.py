@@ -43,6 +43,13 @@ QUESTIONS = {
 SAMPLES = {"offered_per_s": "offered by the line", "received_per_s": "kept by the host"}
 
 _FOLDER = resources.files("shakedown.reports") / "templates"
+_environment = Environment(
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    loader=FunctionLoader(lambda name: (_FOLDER / name).read_text(encoding="utf-8")),
+)
 
 
 def render_html(facts: RunFacts) -> str:
@@ -81,15 +88,8 @@ def render_html(facts: RunFacts) -> str:
 
 def page(template: str, **facts: Any) -> str:
     """One of the templates filled in, in the reports' own style."""
-    environment = Environment(
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        loader=FunctionLoader(lambda name: (_FOLDER / name).read_text(encoding="utf-8")),
-    )
     css = Markup((_FOLDER / "report.css").read_text(encoding="utf-8"))
-    return environment.get_template(template).render(words=WORDS, css=css, **facts)
+    return _environment.get_template(template).render(words=WORDS, css=css, **facts)
 
 
 def _tally(facts: RunFacts) -> list[str]:

@@ -214,7 +214,7 @@ def _merged(document: dict[str, Any], override: dict[str, Any]) -> dict[str, Any
 
 def to_yaml(document: dict[str, Any]) -> str:
     """A document as YAML that every YAML reader takes for the same data."""
-    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
+    return yaml.dump(document, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True, width=120)
 
 
 def aligned(setup: Setup, begins_ns: int) -> Setup:

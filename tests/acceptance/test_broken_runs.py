@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from shakedown.acceptance import Verdict, judge
+from tests.acceptance.judged import judged_by
 
 
 def outcomes(verdict: Verdict) -> dict[str, str]:
@@ -276,7 +277,7 @@ def test_a_broken_bridge_fails_where_it_should(
     plan, lab, tmp_path: Path, mutate, name: str, word: str
 ) -> None:
     mutate(plan, lab)
-    verdict = judge(plan.write(tmp_path))
+    verdict = judged_by({name}, plan.write(tmp_path))
     result = verdict.criterion(name)
     assert result.verdict == "FAIL", (outcomes(verdict), result.statement)
     assert word in f"{result.statement} {result.details.get('examples')}"
@@ -288,7 +289,7 @@ def test_a_loss_of_one_sample_in_five_thousand_fails_a_long_run(lab, tmp_path: P
     plan = lab.healthy(3_900)
     keys = {(s.device, s.metric, s.ts_ms) for s in plan.samples(live=True)[::5_000]}
     plan.drop(lambda sample: (sample.device, sample.metric, sample.ts_ms) in keys)
-    result = judge(plan.write(tmp_path)).criterion("loss")
+    result = judged_by({"loss"}, plan.write(tmp_path)).criterion("loss")
     assert (result.verdict, result.measured) == ("FAIL", "7 of 31,000")
     assert len(result.details["bursts"]) == 7
 
@@ -298,8 +299,8 @@ def test_strict_demands_that_nothing_is_lost(lab, tmp_path: Path) -> None:
     one = plan.samples("count", live=True)[2_000]
     plan.drop(lambda sample: (sample.metric, sample.ts_ms) == (one.metric, one.ts_ms))
     folder = plan.write(tmp_path)
-    assert judge(folder).criterion("loss").verdict == "INCONCLUSIVE"
-    assert judge(folder, strict=True).criterion("loss").verdict == "FAIL"
+    assert judged_by({"loss"}, folder).criterion("loss").verdict == "INCONCLUSIVE"
+    assert judged_by({"loss"}, folder, strict=True).criterion("loss").verdict == "FAIL"
 
 
 def test_what_arrives_too_late_is_lost(plan, lab, tmp_path: Path) -> None:
@@ -316,7 +317,7 @@ def test_what_arrives_too_late_is_lost(plan, lab, tmp_path: Path) -> None:
 def test_what_still_had_time_when_the_run_ended_is_not_known(lab, tmp_path: Path) -> None:
     plan = lab.healthy(3_900)
     plan.drop(lambda sample: sample.ts_ms == lab.at(3_870) // lab.MS)
-    verdict = judge(plan.write(tmp_path), strict=True)
+    verdict = judged_by({"loss"}, plan.write(tmp_path), strict=True)
     result = verdict.criterion("loss")
     assert (result.verdict, verdict.counts["lost"]) == ("INCONCLUSIVE", 0)
     assert result.needs == "a longer drain: 8 samples still had time to arrive when the run ended"

@@ -11,6 +11,7 @@ import pytest
 
 from shakedown.acceptance import judge
 from tests.acceptance import shift_day
+from tests.acceptance.judged import judge_reported, judged_by
 from tests.acceptance.shift_day import ALARMS, MS, Call, Day, S, at, order_of
 from tests.acceptance.shift_report import recompute, report_of
 from tests.acceptance.shift_verdicts import SHIFT, failed, outcomes
@@ -139,7 +140,7 @@ OEE_MUTANTS: list[tuple[Callable[[Day], None], str]] = [
 @pytest.mark.parametrize(("mutant", "says"), OEE_MUTANTS, ids=lambda value: getattr(value, "__name__", ""))
 def test_oee_calculators(mutant: Callable[[Day], None], says: str, day: Day, tmp_path: Path) -> None:
     mutant(day)
-    verdict = judge(day.write(tmp_path))
+    verdict = judge_reported(day.write(tmp_path))
     assert failed(verdict) == {"oee"}
     assert says in verdict.criterion("oee").statement
 
@@ -151,7 +152,7 @@ def test_a_restated_report_replaces_the_closed_one(day: Day, tmp_path: Path) -> 
     restated = dict(right, status="restated")
     later = shift_day.held(at(16_000), "", "oee/line1/report", right["to_ms"] + 1, restated)
     day.host_rows.append(later)
-    assert outcomes(judge(day.write(tmp_path)))["oee"] == "PASS"
+    assert outcomes(judge_reported(day.write(tmp_path)))["oee"] == "PASS"
 
 
 # Alarm engines.
@@ -328,9 +329,9 @@ def test_alarm_engines(
     mutant: Callable[[Day], None], criterion: str, says: str, day: Day, tmp_path: Path
 ) -> None:
     mutant(day)
-    verdict = judge(day.write(tmp_path))
+    verdict = judged_by({criterion, "oee"}, day.write(tmp_path))
     assert verdict.harness == []
-    assert criterion in failed(verdict)
+    assert failed(verdict) == {criterion}
     assert says in verdict.criterion(criterion).statement
     assert outcomes(verdict)["oee"] == "PASS"
 
@@ -357,7 +358,7 @@ def test_a_shortened_shift_is_inconclusive_and_says_what_it_needs(day: Day, tmp_
 def test_a_run_in_which_no_shift_ends_is_inconclusive_on_oee(day: Day, tmp_path: Path) -> None:
     day.shifts = [("early", 900, 40_000)]
     day.reports = []
-    result = judge(day.write(tmp_path)).criterion("oee")
+    result = judge_reported(day.write(tmp_path)).criterion("oee")
     assert (result.verdict, result.needs) == ("INCONCLUSIVE", "a shift that ends, and a minute more")
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from shakedown.acceptance import judge
 from shakedown.acceptance.oee.companions import _episodes
+from tests.acceptance.judged import judge_reported as judge
 from tests.acceptance.shift_day import MS, Day, S, held
 from tests.acceptance.shift_report import report_of
 from tests.acceptance.shift_verdicts import failed, outcomes

@@ -11,6 +11,7 @@ import pytest
 
 from shakedown.acceptance import judge
 from shakedown.acceptance.verdict import CriterionResult
+from tests.acceptance.judged import judged_by
 from tests.acceptance.shift_day import FILLER, MS, Call, Day, at, held
 from tests.acceptance.shift_plan import ALARMS
 from tests.acceptance.shift_verdicts import SHIFT, failed, outcomes
@@ -29,7 +30,7 @@ def hidden(day: Day, state: str) -> Call:
 
 
 def hiding(day: Day, folder: Path) -> CriterionResult:
-    return judge(day.write(folder)).criterion("false_alarms")
+    return judged_by({"false_alarms"}, day.write(folder)).criterion("false_alarms")
 
 
 def said(day: Day, second: float, **command: Any) -> None:
@@ -164,11 +165,11 @@ def test_what_suppresses_is_the_state_that_the_machine_shows(
 
 def test_a_call_at_the_moment_of_a_return_is_a_call(day: Day, tmp_path: Path) -> None:
     """A release and an annunciation at the same time, with one ordinal: the return does not take it away."""
-    before = judge(day.write(tmp_path / "before")).criterion("false_alarms").details["annunciations"]
+    before = hiding(day, tmp_path / "before").details["annunciations"]
     for call in day.calls:
         row = held(call.raised_ms * MS + 299 * MS, FILLER, f"alarm/{call.alarm}", call.raised_ms, "normal")
         day.host_rows.append(row)
-    after = judge(day.write(tmp_path / "after")).criterion("false_alarms").details["annunciations"]
+    after = hiding(day, tmp_path / "after").details["annunciations"]
     assert after == before == len(day.calls)
 
 
@@ -210,7 +211,8 @@ def test_a_bridge_that_takes_a_truth_value_for_its_contrary(day: Day, tmp_path: 
             call.acked_ms = call.raised_ms + 30_000
     for order in day.orders:
         order["reason"] |= {"value": not active}
-    assert {"work_orders", "false_alarms"} <= failed(judge(day.write(tmp_path)))
+    both = {"work_orders", "false_alarms"}
+    assert failed(judged_by(both, day.write(tmp_path))) == both
 
 
 @pytest.mark.parametrize("state", [9, 0.5, ["run"]])

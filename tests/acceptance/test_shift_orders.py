@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from shakedown.acceptance import judge
 from tests.acceptance import shift_day
+from tests.acceptance.judged import judge_reported as judge
 from tests.acceptance.shift_day import FILLER, MS, Day, S, at, order_of
 from tests.acceptance.shift_verdicts import failed, outcomes
 

@@ -118,16 +118,29 @@ def _captured_functions(replacements: dict[Any, Callable[..., Any]]) -> Iterator
 
 
 def _swap_in_modules(swaps: dict[int, tuple[Any, Any]]) -> None:
+    """Replace by `swaps` (id of the old function to old and new one) wherever a module holds the old one.
+
+    Runs may be short and modules are thousands: one without such a name is looked at again when its names have
+    become more or fewer.
+    """
     for module_name, module in list(sys.modules.items()):
+        names = getattr(module, "__dict__", None)
+        if not isinstance(names, dict) or _without.get(module_name) == (id(names), len(names)):
+            continue
         if module_name == __name__ or module_name == "shakedown.twin.clock.loop":
             continue  # the loop itself paces by the real clock
-        names = getattr(module, "__dict__", None)
-        if not isinstance(names, dict) or swaps.keys().isdisjoint(map(id, names.values())):
-            continue  # nearly every module; this is asked in C, for there are thousands and runs may be short
+        if swaps.keys().isdisjoint(map(id, names.values())):
+            _without[module_name] = id(names), len(names)
+            continue
         for name, value in list(names.items()):
             found = swaps.get(id(value))
             if found is not None and value is found[0]:
                 names[name] = found[1]
+
+
+_without: dict[
+    str, tuple[int, int]
+] = {}  # modules that held none of the functions: by name, their names as they were
 
 
 @contextmanager
