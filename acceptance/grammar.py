@@ -87,6 +87,23 @@ class Grammar:
     _live_ts_ms: dict[tuple[str, str], int] = field(default_factory=dict)
     _command_ns: int | None = None
 
+    @property
+    def alive(self) -> bool:
+        """Whether its last birth is in force."""
+        return self._alive
+
+    @property
+    def devices(self) -> int:
+        """How many of its devices are born."""
+        return len(self._devices - {""})
+
+    def forget(self) -> None:
+        """Drop what its births have named; what was counted stays."""
+        self._devices.clear()
+        self._aliases.clear()
+        self._aliased.clear()
+        self._live_ts_ms.clear()
+
     def breach(self, rule: str, message: Message, text: str) -> None:
         """Count one breach of `rule`."""
         self._note(rule, message.ns, message.wire.topic, text)

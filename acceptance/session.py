@@ -45,6 +45,11 @@ class EdgeSession:
     types: dict[tuple[str, str], int | None] = field(default_factory=dict)
     clients: set[str] = field(default_factory=set)  # who has published its births, as far as the log says
 
+    @property
+    def named(self) -> int:
+        """How many metrics, aliases and devices its births have named since the NBIRTH."""
+        return len(self.types) + len(self.aliases) + len(self.devices)
+
 
 @dataclass(slots=True)
 class Message:
