@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import binascii
 import os
+import ssl
 import time
 from pathlib import Path
 from typing import Any, cast
@@ -45,8 +46,18 @@ class Observer:
     OSError when the log cannot be written, FileExistsError when it is there already.
     """
 
-    def __init__(self, address: str, port: int, *, log: str | Path) -> None:
+    def __init__(
+        self,
+        address: str,
+        port: int,
+        *,
+        log: str | Path,
+        tls: ssl.SSLContext | None = None,
+        user: tuple[str, str] | None = None,
+    ) -> None:
         self._address, self._port = address, port
+        self._tls = tls
+        self._user = user or (None, None)
         self._encode = msgspec.json.Encoder().encode
         self._fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
         self.messages = 0
@@ -77,6 +88,9 @@ class Observer:
             clean_session=True,
             keepalive=KEEP_ALIVE_S,
             timeout=CONNECT_TIMEOUT_S,
+            tls_context=self._tls,
+            username=self._user[0],
+            password=self._user[1],
             queue_type=_Batches,
             max_queued_incoming_messages=MESSAGES_QUEUED_MAX,
         ) as client:

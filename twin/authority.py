@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import secrets
+import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -48,6 +49,17 @@ class Credentials:
     certificate: Path
     key: Path
     application_uri: str = ""  # of the certificate, if it is for OPC UA too
+
+    def tls(self) -> ssl.SSLContext:
+        """What a client dials the lab with: it shows this certificate, and trusts the authority alone."""
+        context = ssl.create_default_context(cafile=str(self.ca))
+        context.load_cert_chain(self.certificate, self.key)
+        return context
+
+    @property
+    def user(self) -> tuple[str, str]:
+        """User name and password."""
+        return self.username, self.password()
 
     def password(self) -> str:
         """The password, for whoever cannot be given a file."""

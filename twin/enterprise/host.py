@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -47,12 +48,16 @@ class PrimaryHost:
         keep_alive_s: int,
         log: Path,
         displays: Sequence[Display] = (),
+        tls: ssl.SSLContext | None = None,
+        user: tuple[str, str] | None = None,
     ) -> None:
         self._address, self._port = address, port
         self._state_topic = f"spBv1.0/STATE/{host_id}"
         self._host_id = host_id
         self._keep_alive_s = keep_alive_s
         self._displays = displays
+        self._tls = tls
+        self._user = user or (None, None)
         self._edges: dict[str, EdgeView] = {}
         self._gap_timers: dict[str, asyncio.TimerHandle] = {}
         self._asked_ns: dict[str, int] = {}
@@ -133,6 +138,9 @@ class PrimaryHost:
             identifier=f"host-{self._host_id}",
             keepalive=self._keep_alive_s,
             will=will,
+            tls_context=self._tls,
+            username=self._user[0],
+            password=self._user[1],
             queue_type=Batches,
             max_queued_incoming_messages=MESSAGES_QUEUED_MAX,
         )

@@ -80,6 +80,9 @@ class MemoryNetwork(Network[MemoryConduit]):
         self._path(self.host(client_name), self.host(server_name))
         return server_name, port
 
+    def names_of(self, server_name: str) -> tuple[str, ...]:
+        return (self.host(server_name).name,)
+
     def address_of(self, host: Host) -> str:
         """The host's address: 10.<zone>.x.y, counted in the order of adding."""
         number = list(self.hosts).index(host.name) + 1

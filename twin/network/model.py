@@ -225,6 +225,10 @@ class Network(ABC, Generic[C]):
         """What that client dials to reach that server; raises NetworkError across zones without a conduit."""
 
     @abstractmethod
+    def names_of(self, server_name: str) -> tuple[str, ...]:
+        """Every name and address by which the hosts there are may dial that host: what its certificate has to say."""
+
+    @abstractmethod
     async def start(self) -> None:
         """Make the network carry bytes."""
 

@@ -265,6 +265,11 @@ class WireNetwork(Network[WireConduit]):
                     )
         return self._routes[key].address
 
+    def names_of(self, server_name: str) -> tuple[str, ...]:
+        """Its name, and every host's address: a proxy listens on its client's."""
+        addresses = [self._addresses.of_host(name) for name in self.hosts]
+        return tuple(dict.fromkeys((self.host(server_name).name, *addresses)))
+
     def _conduits_between(self, client: Host, server: Host) -> tuple[WireConduit, ...]:
         """Both cables, and between zones the conduit."""
         cables = self.cable(client.name), self.cable(server.name)

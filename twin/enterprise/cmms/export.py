@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from pathlib import Path
 
@@ -14,7 +15,7 @@ READ_TIMEOUT_S = 30.0
 _PAGE = 50
 
 
-async def write_log(url: str, log: Path) -> int:
+async def write_log(url: str, log: Path, *, tls: ssl.SSLContext | None = None) -> int:
     """Write every work order of the CMMS at `url` to `log`, one a line; how many there are.
 
     The last line is `["Z", ns, {"work_orders": n}]`. Raises LabServiceError when the CMMS does not answer as it should.
@@ -22,7 +23,9 @@ async def write_log(url: str, log: Path) -> int:
     lines = JsonLines(log)
     count = 0
     try:
-        async with httpx2.AsyncClient(base_url=url, timeout=READ_TIMEOUT_S, trust_env=False) as client:
+        async with httpx2.AsyncClient(
+            base_url=url, timeout=READ_TIMEOUT_S, trust_env=False, verify=tls or True
+        ) as client:
             page: str | None = f"/work-orders?limit={_PAGE}"
             while page:
                 answer = await client.get(page)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import math
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -85,8 +86,9 @@ class Crew:
         name: str = "crew",
         listen: tuple[str, int] | None = None,
         hook_url: str = "",
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._url, self._name, self._log = url, name, log
+        self._url, self._name, self._log, self._tls = url, name, log, tls
         self._parameters = parameters or CrewParameters()
         self._open_faults, self._repair = open_faults, repair
         self._listen, self._hook_url = listen, hook_url
@@ -104,7 +106,9 @@ class Crew:
             await server.start()
         try:
             async with (
-                httpx2.AsyncClient(base_url=self._url, timeout=REQUEST_TIMEOUT_S, trust_env=False) as client,
+                httpx2.AsyncClient(
+                    base_url=self._url, timeout=REQUEST_TIMEOUT_S, trust_env=False, verify=self._tls or True
+                ) as client,
                 asyncio.TaskGroup() as tasks,
             ):
                 if self._hook_url:

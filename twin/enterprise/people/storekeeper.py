@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -24,15 +25,15 @@ class Storekeeper:
     cancelled.
     """
 
-    def __init__(self, url: str, assets: Iterable[list[Any]]) -> None:
-        self._url = url
+    def __init__(self, url: str, assets: Iterable[list[Any]], *, tls: ssl.SSLContext | None = None) -> None:
+        self._url, self._tls = url, tls
         self._assets = sorted(assets, key=lambda row: (row[2], row[0]))
         self._known: set[str] = set()
 
     async def run(self) -> None:
         """Enter what begins when it begins, then wait to be cancelled."""
         async with httpx2.AsyncClient(
-            base_url=self._url, timeout=REQUEST_TIMEOUT_S, trust_env=False
+            base_url=self._url, timeout=REQUEST_TIMEOUT_S, trust_env=False, verify=self._tls or True
         ) as client:
             for equipment, asset, from_ns, _ in self._assets:
                 wait_s = (from_ns - time.time_ns()) / 1e9
