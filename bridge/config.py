@@ -13,13 +13,7 @@ from shakedown.bridge.config_base import Strict as _Strict
 from shakedown.bridge.core import datatypes, naming
 from shakedown.bridge.core.model import Metric, Model, Value
 from shakedown.bridge.core.units import UCUM, UnitError, conversion
-from shakedown.bridge.operations_config import (
-    AdminConfig,
-    AlarmConfig,
-    CmmsConfig,
-    EquipmentConfig,
-    OeeConfig,
-)
+from shakedown.bridge.operations_config import OperationsConfig
 from shakedown.bridge.operations_model import OperationsModel, compile_operations
 from shakedown.bridge.south.config import OpcUaConfig
 from shakedown.bridge.south.kinds import AnySouthConfig
@@ -111,7 +105,7 @@ class AssetConfig(_Strict):
     metrics: dict[Name, MetricConfig] = Field(min_length=1)
 
 
-class Site(_Strict):
+class Site(OperationsConfig):
     """The whole of `site.yaml`: one edge node."""
 
     format: Literal[1]
@@ -126,12 +120,6 @@ class Site(_Strict):
     classes: dict[Name, float] = Field(
         {"alarm": 2.0, "state": 2.0, "heartbeat": 1.0, "process": 5.0, "count": 5.0, "slow": 30.0}
     )
-
-    alarms: dict[Name, AlarmConfig] = Field({})
-    oee: dict[Name, OeeConfig] = Field({})
-    cmms: CmmsConfig | None = None
-    equipment: dict[str, EquipmentConfig] = Field({})
-    admin: AdminConfig | None = None
 
     _marks: Marks = PrivateAttr(default_factory=lambda: Marks("site.yaml"))
 

@@ -167,3 +167,13 @@ class AdminConfig(Strict):
 
     host: Literal["127.0.0.1", "::1", "localhost"] = "127.0.0.1"
     port: int = Field(8090, ge=1, le=65535)
+
+
+class OperationsConfig(Strict):
+    """What `site.yaml` says of operations."""
+
+    alarms: dict[Name, AlarmConfig] = Field({})
+    oee: dict[Name, OeeConfig] = Field({})
+    cmms: CmmsConfig | None = None
+    equipment: dict[str, EquipmentConfig] = Field({})
+    admin: AdminConfig | None = None

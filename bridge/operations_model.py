@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from shakedown.bridge.config_base import Path_, Report
 from shakedown.bridge.core import datatypes as t
@@ -18,13 +18,11 @@ from shakedown.bridge.operations_config import (
     AlarmConfig,
     CmmsConfig,
     OeeConfig,
+    OperationsConfig,
     ShiftConfig,
     unknown_fields,
 )
 from shakedown.bridge.yamlfile import did_you_mean
-
-if TYPE_CHECKING:
-    from shakedown.bridge.config import Site
 
 NUMBERS = frozenset({*t.INTEGER_RANGE, t.FLOAT, t.DOUBLE})
 DAY_S = 86_400
@@ -51,7 +49,7 @@ class OperationsModel:
 
 
 def compile_operations(
-    site: Site, metrics: Sequence[Metric], report: Report
+    site: OperationsConfig, metrics: Sequence[Metric], report: Report
 ) -> tuple[list[Metric], OperationsModel]:
     """Metrics that are derived, to follow `metrics`; and what from. Problems are reported, all of them."""
     compiler = _Compiler(site, metrics, report)
@@ -96,7 +94,7 @@ def _metrics(first: int, rules: Sequence[AlarmRule], lines: Sequence[str]) -> li
 
 
 class _Compiler:
-    def __init__(self, site: Site, metrics: Sequence[Metric], report: Report) -> None:
+    def __init__(self, site: OperationsConfig, metrics: Sequence[Metric], report: Report) -> None:
         self.site = site
         self.report = report
         self.metrics = {f"{metric.device}/{metric.name}": metric for metric in metrics if metric.device}
