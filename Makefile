@@ -59,13 +59,13 @@ shift-seeds: $(TEST_READY) ## no criterion red on 100 consecutive seeds of shift
 clean: ## remove the virtual environment and what tools left behind
 	rm -rf $(VENV) .types build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml bridge/pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ./bridge -e .
 	touch $@
 
 $(TEST_READY): $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ./bridge -e '.[test]'
 	mkdir -p .types && ln -sfn .. .types/shakedown
 	touch $@

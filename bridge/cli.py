@@ -1,4 +1,4 @@
-"""The bridge's command line: `shakedown bridge ...`, or alone `python -m shakedown.bridge ...`.
+"""The bridge's command line: `shakedown-bridge ...`, or among the lab's commands `shakedown bridge ...`.
 
 The bridge itself is imported where it is needed: a page of help does not wait for its libraries.
 """
@@ -50,9 +50,9 @@ def bridge_group() -> None:
 
     \b
     Examples:
-      shakedown bridge check site.yaml
-      shakedown bridge run site.yaml --journal /var/lib/shakedown/line1.journal
-      shakedown bridge schema > site.schema.json
+      shakedown-bridge check site.yaml
+      shakedown-bridge run site.yaml --journal /var/lib/shakedown/line1.journal
+      shakedown-bridge schema > site.schema.json
     """
 
 
@@ -72,8 +72,8 @@ def run(site_file: Path, journal: Path | None, connect_to: tuple[tuple[str, tupl
 
     \b
     Examples:
-      shakedown bridge run site.yaml
-      shakedown bridge run site.yaml --journal line1.journal --connect-to broker:1883=127.0.0.1:1883
+      shakedown-bridge run site.yaml
+      shakedown-bridge run site.yaml --journal line1.journal --connect-to broker:1883=127.0.0.1:1883
     """
     from shakedown.bridge.app import Bridge
     from shakedown.bridge.journal_file import JournalError
@@ -115,7 +115,7 @@ def schema() -> None:
 
 def main() -> None:
     """Entry point of the bridge alone."""
-    bridge_group(prog_name="shakedown bridge")
+    bridge_group(prog_name="shakedown-bridge")
 
 
 async def _run_until_signal(bridge: Bridge) -> int:

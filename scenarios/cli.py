@@ -44,7 +44,7 @@ Exit codes: 0 PASS, 1 FAIL, 2 usage or configuration, 3 INCONCLUSIVE,
             4 harness fault (never to be read as the bridge's), 130 interrupted
 """,
 )
-@click.version_option(package_name="shakedown")
+@click.version_option(package_name="shakedown-lab")
 def cli() -> None:
     """Show what an IT/OT bridge loses, and prove what it does not.
 

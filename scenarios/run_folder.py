@@ -20,7 +20,8 @@ FORMAT = 1
 INPUTS = ("scenario.yaml", "plant.yaml", "site.yaml")
 NEEDED = ("status", "seed", "clock", "broker", "strict", "python", "versions")
 VERSIONS_OF = (
-    "shakedown",
+    "shakedown-lab",
+    "shakedown-bridge",
     "asyncua",
     "amqtt",
     "paho-mqtt",

@@ -109,11 +109,6 @@ class WorkOrders:
         due = [order for order in self.by_place.values() if order.due_ns <= now_ns]
         return sorted(due, key=lambda order: (order.raised_ms, order.key))
 
-    @property
-    def due_ns(self) -> int | None:
-        """When `due` has something to say; None while there is no order."""
-        return min((order.due_ns for order in self.by_place.values()), default=None)
-
     # ---- what came of it
 
     def completed(self, order: WorkOrder, physical_asset: str) -> WorkOrder:

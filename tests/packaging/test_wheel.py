@@ -1,44 +1,131 @@
-"""What is installed is what is versioned: the wheel's files are the checkout's, no more and no less."""
+"""Two distributions from one tree: each wheel holds what is versioned and needs what it says; the bridge runs alone."""
 
+from __future__ import annotations
+
+import ast
+import re
 import subprocess
 import sys
+import tomllib
 import zipfile
+from importlib.metadata import packages_distributions
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SHIPPED = ("acceptance/", "bridge/", "reports/", "scenarios/", "twin/")
+FOLDERS = {"shakedown-bridge": ("bridge",), "shakedown-lab": ("acceptance", "reports", "scenarios", "twin")}
+PLACES = {"shakedown-bridge": ROOT / "bridge", "shakedown-lab": ROOT}
+COMES_WITH = {"markupsafe": "jinja2", "pydantic-core": "pydantic"}
+NOT_IMPORTED_YET = {"pandas"}
+LAB_ONLY = {
+    "shakedown-lab",
+    "simpy",
+    "pandas",
+    "numpy",
+    "pytest",
+    "amqtt",
+    "aiomqtt",
+    "time-machine",
+    "rich",
+    "jinja2",
+}
+
+
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Both wheels, by the name of their distribution."""
+    folder = tmp_path_factory.mktemp("wheels")
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder)]
+    subprocess.run([*pip, *map(str, PLACES.values())], check=True)
+    return {path.name.partition("-")[0].replace("_", "-"): path for path in folder.glob("*.whl")}
+
+
+def held(wheel: Path) -> set[str]:
+    return {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+
+
+def project(name: str) -> dict[str, Any]:
+    return tomllib.loads((PLACES[name] / "pyproject.toml").read_text())
+
+
+def canonical(requirement: str) -> str:
+    """The name of a distribution as an index knows it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", re.split(r"[^\w.-]", requirement, maxsplit=1)[0]).lower()
 
 
 @pytest.mark.slow
-def test_the_wheel_holds_exactly_the_versioned_files_of_the_packages(tmp_path):
-    listed = subprocess.run(["git", "ls-files", "-z", *SHIPPED], cwd=ROOT, capture_output=True, check=True)
-    versioned = {f"shakedown/{name}" for name in listed.stdout.decode().split("\0") if name}
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "--quiet",
-        "--no-deps",
-        "--wheel-dir",
-        str(tmp_path),
-        str(ROOT),
-    ]
-    subprocess.run(command, check=True)
-    (wheel,) = tmp_path.glob("*.whl")
-    held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    assert held == versioned
+def test_each_wheel_holds_exactly_the_versioned_files_of_its_packages(wheels: dict[str, Path]) -> None:
+    assert set(wheels) == set(FOLDERS)
+    assert not set.intersection(*(held(wheel) for wheel in wheels.values())), "two distributions own one file"
+    for name, folders in FOLDERS.items():
+        command = ["git", "ls-files", "-z", *folders]
+        listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+        versioned = {f"shakedown/{file}" for file in listed.stdout.decode().split("\0") if file}
+        about = {f"shakedown/bridge/{file}" for file in ("LICENSE", "README.md", "pyproject.toml")}
+        assert held(wheels[name]) == versioned - about
 
 
-def test_every_package_folder_is_listed():
-    import tomllib
+@pytest.mark.slow
+def test_each_wheel_has_the_licence(wheels: dict[str, Path]) -> None:
+    for name, wheel in wheels.items():
+        text = zipfile.ZipFile(wheel).read(f"{name.replace('-', '_')}-0.1.0.dist-info/licenses/LICENSE")
+        assert text == (ROOT / "LICENSE").read_bytes()
+        assert b"Apache License" in text
 
-    listed = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_bridge_is_installed_and_runs_without_the_lab(wheels: dict[str, Path], tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
+    programs = tmp_path / "venv" / "bin"
+    pip = [str(programs / "python"), "-m", "pip", "--disable-pip-version-check"]
+    constraints = ["-c", str(ROOT / "constraints.txt")]
+    subprocess.run([*pip, "install", "--quiet", *constraints, str(wheels["shakedown-bridge"])], check=True)
+    site = tmp_path / "site.yaml"
+    site.write_bytes((ROOT / "scenarios" / "plants" / "bottling" / "site.yaml").read_bytes())
+
+    def said(*command: str) -> str:
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+
+    assert "edge node" in said(str(programs / "shakedown-bridge"), "check", "site.yaml")
+    installed = {canonical(line) for line in said(*pip, "list", "--format=freeze").splitlines()}
+    assert "asyncua" in installed
+    assert not installed & LAB_ONLY
+    everything = "import shakedown.bridge.app, shakedown.bridge.south.opcua, sys; print(*sys.modules)"
+    loaded = said(str(programs / "python"), "-c", everything).split()
+    packages = {".".join(name.split(".")[:2]) for name in loaded if name.startswith("shakedown.")}
+    assert packages == {"shakedown.bridge"}
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_every_package_folder_is_listed(name: str) -> None:
     found = {
-        "shakedown." + ".".join(path.parent.relative_to(ROOT).parts)
-        for top in SHIPPED
+        ".".join(("shakedown", *path.parent.relative_to(ROOT).parts))
+        for top in FOLDERS[name]
         for path in (ROOT / top).rglob("__init__.py")
     }
-    assert found == listed
+    assert set(project(name)["tool"]["setuptools"]["packages"]) == found
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_a_distribution_needs_what_it_imports_and_nothing_else(name: str) -> None:
+    provided = packages_distributions()
+    files = [path for top in FOLDERS[name] for path in (ROOT / top).rglob("*.py")]
+    nodes = [node for path in files for node in ast.walk(ast.parse(path.read_text()))]
+    modules = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    modules |= {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
+    tops = {module.partition(".")[0] for module in modules} - set(sys.stdlib_module_names) - {"shakedown"}
+    tops -= {"google"}  # a namespace of many
+    needed = {canonical(provided[top][0]) for top in tops}
+    needed |= {"protobuf"} if any(module.startswith("google.protobuf") for module in modules) else set()
+    needed |= {"shakedown-bridge"} if name == "shakedown-lab" else set()
+    declared = {canonical(requirement) for requirement in project(name)["project"]["dependencies"]}
+    assert needed - COMES_WITH.keys() == declared - NOT_IMPORTED_YET
+
+
+def test_the_lab_needs_the_bridge_of_its_own_version() -> None:
+    version = project("shakedown-bridge")["project"]["version"]
+    lab = project("shakedown-lab")["project"]
+    assert (lab["version"], f"shakedown-bridge=={version}" in lab["dependencies"]) == (version, True)
