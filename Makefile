@@ -9,7 +9,7 @@ ARGS ?=
 # Where the environment forbids byte code, as many images for CI do, each of some hundred processes would compile everything.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: accept test ci-test ci-slow ci-wall ci-agreement long lint types format bench seeds shift-seeds clean help
+.PHONY: accept docs test ci-test ci-slow ci-wall ci-agreement long lint types format bench seeds shift-seeds clean help
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -46,6 +46,9 @@ types: $(TEST_READY) ## static types
 format: $(TEST_READY) ## bring the code into shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(READY) ## write the tables of the documentation that follow from the code
+	$(BIN)/python -m shakedown.scenarios.doc_tables
 
 bench: $(TEST_READY) ## speed, as ratios beside the bare libraries
 	$(BIN)/python -m pytest -q tests/bench -m bench --benchmark-enable --benchmark-sort=name --benchmark-columns=median,ops,rounds $(ARGS)

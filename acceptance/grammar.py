@@ -25,7 +25,11 @@ LIVE_MAX = (
     200_000  # metrics whose newest time is known; beyond it all are forgotten, and `historical` starts anew
 )
 BD_SEQS = 256
-BROKER_DEATHS = ("broker_restart", "broker_crash")  # kinds of fault that end every connection without a Will
+BROKER_DEATHS = (
+    "crash",
+    "restart",
+    "broker_restart",
+)  # kinds of fault that end every connection without a Will
 
 RULES: dict[str, tuple[str, str, str]] = {
     "payload": ("MUST", "every payload of the edge node can be decoded", "chapter 6"),

@@ -7,6 +7,7 @@ import binascii
 import os
 import ssl
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,6 +21,7 @@ RECONNECT_S = (
     0.1,
     1.0,
 )  # first and longest pause: births are not retained, so it must be back before the bridge is
+EDGES_MAX = 1_000  # edge nodes that are counted; more are a flood
 MESSAGES_QUEUED_MAX = (
     100_000  # beyond it aiomqtt drops and warns; the broker's own count then shows what is missing
 )
@@ -61,6 +63,7 @@ class Observer:
         self._encode = msgspec.json.Encoder().encode
         self._fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
         self.messages = 0
+        self.heard: Counter[str] = Counter()  # messages of each edge node, `group/node`, its deaths apart
         self.connected = asyncio.Event()
 
     async def run(self) -> None:
@@ -108,6 +111,11 @@ class Observer:
         text = binascii.b2a_base64(payload, newline=False).decode("ascii")
         self._write(["M", time.time_ns(), message.topic.value, text, message.qos, message.retain])
         self.messages += 1
+        levels = message.topic.value.split("/", 4)
+        if len(levels) > 3 and levels[2] != "NDEATH":
+            edge = f"{levels[1]}/{levels[3]}"
+            if edge in self.heard or len(self.heard) < EDGES_MAX:
+                self.heard[edge] += 1
 
     def _lost(self, reason: str) -> None:
         if self.connected.is_set():

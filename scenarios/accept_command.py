@@ -107,7 +107,7 @@ def accept(
 
     chosen = choose(bridge)
     for setup in setups:
-        brokers.check_choice(broker, clock, setup.scenario)
+        brokers.check_choice(broker, clock, setup)
         chosen.check(setup, clock)
     stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
     name = names[0] if len(names) == 1 else suite or "selection"

@@ -31,13 +31,19 @@ BridgeFactory = Callable[[Site, Path, Addresses], Runnable]
 
 
 class BridgeRunner(ABC):
-    """The bridge's process: started, killed without warning, stopped politely."""
+    """The bridge's process: started, killed without warning, frozen and let go on, stopped politely."""
 
     @abstractmethod
     async def start(self) -> None: ...
 
     @abstractmethod
     async def kill(self) -> None: ...
+
+    @abstractmethod
+    async def freeze(self) -> None: ...
+
+    @abstractmethod
+    async def thaw(self) -> None: ...
 
     @abstractmethod
     async def stop(self) -> None: ...
@@ -77,6 +83,12 @@ class InProcessBridge(BridgeRunner):
         if (cut := getattr(self._bridge, "cut", None)) is not None:
             cut()
         await self._end()
+
+    async def freeze(self) -> None:
+        self._host.freeze()
+
+    async def thaw(self) -> None:
+        self._host.thaw()
 
     async def stop(self) -> None:
         await self._end()

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
 from shakedown.scenarios.errors import UsageError
-from shakedown.scenarios.model import Scenario
-from shakedown.twin.enterprise.broker import EmbeddedBroker
-from shakedown.twin.enterprise.jsonl import JsonLines
-from shakedown.twin.enterprise.mosquitto import ForeignBroker, MosquittoBroker, mosquitto_missing
+from shakedown.scenarios.setups import Setup
+from shakedown.twin.enterprise.mosquitto import mosquitto_missing
 
 
 class Broker(Protocol):
@@ -22,24 +18,7 @@ class Broker(Protocol):
     async def crash(self) -> None: ...
 
 
-class AcceptanceLog:
-    """broker.jsonl: every PUBLISH that the embedded broker accepted."""
-
-    def __init__(self, path: Path) -> None:
-        self._log = JsonLines(path)
-        self.messages = 0
-
-    def on_accept(self, ns: int, client_id: str, topic: str, payload: bytes, qos: int, retain: bool) -> None:
-        self.messages += 1
-        self._log.write(
-            ["A", ns, client_id, topic, bytes(payload), qos, retain]
-        )  # msgspec writes bytes as base64
-
-    def close(self) -> None:
-        self._log.close(time.time_ns(), messages=self.messages)
-
-
-def check_choice(choice: str, clock: str, scenario: Scenario) -> None:
+def check_choice(choice: str, clock: str, setup: Setup) -> None:
     """Raise UsageError unless `choice` is embedded, mosquitto or an mqtt:// URL that can carry this scenario."""
     if choice == "embedded":
         return
@@ -53,12 +32,16 @@ def check_choice(choice: str, clock: str, scenario: Scenario) -> None:
         if missing := mosquitto_missing():
             raise UsageError(f"--broker mosquitto: {missing}.")
         return
-    restarts = [fault.id for fault in scenario.faults if fault.kind == "broker_restart"]
-    if restarts:
+    brokers = {plan.name for plan in setup.plans.values() if plan.kind == "broker"}
+    struck = [f"{fault.id} ({fault.kind})" for fault in setup.scenario.faults if fault.target in brokers]
+    if struck:
         raise UsageError(
-            f"--broker {choice}: scenario {scenario.name} restarts the broker ({', '.join(restarts)}), and the lab "
-            "cannot restart one that it did not start. Give --broker mosquitto, or a scenario without broker_restart."
+            f"--broker {choice}: scenario {setup.scenario.name} strikes the broker: {', '.join(struck)}. The lab "
+            "cannot do that to one that it did not start. Give --broker mosquitto, or a scenario without these."
         )
+    if len(brokers) > 1:
+        raise UsageError(f"--broker {choice}: scenario {setup.scenario.name} has {len(brokers)} brokers: "
+                         f"{', '.join(sorted(brokers))}. Give --broker embedded or mosquitto.")  # fmt: skip
 
 
 def foreign_address(url: str) -> tuple[str, int]:
@@ -71,12 +54,3 @@ def foreign_address(url: str) -> tuple[str, int]:
         pass
     raise UsageError(f"--broker {url!r} is not a broker. Give `embedded`, `mosquitto` or a URL such as "
                      f"mqtt://127.0.0.1:1883.")  # fmt: skip
-
-
-def make_broker(choice: str, address: str, port: int, folder: Path, log: AcceptanceLog | None) -> Broker:
-    """The broker of that choice, to listen on `address:port` (a foreign one is where its URL says)."""
-    if choice == "embedded":
-        return EmbeddedBroker(address, port, on_accept=log.on_accept if log else None)
-    if choice == "mosquitto":
-        return MosquittoBroker(address, port, folder)
-    return ForeignBroker(*foreign_address(choice))

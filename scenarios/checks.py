@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
 
 from shakedown.bridge.config import Site
 from shakedown.bridge.operations_config import ShiftConfig
 from shakedown.bridge.south.config import OpcUaConfig
-from shakedown.bridge.yamlfile import ConfigError, Marks, Path_, did_you_mean
-from shakedown.scenarios.faults.fault import Fault
+from shakedown.bridge.yamlfile import ConfigError, Marks, did_you_mean
+from shakedown.scenarios.faults import Fault
+from shakedown.scenarios.parts.kinds import kind_of
+from shakedown.scenarios.parts.plan import Plan
+from shakedown.scenarios.scenario import Scenario
 from shakedown.twin.line.master_data import Shift
 from shakedown.twin.line.plant import Plant
 from shakedown.twin.line.signals import signals_of
 
-if TYPE_CHECKING:
-    from shakedown.scenarios.model import Scenario
-
-LAB_HOSTS = ("bridge", "scada", "judge", "crew")
 DAY_S = 86_400
 
 
@@ -31,9 +29,6 @@ def check_site(site: Site, marks: Marks, plant: Plant) -> None:
 
 def _connections(site: Site, marks: Marks) -> list[str]:
     problems = []
-    if len(site.south) > 1:
-        text = f"the lab has one OPC UA server, and here are {len(site.south)} - keep one"
-        problems.append(marks.problem(("south",), text, key=True))
     for name, south in site.south.items():
         if isinstance(south, OpcUaConfig) and south.security != "none":
             text = "the lab's OPC UA server has no certificate - write none, or leave it out"
@@ -49,27 +44,6 @@ def _connections(site: Site, marks: Marks) -> list[str]:
     if site.cmms is not None and site.cmms.url.startswith("https:"):
         text = "the lab's CMMS has no certificate - write http://cmms:8080"
         problems.append(marks.problem(("cmms", "url"), text))
-    problems += _host_names(site, marks)
-    return problems
-
-
-def _host_names(site: Site, marks: Marks) -> list[str]:
-    souths = {south.endpoint_host for south in site.south.values()}
-    names: dict[Path_, str] = {
-        ("south", name, "endpoint"): south.endpoint_host for name, south in site.south.items()
-    }
-    names |= {("north", name, "broker"): north.host_port[0] for name, north in site.north.items()}
-    others = set(names.values())
-    if site.cmms is not None:
-        names["cmms", "url"] = site.cmms.host_port[0]
-    problems = []
-    for place, host in names.items():
-        if host in LAB_HOSTS or host.startswith("probe-"):
-            problems.append(marks.problem(place, f"the lab has a host {host!r} of its own - rename this one"))
-        elif place[0] == "north" and host in souths:
-            problems.append(marks.problem(place, f"{host!r} is the OPC UA server's host too - rename one"))
-        elif place[0] == "cmms" and host in others:
-            problems.append(marks.problem(place, f"{host!r} is another service's host too - rename one"))
     return problems
 
 
@@ -144,22 +118,27 @@ def _told(shift: ShiftConfig) -> str:
     return f"{times} with {f'breaks at {breaks}' if breaks else 'no break'}"
 
 
-def check_faults(scenario: Scenario, marks: Marks, site: Site | None) -> None:
-    """Raise ConfigError, every problem with its place, unless each fault has its time and finds what it strikes."""
+def check_faults(scenario: Scenario, marks: Marks, plans: Mapping[str, Plan]) -> None:
+    """Raise ConfigError, every problem with its place, unless each fault has its time and finds what it strikes.
+
+    `plans` are the parts by name; without any (there is something wrong with them) targets are not looked for.
+    """
     problems = []
     last: dict[str, Fault] = {}
     names: set[str] = set()
     for index, fault in sorted(enumerate(scenario.faults), key=lambda numbered: numbered[1].at_s):
-        for key, text in _misfits(fault, scenario, last.get(fault.what), names, site):
-            problems.append(marks.problem(("faults", index, key), f"{fault.id!r} {text}"))
+        misfits = [*_misfits(fault, scenario, last.get(fault.target), names)]
+        if plans:
+            misfits += _misses(fault, scenario, plans)
+        problems += [marks.problem(("faults", index, key), f"{fault.id!r} {text}") for key, text in misfits]
         names.add(fault.id)
-        last[fault.what] = fault
+        last[fault.target] = fault
     if problems:
         raise ConfigError(problems)
 
 
 def _misfits(
-    fault: Fault, scenario: Scenario, before: Fault | None, names: set[str], site: Site | None
+    fault: Fault, scenario: Scenario, before: Fault | None, names: set[str]
 ) -> Iterator[tuple[str, str]]:
     """Key, and what is wrong with it; `before` strikes the same thing, `names` are those of all faults before."""
     healed_s = fault.at_s + fault.for_s
@@ -172,8 +151,31 @@ def _misfits(
         yield "for_s", (f"is healed at {healed_s:g} s, after the end of the run at {scenario.duration_s:g} s - heal it"
                         " earlier or lengthen duration_s")  # fmt: skip
     if before is not None and fault.at_s <= before.at_s + before.for_s:
-        yield "at_s", (f"strikes {fault.what} before {before.id!r} is healed - one thing carries one fault at a time,"
+        yield "at_s", (f"strikes {fault.target} before {before.id!r} is healed - one thing carries one fault at a time,"
                        " strike later")  # fmt: skip
-    if "cmms" in fault.affects and site is not None and site.cmms is None:
-        yield "kind", (f"({fault.kind}) strikes the CMMS, and site.yaml has none - write cmms: there, for instance with"
-                       " overlays: [shift], or leave the fault out")  # fmt: skip
+
+
+def _misses(fault: Fault, scenario: Scenario, plans: Mapping[str, Plan]) -> Iterator[tuple[str, str]]:
+    """What is wrong with the target of a fault."""
+    strikes, what = fault.strikes, f"({fault.kind}) strikes"
+    if strikes == "conduit":
+        known = list(scenario.network)
+    elif strikes == "part":
+        known = [plan.name for plan in plans.values() if not kind_of(plan.kind).is_evidence]
+    else:
+        known = [plan.name for plan in plans.values() if plan.kind == strikes]
+    if fault.target in known:
+        return
+    if fault.target in plans and kind_of(plans[fault.target].kind).is_evidence:
+        text = f"{what} the {plans[fault.target].kind}, which is evidence and cannot be struck"
+    elif not known:
+        text = f"{what} a {strikes}, and this lab has none"
+    else:
+        text = f"{what} {fault.target!r}, and there is no {strikes} of that name"
+    yield "target", f"{text} - {_near(fault.target, known)}"
+
+
+def _near(name: str, known: list[str]) -> str:
+    """A remedy for an unknown name: the nearest one, and all of them."""
+    near = did_you_mean(name, known)
+    return near if not near.startswith("did you mean") else f"{near} There are: {', '.join(known)}"

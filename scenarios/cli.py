@@ -152,7 +152,7 @@ def schema(what: str) -> None:
     from shakedown.bridge.config import Site
     from shakedown.bridge.yamlfile import json_schema
     from shakedown.scenarios.bridges.model import BridgeFile
-    from shakedown.scenarios.model import Scenario
+    from shakedown.scenarios.scenario import Scenario
     from shakedown.twin.line.plant import Plant
 
     models: dict[str, type[BaseModel]] = {

@@ -1,109 +1,29 @@
-"""What a scenario file says: which plant, which network, what goes wrong and when."""
+"""Scenario files, and the plants they run on: finding, reading, and laying one over the other."""
 
 from __future__ import annotations
 
 import os
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 
 from shakedown.bridge import config
 from shakedown.bridge.config import Site
 from shakedown.bridge.yamlfile import Marks, Reading, read, validate
 from shakedown.scenarios import checks
 from shakedown.scenarios.errors import UsageError
-from shakedown.scenarios.faults import AnyFault
+from shakedown.scenarios.parts.plan import BRIDGE, Plan, plan
 from shakedown.scenarios.plant_files import PLANTS, known_plants
+from shakedown.scenarios.scenario import Override, Scenario
+from shakedown.scenarios.setups import Setup
 from shakedown.twin.line.plant import Plant
 
 LIBRARY = resources.files("shakedown.scenarios") / "library"
 
 M = TypeVar("M", bound=BaseModel)
-CriterionName = Literal[
-    "freshness", "loss", "oee", "nuisance", "false_alarms", "acknowledgement", "work_orders"
-]
-"""What a run can be too short for; integrity and session are judged on a single message."""
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ConduitModel(_Part):
-    """A healthy conduit's own latency, jitter and bandwidth."""
-
-    latency_ms: float = Field(default=0, ge=0, le=60_000)
-    jitter_ms: float = Field(default=0, ge=0, le=10_000)
-    bandwidth_kB_s: float | None = Field(default=None, gt=0)  # noqa: N815 (SI prefix)
-
-
-class NetworkModel(_Part):
-    """The two conduits of the plant as it is drawn on the wall."""
-
-    cell: ConduitModel = ConduitModel(latency_ms=0.5)
-    wan: ConduitModel = ConduitModel(latency_ms=20, jitter_ms=5)
-
-
-class CrewModel(_Part):
-    """The maintenance crew: how many, how often they look, how far they walk."""
-
-    people: int = Field(default=1, ge=1, le=100)
-    poll_s: float = Field(default=30, gt=0, le=3600)
-    travel_median_s: float = Field(default=120, gt=0, le=3600)
-    travel_sigma: float = Field(default=0.5, ge=0, le=3, description="of the logarithm of the travel time")
-    inspect_s: float = Field(default=60, gt=0, le=3600, description="To find that nothing is to be repaired")
-
-
-class PeopleModel(_Part):
-    """The people of a site with alarms or a CMMS."""
-
-    crew: CrewModel = CrewModel()
-
-
-class Override(_Part):
-    """Keys of the plant's files that this scenario sets otherwise."""
-
-    plant: dict[str, Any] = Field(default_factory=dict)
-    site: dict[str, Any] = Field(default_factory=dict)
-
-
-class Scenario(_Part):
-    """One scenario file (scenarios/library/*.yaml)."""
-
-    format: int = Field(default=1, ge=1, le=1)
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
-    title: str
-    description: str = ""
-    plant: str = Field(
-        default="bottling", description="A shipped plant's name, or a folder with plant.yaml and site.yaml"
-    )
-    warm_up_s: float = Field(default=60, gt=0, description="No fault strikes before")
-    duration_s: float = Field(gt=0, le=30 * 86_400, description="How long the line offers samples")
-    drain_s: float = Field(
-        default=90, ge=0, le=86_400, description="How long the bridge then has to deliver the rest"
-    )
-    overlays: tuple[str, ...] = Field(
-        default=(), description="Files of the plant's folder overlays/ that are laid over it, in this order"
-    )
-    may_be_inconclusive: tuple[CriterionName, ...] = Field(
-        default=(), description="Criteria that this scenario is too short to judge; they may still FAIL"
-    )
-    network: NetworkModel = NetworkModel()
-    people: PeopleModel = PeopleModel()
-    override: Override = Override()
-    faults: tuple[AnyFault, ...] = ()
-
-
-class Setup(_Part):
-    """A scenario with the plant and the site it runs on, overrides applied, and what each was read from."""
-
-    scenario: Scenario
-    plant: Plant
-    site: Site
-    documents: dict[str, dict[str, Any]]  # scenario, plant, site: as data, to be written into the run folder
 
 
 def shipped() -> dict[str, Path]:
@@ -183,12 +103,18 @@ def _join(scenario: Reading[Scenario], document: dict[str, Any], folder: Path, l
     site.check(lambda found: config.check_site(found.model_copy(), site.marks))
     if (line := plant.model) is not None:
         site.check(lambda found: checks.check_site(found, site.marks, line), plant)
-    scenario.check(lambda found: checks.check_faults(found, scenario.marks, site.model))
+    plans: dict[str, Plan] = {}
+    if (read_site := site.model) is not None:
+        sites = {BRIDGE: (read_site, site.marks)}
+        scenario.check(lambda found: plans.update(plan(found, scenario.marks, sites)), site)
+    scenario.check(lambda found: checks.check_faults(found, scenario.marks, plans))
     return Setup(
         scenario=scenario.settled(plant, site),
         plant=plant.settled(),
         site=site.settled(),
         documents={"scenario": document, "plant": plant_document, "site": site_document},
+        plans=plans,
+        name=BRIDGE,
     )
 
 

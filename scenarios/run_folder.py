@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from shakedown.scenarios.errors import UsageError
-from shakedown.scenarios.model import Setup, to_yaml
+from shakedown.scenarios.model import to_yaml
+from shakedown.scenarios.setups import Setup
 
 FORMAT = 1
 INPUTS = ("scenario.yaml", "plant.yaml", "site.yaml")

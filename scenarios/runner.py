@@ -23,10 +23,11 @@ from shakedown.scenarios.bridges.choice import Choice, OurBridge, Place
 from shakedown.scenarios.collector import rare_collections
 from shakedown.scenarios.errors import LAB_ERRORS, HarnessFault, RunFault, UsageError, in_words
 from shakedown.scenarios.lab import Lab
-from shakedown.scenarios.model import Setup, aligned
+from shakedown.scenarios.model import aligned
 from shakedown.scenarios.progress import Progress
 from shakedown.scenarios.run_folder import RunFolder
 from shakedown.scenarios.run_logs import logs_into
+from shakedown.scenarios.setups import Setup
 from shakedown.scenarios.timeline import Timeline
 from shakedown.twin.clock import START, run
 from shakedown.twin.network.memory import MemoryNetwork
@@ -142,41 +143,37 @@ async def _carry_out(
     network: Network[Any] = (
         WireNetwork(toxiproxy=request.toxiproxy) if request.on_the_wall else MemoryNetwork(seed=request.seed)
     )
+    setup, folders = request.setup, {request.setup.name: folder.path}
     lab = Lab(
-        request.setup,
-        request.seed,
-        network,
-        folder.path,
-        request.broker,
-        scratch,
-        request.bridge.json_mapping,
-    )
-    timeline = Timeline(request.setup.scenario, lab, folder.path / "timeline.jsonl")
+        setup.plans, setup.bridges, folders,
+        network=network, seed=request.seed, broker=request.broker, scratch=scratch, json=request.bridge.json_mapping,
+    )  # fmt: skip
+    timeline = Timeline(setup.scenario, lab, setup.plans, folders)
     try:
         progress.say("starting the lab")
         await _start(lab)
-        setup = request.setup
         begins_ns = None
         if setup.site.oee:
             begins_ns = (time.time_ns() // NS_PER_S + BEGIN_IN_S) * NS_PER_S
             setup = aligned(setup, begins_ns)
             folder.ask(setup, **_asked(request))
-        place = Place(
-            setup.site, lab.network.host("bridge"), folder.path, scratch, await lab.addresses(), request.on_the_wall,
-            lab.bridge_was_seen,
-            lab.other_topics, progress.note,
-        )  # fmt: skip
-        lab.use(request.bridge.runner(place))
+        for bridge in lab.bridges:
+            place = Place(
+                setup.site, bridge.host, folder.path, scratch, await bridge.addresses(), request.on_the_wall,
+                bridge.was_seen, bridge.other_topics, progress.note,
+            )  # fmt: skip
+            bridge.use(request.bridge.runner(place))
         async with progress.follow(timeline, lambda: lab.backlog):
-            await timeline.carry_out(begins_ns)
+            await timeline.carry_out(setup.bridges, begins_ns)
     except BaseException:
         with contextlib.suppress(*LAB_ERRORS):  # it is the first error that is told
             await lab.stop(complete=False)
         raise
     await lab.stop(complete=True)
     facts: dict[str, Any] = {"start_ns": timeline.start_ns, "end_ns": lab.end_ns}
-    if ended := timeline.bridge_ended or lab.bridge.ended_with():
-        facts["bridge_ended"] = ended
+    for bridge in lab.bridges:
+        if ended := timeline.bridges_ended.get(bridge.name) or bridge.bridge_ended_with():
+            facts["bridge_ended"] = ended
     if isinstance(network, MemoryNetwork):
         facts["trace_sha256"] = network.trace_sha256()
     return facts

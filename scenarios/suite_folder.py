@@ -16,7 +16,7 @@ from shakedown.acceptance.verdict import Verdict
 from shakedown.reports.suite import INDEX, Suite, SuiteRun, concluded, faulty, render_suite
 from shakedown.scenarios import run_folder
 from shakedown.scenarios.errors import UsageError
-from shakedown.scenarios.model import Scenario
+from shakedown.scenarios.scenario import Scenario
 
 FORMAT = 1
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from shakedown.scenarios.errors import LAB_ERRORS, HarnessFault
 from shakedown.scenarios.faults import Fault
 from shakedown.scenarios.lab import Lab
-from shakedown.scenarios.model import Scenario
+from shakedown.scenarios.parts.plan import Plan
+from shakedown.scenarios.parts.ways import suffering
+from shakedown.scenarios.scenario import Scenario
+from shakedown.scenarios.setups import Setup
 from shakedown.twin.enterprise.jsonl import JsonLines
 
 LATE_S_MAX = 0.5  # how long after the beginning of its calendar a line may begin
@@ -20,13 +23,15 @@ WATCH_S = 1.0  # how often the lab is looked after for parts that died
 class Timeline:
     """The timeline of one run; `phase` says in a word what goes on now."""
 
-    def __init__(self, scenario: Scenario, lab: Lab, path: Path) -> None:
-        self._scenario, self._lab = scenario, lab
-        self._log = JsonLines(path)
+    def __init__(
+        self, scenario: Scenario, lab: Lab, plans: Mapping[str, Plan], folders: Mapping[str, Path]
+    ) -> None:
+        self._scenario, self._lab, self._plans = scenario, lab, plans
+        self._logs = {bridge: JsonLines(folder / "timeline.jsonl") for bridge, folder in folders.items()}
         self.phase = "starting"
         self._active: list[str] = []
         self.start_ns = 0
-        self.bridge_ended: str | None = None
+        self.bridges_ended: dict[str, str] = {}
 
     @property
     def elapsed_s(self) -> float:
@@ -43,15 +48,14 @@ class Timeline:
         """The phase, and the faults in force."""
         return f"{self.phase}: {', '.join(self._active)}" if self._active else self.phase
 
-    async def carry_out(self, begins_ns: int | None = None) -> None:
-        """Run the line through warm-up, faults, recovery and drain, from `begins_ns` on or at once.
+    async def carry_out(self, setups: Mapping[str, Setup], begins_ns: int | None = None) -> None:
+        """Run the lines through warm-up, faults, recovery and drain, from `begins_ns` on or at once.
 
         Raises HarnessFault when the lab itself fails.
         """
         if begins_ns is not None:
             await _wait_for_begin(begins_ns)
-        self._lab.start_line()
-        await self._lab.bridge.start()
+        await self._lab.begin(setups)
         self.start_ns = time.time_ns()  # when the bridge is ready, which of some takes a while
         try:
             async with asyncio.TaskGroup() as group:
@@ -64,7 +68,8 @@ class Timeline:
                 watch.cancel()
         except* (HarnessFault, *LAB_ERRORS) as errors:
             raise _first(errors) from None
-        self._log.cut()
+        for log in self._logs.values():
+            log.cut()
 
     async def _phases(self) -> None:
         scenario = self._scenario
@@ -79,11 +84,11 @@ class Timeline:
         for phase, end_s in ends.items():
             self.phase = phase.replace("_", "-")
             if phase == "drain":
-                await self._lab.stop_line()
+                await self._lab.stop_lines()
             await self._sleep_until(end_s)
-            self._log.write(
-                {"id": phase, "kind": "phase", "start_ns": self._at(begin_s), "end_ns": self._at(end_s)}
-            )
+            row = {"id": phase, "kind": "phase", "start_ns": self._at(begin_s), "end_ns": self._at(end_s)}
+            for log in self._logs.values():
+                log.write(row)
             begin_s = end_s
 
     async def _fault(self, fault: Fault) -> None:
@@ -91,27 +96,37 @@ class Timeline:
         start_ns = time.time_ns()
         self._active.append(fault.id)
         before = await fault.strike(self._lab)
-        await self._sleep_until(fault.at_s + fault.for_s)
+        await self._sleep_until(fault.at_s + max(fault.for_s - fault.look_s, fault.for_s / 2))
         evidence = await fault.evidence(self._lab, before)
+        await self._sleep_until(fault.at_s + fault.for_s)
         await fault.heal(self._lab)
         self._active.remove(fault.id)
-        row: dict[str, Any] = {"id": fault.id, "kind": fault.kind, "target": fault.what, "start_ns": start_ns}
-        row |= {
-            "end_ns": time.time_ns(),
-            "cut": fault.cut,
-            "affects": list(fault.affects),
-            "asked": fault.asked,
-        }
-        row |= {"verified": evidence.verified, "evidence": evidence.seen}
-        self._log.write(row)
+        plan = self._plans.get(fault.target)
+        struck = {"target": fault.target, "target_kind": plan.kind if plan else "conduit"}
+        done = {"asked": fault.asked, "verified": evidence.verified, "evidence": evidence.seen}
+        times = {"start_ns": start_ns, "end_ns": time.time_ns()}
+        for bridge, log in self._logs.items():
+            affects, cut = suffering(fault, self._plans, self._scenario.network, bridge)
+            row = {
+                "id": fault.id,
+                "kind": fault.kind,
+                **struck,
+                **times,
+                "cut": cut,
+                "affects": affects,
+                **done,
+            }
+            log.write(row)
 
     async def _watch(self) -> None:
         while True:
             self._lab.check()
-            self.bridge_ended = self.bridge_ended or self._lab.bridge.ended_with()
-            if self.bridge_ended is None and (flood := self._lab.flood()) is not None:
-                self.bridge_ended = flood
-                await self._lab.bridge.kill()
+            for bridge in self._lab.bridges:
+                why = bridge.bridge_ended_with()
+                if why is None and bridge.name not in self.bridges_ended and (why := bridge.flood()):
+                    await bridge.crash()
+                if why is not None:
+                    self.bridges_ended.setdefault(bridge.name, why)
             await asyncio.sleep(WATCH_S)
 
     def _at(self, seconds: float) -> int:

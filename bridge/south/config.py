@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import ClassVar, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
@@ -13,6 +14,7 @@ from shakedown.bridge.config_base import SecretConfig, Strict
 class SouthConfig(Strict):
     """One source below the bridge; what else there is to say of it depends on its kind."""
 
+    standard_port: ClassVar[int] = 0
     endpoint: str
 
     @property
@@ -23,6 +25,11 @@ class SouthConfig(Strict):
     def endpoint_host(self) -> str:
         """Name of the host that serves it."""
         return re.split("[:/]", self.endpoint.partition("://")[2], maxsplit=1)[0]
+
+    @property
+    def endpoint_port(self) -> int:
+        """Its port, the standard one of its kind if none is given."""
+        return urlsplit(self.endpoint).port or self.standard_port
 
 
 class SecurityConfig(Strict):
@@ -36,6 +43,8 @@ class SecurityConfig(Strict):
 
 class OpcUaConfig(SouthConfig):
     """One OPC UA server."""
+
+    standard_port: ClassVar[int] = 4840
 
     publishing_interval_ms: int = Field(500, ge=10, le=60_000)
     sampling_interval_ms: int = Field(100, ge=0, le=60_000)

@@ -33,11 +33,10 @@ from shakedown.scenarios.bridges.model import BridgeFile, Promises
 from shakedown.scenarios.bridges.promised import as_promised
 from shakedown.scenarios.bridges.render import Renderer
 from shakedown.scenarios.errors import UsageError
-from shakedown.scenarios.model import Setup, to_yaml
+from shakedown.scenarios.model import to_yaml
+from shakedown.scenarios.setups import Setup
 from shakedown.twin.enterprise.json_mapping import JsonMapping
 from shakedown.twin.network.model import Host
-
-BRIDGE_FAULTS = ("kill_bridge",)
 
 
 @dataclass(frozen=True)
@@ -120,11 +119,15 @@ class FileBridge(Choice):
         if self._file.install is not None and (lacks := missing(self._file.install)):
             raise UsageError(f"Bridge {self.name} is not installed: {'; '.join(lacks)}. Install it: "
                              f"shakedown bridges install {self.name}")  # fmt: skip
-        kills = [fault.id for fault in setup.scenario.faults if fault.kind in BRIDGE_FAULTS]
+        kills = [
+            f"{fault.id}: {fault.kind}"
+            for fault in setup.scenario.faults
+            if fault.strikes == "part" and fault.target in setup.bridges
+        ]
         if self._file.is_external and kills:
             raise UsageError(
-                f"Scenario {setup.scenario.name} kills the bridge ({', '.join(kills)}), and the lab cannot kill one "
-                "that it did not start. Give a scenario without, or a bridge file with the bridge's command."
+                f"Scenario {setup.scenario.name} strikes the bridge ({', '.join(kills)}), and the lab cannot do that "
+                "to one that it did not start. Give a scenario without, or a bridge file with the bridge's command."
             )
 
     @property

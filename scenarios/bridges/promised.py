@@ -9,7 +9,7 @@ from shakedown.bridge.config import Site
 from shakedown.bridge.yamlfile import Marks, Reading
 from shakedown.scenarios.bridges.model import Promises
 from shakedown.scenarios.errors import UsageError
-from shakedown.scenarios.model import Setup
+from shakedown.scenarios.setups import Setup
 
 DERIVED = ("alarms", "oee", "cmms")
 SPARKPLUG_FAULTS = ("rebirth_request",)

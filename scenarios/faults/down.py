@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from shakedown.scenarios.faults.conduit_fault import ConduitFault
 from shakedown.twin.network.model import Conduit
@@ -11,6 +11,7 @@ from shakedown.twin.network.model import Conduit
 class Down(ConduitFault):
     """A clean cut: connections close visibly and new ones are refused."""
 
+    what: ClassVar[str] = "a clean cut: connections close visibly, new ones are refused"
     kind: Literal["down"]
     direction: Literal["both"] = "both"
 

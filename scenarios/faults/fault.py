@@ -4,44 +4,38 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shakedown.scenarios.probe import Probe
-from shakedown.twin.enterprise.cmms.failures import FailureSwitch
 from shakedown.twin.network.model import Conduit
 
-ConduitName = Literal["wan", "cell"]
 
+class Struck(Protocol):
+    """A part of the lab, as a fault has it at hand (scenarios/parts/part.py)."""
 
-class CmmsAtHand(Protocol):
-    """The CMMS as a fault sees it; `answers` tells whether an ordinary request gets an ordinary answer."""
-
-    @property
-    def failures(self) -> FailureSwitch: ...
     async def start(self) -> None: ...
     async def stop(self) -> None: ...
-    async def answers(self) -> bool: ...
+    async def crash(self) -> None: ...
+    async def freeze(self) -> None: ...
+    async def thaw(self) -> None: ...
+    async def answers(self, within_s: float = ...) -> bool: ...
 
 
-class Ground(Protocol):
-    """What a fault may lay hands on."""
+class Watch(Protocol):
+    """What watches a conduit (scenarios/parts/probe.py)."""
 
+    def now(self) -> dict[str, float]: ...
+    async def settled(self) -> dict[str, float]: ...
+    def since(self, before: dict[str, float]) -> dict[str, float]: ...
+
+
+class Targets(Protocol):
+    """What there is to strike, by name (scenarios/lab.py)."""
+
+    def part(self, name: str) -> Any: ...
     def conduit(self, name: str) -> Conduit: ...
-    def probe(self, conduit: str) -> Probe: ...
-    def host_rows(self) -> int: ...
-    def rebirth_requests(self) -> int: ...
-    def ask_for_rebirth(self) -> None: ...
-    async def crash_broker(self) -> None: ...
-    async def start_broker(self) -> None: ...
-    async def broker_answers(self) -> bool: ...
-    async def unplug_host(self) -> None: ...
-    async def replug_host(self) -> None: ...
-    async def kill_bridge(self) -> None: ...
-    async def start_bridge(self) -> None: ...
-    def bridge_is_running(self) -> bool: ...
-    def cmms(self) -> CmmsAtHand: ...
+    def probe(self, conduit: str) -> Watch: ...
 
 
 @dataclass(slots=True)
@@ -53,22 +47,24 @@ class Evidence:
 
 
 class Fault(BaseModel, ABC):
-    """One fault of a scenario: it strikes at `at_s` after the start and is healed `for_s` later."""
+    """One fault of a scenario: it strikes `target` at `at_s` after the start and is healed `for_s` later.
+
+    `strikes` says what a target may be: `conduit`, `part` (of any kind that is no evidence), or a kind of part.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    cut: ClassVar[bool] = True  # whether freshness is judged without its duration
-    affects: ClassVar[tuple[str, ...]] = ()
+    strikes: ClassVar[str]
+    what: ClassVar[str]  # one line for the documentation
+    cuts: ClassVar[bool] = True  # whether freshness is judged without its duration
+    hinders: ClassVar[bool] = True  # whether anything suffers at all, so that the judge makes allowances
+    look_s: ClassVar[float] = 0.0  # how long before it is healed the evidence is looked for
 
     kind: str
     id: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="Name of this fault in timeline and report")
+    target: str = Field(description="What is struck, by its name")
     at_s: float = Field(ge=0, description="Seconds after the start of the run")
     for_s: float = Field(gt=0, le=86_400, description="Seconds until it is healed")
-
-    @property
-    @abstractmethod
-    def what(self) -> str:
-        """The thing that is struck: a conduit's or a component's name."""
 
     @property
     def asked(self) -> dict[str, Any]:
@@ -76,13 +72,13 @@ class Fault(BaseModel, ABC):
         return self.model_dump(exclude={"id", "kind", "at_s", "for_s"})
 
     @abstractmethod
-    async def strike(self, ground: Ground) -> dict[str, Any]:
+    async def strike(self, targets: Targets) -> dict[str, Any]:
         """Make it happen; returns what has to be remembered for `evidence`."""
 
     @abstractmethod
-    async def evidence(self, ground: Ground, before: dict[str, Any]) -> Evidence:
+    async def evidence(self, targets: Targets, before: dict[str, Any]) -> Evidence:
         """Say, just before it is healed, whether it was seen to take effect."""
 
     @abstractmethod
-    async def heal(self, ground: Ground) -> None:
+    async def heal(self, targets: Targets) -> None:
         """Undo it."""

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-from shakedown.scenarios.faults.fault import Evidence, Fault, Ground
+from shakedown.scenarios.faults.fault import Evidence, Fault, Targets
 
 
 class RebirthRequest(Fault):
     """The primary host asks the edge node for a rebirth, as a host does that has met data it cannot read."""
 
+    strikes: ClassVar[str] = "bridge"
+    what: ClassVar[str] = "the primary host asks it for a rebirth"
+    cuts: ClassVar[bool] = False
+    hinders: ClassVar[bool] = False
+
     kind: Literal["rebirth_request"]
-    cut: ClassVar[bool] = False
 
-    @property
-    def what(self) -> str:
-        return "edge node"
-
-    async def strike(self, ground: Ground) -> dict[str, Any]:
-        asked = ground.rebirth_requests()
-        ground.ask_for_rebirth()
+    async def strike(self, targets: Targets) -> dict[str, Any]:
+        bridge = targets.part(self.target)
+        asked = bridge.rebirths_asked
+        bridge.ask_rebirth()
         return {"asked": asked}
 
-    async def evidence(self, ground: Ground, before: dict[str, Any]) -> Evidence:
-        asked = ground.rebirth_requests() - before["asked"]
+    async def evidence(self, targets: Targets, before: dict[str, Any]) -> Evidence:
+        asked = targets.part(self.target).rebirths_asked - before["asked"]
         return Evidence(asked > 0, {"rebirth_requests_sent": asked})
 
-    async def heal(self, ground: Ground) -> None:
+    async def heal(self, targets: Targets) -> None:
         """Nothing to undo: what follows is the edge node's to do."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -13,8 +13,9 @@ from shakedown.twin.network.model import Conduit
 class Slow(ConduitFault):
     """A thin, far line: latency, jitter and limited bandwidth, nothing lost."""
 
+    what: ClassVar[str] = "latency, jitter, thin bandwidth"
+    cuts: ClassVar[bool] = False
     kind: Literal["slow"]
-    cut = False
     latency_ms: float = Field(default=200, gt=0, le=60_000, description="Added to each direction")
     jitter_ms: float = Field(default=0, ge=0, le=10_000)
     bandwidth_kB_s: float | None = Field(default=None, gt=0, description="Kilobytes a second, each direction")  # noqa: N815

@@ -117,15 +117,15 @@ def _cell(rng: np.random.Generator) -> dict[str, Any]:
 
 
 def _host(rng: np.random.Generator) -> dict[str, Any]:
-    return {"kind": "half_open_host"}
+    return {"kind": "crash", "target": "scada"}
 
 
 def _broker(rng: np.random.Generator) -> dict[str, Any]:
-    return {"kind": "broker_restart"}
+    return {"kind": "crash", "target": "broker"}
 
 
 def _bridge(rng: np.random.Generator) -> dict[str, Any]:
-    return {"kind": "kill_bridge"}
+    return {"kind": "crash", "target": "bridge"}
 
 
 def _rebirths(
@@ -135,15 +135,15 @@ def _rebirths(
     deaf = [
         (fault["at_s"] - 1, fault["at_s"] + fault["for_s"] + 8)
         for fault in faults
-        if fault["kind"] in ("half_open_host", "broker_restart")
+        if fault["target"] in ("scada", "broker")
     ]
     found: list[dict[str, Any]] = []
     moments = sorted(rng.uniform(FIRST_S, duration_s - CALM_S, int(rng.integers(0, 5))).round(2).tolist())
     for at_s in moments:
         last_s = found[-1]["at_s"] + found[-1]["for_s"] if found else 0.0
         if at_s > last_s and not any(start <= at_s <= end for start, end in deaf):
-            entry = {"id": f"rebirth_{len(found)}", "kind": "rebirth_request", "at_s": at_s, "for_s": 0.5}
-            found.append(entry)
+            what = {"id": f"rebirth_{len(found)}", "kind": "rebirth_request", "target": "bridge"}
+            found.append(what | {"at_s": at_s, "for_s": 0.5})
     return found
 
 

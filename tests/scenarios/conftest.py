@@ -1,9 +1,12 @@
 """Options and helpers of the scenario tests."""
 
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+
+from shakedown.scenarios.parts import table
 
 sys.path.insert(0, str(Path(__file__).parent))
 from cli_rig import CommandLine
@@ -30,3 +33,20 @@ def line(tmp_path):
     line = CommandLine(tmp_path)
     yield line
     line.end()
+
+
+@pytest.fixture
+def plugged_in(monkeypatch):
+    """`plugged_in(group, name="module:Class")`: as if an installed package had declared these entry points."""
+    found = []
+
+    def entry_points(**wanted):
+        return [entry for entry in found if entry.group == wanted["group"]]
+
+    def declare(group, **entries):
+        found.extend(metadata.EntryPoint(name, value, group) for name, value in entries.items())
+        table.kinds.cache_clear()
+
+    monkeypatch.setattr(metadata, "entry_points", entry_points)
+    yield declare
+    table.kinds.cache_clear()

@@ -14,7 +14,7 @@ from shakedown.bridge import config
 from shakedown.bridge.yaml_problems import path_in_file, problem
 from shakedown.bridge.yamlfile import ConfigError, Marks, Reading, read
 from shakedown.scenarios import model
-from shakedown.scenarios.model import Scenario
+from shakedown.scenarios.scenario import Scenario
 from shakedown.twin.line.plant import Plant
 
 BOTTLING = Path(__file__).parents[2] / "scenarios" / "plants" / "bottling"
@@ -107,7 +107,7 @@ def test_plant_site_and_scenario_are_told_together(tmp_path: Path) -> None:
         "  - {id: early, kind: down, target: wan, at_s: 10, for_s: 20}\n"
         "  - {id: late, kind: down, target: wan, at_s: 590, for_s: 20}\n"
         "  - {id: late, kind: down, target: wan, at_s: 595, for_s: 1}\n"
-        "  - {id: worn, kind: cmms_down, at_s: 300, for_s: 1}\n"
+        "  - {id: worn, kind: cmms_errors, target: cmms, at_s: 300, for_s: 1}\n"
         "  - {id: odd, kind: donw, at_s: 300, for_s: 1}\n"
     )
     with pytest.raises(ConfigError) as refused:
@@ -118,7 +118,7 @@ def test_plant_site_and_scenario_are_told_together(tmp_path: Path) -> None:
         "mine.yaml:8:59: faults.1.for_s: 'late' is healed at 610 s, after the end",
         "mine.yaml:9:10: faults.2.id: 'late' is used twice",
         "mine.yaml:9:47: faults.2.at_s: 'late' strikes wan before 'late' is healed",
-        "faults.3.kind: 'worn' (cmms_down) strikes the CMMS, and site.yaml has none",
+        "faults.3.target: 'worn' (cmms_errors) strikes a cmms, and this lab has none",
         "mine.yaml:11:5: faults.4",
         "plant.yaml:21:5: machines.filler.colour: unknown field",
         "has no signal 'ns=2;s=x",

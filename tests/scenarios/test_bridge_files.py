@@ -155,5 +155,5 @@ def test_a_bridge_in_real_time_is_not_run_in_virtual_time(setup):
 
 
 def test_a_bridge_that_somebody_else_starts_cannot_be_killed(setup):
-    with pytest.raises(UsageError, match="cannot kill one that it did not start"):
+    with pytest.raises(UsageError, match="cannot do that to one that it did not start"):
         choose("external").check(setup, "wall")

@@ -5,10 +5,11 @@ import random
 
 import aiomqtt
 import pytest
+import yaml
 from rich.console import Console
 
-from shakedown.scenarios import model, runner
-from shakedown.scenarios.lab import Lab
+from shakedown.scenarios import model
+from shakedown.scenarios.parts.part import TaskPart
 from shakedown.scenarios.runner import Request, accept
 
 QUIET = Console(file=open("/dev/null", "w"))  # noqa: SIM115 (for the life of the process)
@@ -57,46 +58,40 @@ def attacks(site, rng):
     yield "spBv1.0/" + foreign.format("NDATA"), big[:-3]
 
 
-class HostileLab(Lab):
-    """A lab with an intruder in the enterprise zone."""
+class Intruder(TaskPart):
+    """A kind of part of somebody's own: it publishes what nobody should."""
 
+    kind = "intruder"
+    what = "a hostile publisher"
+    begins_with_line = True
     sent = 0
 
-    def _wire_zones(self):
-        super()._wire_zones()
-        self._hosts["intruder"] = self.network.add_host("intruder", "enterprise")
-
-    def start_line(self):
-        super().start_line()
-        self._intruder = self._hosts["intruder"].spawn(self._attack(), name="intruder")
-
-    async def _attack(self):
+    async def run(self):
         await asyncio.sleep(START_S)
-        address, port = await self.network.route("intruder", self._broker_host, self._broker_port)
-        async with aiomqtt.Client(address, port, identifier="intruder") as client:
-            for topic, payload in attacks(self.setup.site, random.Random(7)):
+        broker = self.ground.parts["broker"]
+        (setup,) = self.ground.setups.values()
+        async with aiomqtt.Client(*await self.dial(broker), identifier="intruder") as client:
+            for topic, payload in attacks(setup.site, random.Random(7)):
                 await client.publish(topic, payload, qos=self.sent % 2)
                 type(self).sent += 1
                 await asyncio.sleep(PAUSE_S)
-
-    async def stop(self, *, complete):
-        if complete:
-            assert self._intruder.done()
-            self._intruder.result()
-        await super().stop(complete=complete)
+        await asyncio.Event().wait()
 
 
 @pytest.fixture
-def verdict(tmp_path, monkeypatch):
-    monkeypatch.setattr(runner, "Lab", HostileLab)
-    monkeypatch.setattr(HostileLab, "sent", 0)
-    setup = model.shortened(model.set_up(model.find("wan_outage_fast")), 60)
+def verdict(tmp_path, monkeypatch, plugged_in):
+    plugged_in("shakedown.parts", intruder=f"{__name__}:Intruder")
+    monkeypatch.setattr(Intruder, "sent", 0)
+    document = yaml.safe_load(model.find("wan_outage_fast").read_text())
+    document["parts"] = {"intruder": {"kind": "intruder", "zone": "enterprise", "dials": ["broker"]}}
+    (tmp_path / "hostile.yaml").write_text(yaml.safe_dump(document))
+    setup = model.shortened(model.set_up(tmp_path / "hostile.yaml"), 60)
     return accept(Request(setup, tmp_path / "run"), QUIET).verdict
 
 
 @pytest.mark.slow
 def test_a_hostile_publisher_is_counted_and_the_bridge_is_not_blamed(verdict):
-    assert HostileLab.sent > 100
+    assert Intruder.sent > 100
     assert verdict.harness == []
     assert verdict.verdict in ("PASS", "INCONCLUSIVE")  # a minute is short for a promise
     assert [c.name for c in verdict.criteria if c.verdict == "FAIL"] == []

@@ -6,28 +6,25 @@ import math
 
 from rich.console import Console
 
-from shakedown.scenarios import lab, model
+from shakedown.scenarios import model
+from shakedown.scenarios.parts import line
+from shakedown.scenarios.parts.line import LinePart
 from shakedown.scenarios.runner import Request, accept
 from shakedown.twin.line.signals import signals_of
-from shakedown.twin.web.plant_server import PlantServer
 
 EVERY_SCANS = 3
 VALUES = [(math.nan, 0), (math.inf, 0), (-math.inf, 0), (None, 0x80000000), (1e308, 0), (1.0, 0x40000000)]
 
 
-class NonsensePlant(PlantServer):
-    """A plant whose line offers hostile values now and then, in the ledger too: they were offered all the same."""
+class NonsenseLine(LinePart):
+    """A line that offers hostile values now and then, in the ledger too: they were offered all the same."""
 
     scans = slipped = 0
 
-    def set_up(self, seed, chronicle):
-        self.ledger = chronicle
-        return super().set_up(seed, chronicle)
-
-    def _offer(self, source_ts_ns, changes):
+    async def _publish(self, source_ts_ns, changes):
         self.scans += 1
         if self.scans % EVERY_SCANS == 0:
-            signals = signals_of(self.plant)
+            signals = signals_of(self.setup.plant)
             own = {i for i, signal in enumerate(signals) if signal.data_type == "Double"}
             free = sorted(own - {index for index, _, _ in changes})
             turn = self.scans // EVERY_SCANS
@@ -35,16 +32,16 @@ class NonsensePlant(PlantServer):
             self.ledger.samples(source_ts_ns, extra)
             changes = [*changes, *extra]
             type(self).slipped += len(extra)
-        super()._offer(source_ts_ns, changes)
+        await super()._publish(source_ts_ns, changes)
 
 
 def test_nonsense_is_carried_as_bad_and_the_bridge_is_not_blamed(tmp_path, monkeypatch):
-    monkeypatch.setattr(lab, "PlantServer", NonsensePlant)
-    monkeypatch.setattr(NonsensePlant, "slipped", 0)
+    monkeypatch.setattr(line, "LinePart", NonsenseLine)
+    monkeypatch.setattr(NonsenseLine, "slipped", 0)
     setup = model.shortened(model.set_up(model.find("wan_outage_fast")), 40)
     outcome = accept(Request(setup, tmp_path / "run"), Console(file=io.StringIO()))
     verdict = outcome.verdict
-    assert NonsensePlant.slipped > 100
+    assert NonsenseLine.slipped > 100
     assert verdict.harness == []
     assert [c.name for c in verdict.criteria if c.verdict == "FAIL"] == []
     counts = verdict.counts

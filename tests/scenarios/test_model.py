@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from shakedown.bridge.yamlfile import ConfigError
-from shakedown.scenarios import model
+from shakedown.scenarios import doc_tables, model
 from shakedown.scenarios.errors import UsageError
 from shakedown.scenarios.faults import FAULTS
 
@@ -128,7 +128,12 @@ def test_what_is_written_reads_as_the_same(tmp_path):
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
 def test_every_fault_says_in_one_sentence_what_it_is(fault):
     assert fault.__doc__.strip().endswith(".")
-    assert fault.model_fields["kind"].annotation.__args__[0] in Path("docs/scenarios.md").read_text()
+
+
+def test_the_tables_of_the_docs_are_those_of_the_code():
+    text = Path("docs/scenarios.md").read_text()
+    assert "| `crash` | any part |" in text
+    assert doc_tables.written(text) == text, "make docs"
 
 
 def test_an_overlay_that_is_not_there_is_named_with_those_that_are(tmp_path):
@@ -137,10 +142,10 @@ def test_an_overlay_that_is_not_there_is_named_with_those_that_are(tmp_path):
 
 
 def test_a_fault_of_a_cmms_needs_one(tmp_path):
-    text = GOOD.replace("kind: down, target: wan", "kind: cmms_down")
+    text = GOOD.replace("kind: down, target: wan", "kind: cmms_errors, target: cmms")
     with pytest.raises(
         ConfigError,
-        match=r"mine.yaml:\d+:\d+: faults.0.kind: 'first' \(cmms_down\) strikes the CMMS, and site.yaml has none",
+        match=r"mine.yaml:\d+:\d+: faults.0.target: 'first' \(cmms_errors\) strikes a cmms, and this lab has none",
     ):
         model.set_up(write(tmp_path, text))
 

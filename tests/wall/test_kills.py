@@ -21,7 +21,15 @@ def _scenario():
     faults, at_s = [], 6.0
     for number in range(KILLS):
         for_s = round(moments.uniform(0.2, 1.5), 2)
-        faults.append({"id": f"kill_{number}", "kind": "kill_bridge", "at_s": round(at_s, 2), "for_s": for_s})
+        faults.append(
+            {
+                "id": f"kill_{number}",
+                "kind": "crash",
+                "target": "bridge",
+                "at_s": round(at_s, 2),
+                "for_s": for_s,
+            }
+        )
         at_s += for_s + moments.uniform(0.3, 5)
     north = {"keep_alive_s": 3, "host_keep_alive_s": 3, "reconnect_s": {"min": 0.2, "max": 0.5}}
     return {

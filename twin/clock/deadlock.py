@@ -9,6 +9,8 @@ from contextvars import Context
 from types import CodeType
 from typing import Any
 
+from shakedown.twin.clock.holding import current_host
+
 _ASYNCIO_FOLDER = os.path.dirname(asyncio.__file__)
 _TASKS_NAMED_MAX = 50
 
@@ -35,11 +37,8 @@ def describe(task: asyncio.Task[Any], context: Context | None) -> str:
 
 
 def _host_name(context: Context | None) -> str | None:
-    """The name of the context's `current_host` (twin/network/model.py), which this package does not import."""
-    for variable, value in context.items() if context is not None else ():
-        if variable.name == "current_host" and value is not None:
-            return str(value.name)
-    return None
+    host = context.get(current_host) if context is not None else None
+    return None if host is None else str(host.name)
 
 
 def _waits_at(awaitable: Any) -> str:

@@ -15,6 +15,7 @@ from contextvars import Context, copy_context
 from typing import Any
 
 from shakedown.twin.clock.deadlock import Deadlock, describe
+from shakedown.twin.clock.holding import Holding
 from shakedown.twin.clock.selector import MemorySelector
 
 _real_monotonic_ns = time.monotonic_ns
@@ -30,7 +31,7 @@ _CANCELLED_TIMERS_MIN = 100
 _PACED_NAP_MAX_S = 3600.0
 
 
-class VirtualLoop(asyncio.SelectorEventLoop):
+class VirtualLoop(Holding, asyncio.SelectorEventLoop):
     """An asyncio loop whose time is an integer of nanoseconds that moves from timer to timer.
 
     Timers run in the order of (time, sequence). Executors run inline. `speed` holds virtual time to so many times
@@ -52,7 +53,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._turns = 0
         self._turns_at_jump = 0
         self._task_sequence = 0
-        super().__init__(MemorySelector())
+        super().__init__(selector=MemorySelector())
         self.descriptors: MemorySelector = self._selector
         self._clock_resolution = 1e-9
 
@@ -127,9 +128,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._turns += 1
         if not self._turns % _SIGNAL_POLL_EVERY:
             self._look_outside()
+        held = self.held
         for _ in range(len(ready)):
             handle = ready.popleft()
-            if not handle._cancelled:
+            if not (handle._cancelled or (held and self.keeps(handle))):
                 handle._run()
         handle = None  # breaks reference cycles when a callback raised
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from shakedown.twin.clock.deadlock import Deadlock
+from shakedown.twin.clock.holding import WallLoop
 from shakedown.twin.clock.loop import VirtualLoop
 from shakedown.twin.clock.patches import virtual_world
 
@@ -35,7 +36,7 @@ def run(main: Coroutine[Any, Any, T], *, clock: str = "virtual", seed: int = 0, 
         main.close()
         raise
     if clock == "wall":
-        with asyncio.Runner() as runner:
+        with asyncio.Runner(loop_factory=WallLoop) as runner:
             return runner.run(main)
     loop = VirtualLoop(start_ns, speed)
     try:

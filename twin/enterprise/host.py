@@ -256,6 +256,13 @@ class PrimaryHost:
         group, node = edge.split("/")
         self._send(self._client, f"spBv1.0/{group}/NCMD/{node}", rebirth_command(now_ns // 1_000_000))
 
+    async def reaches_broker(self) -> bool:
+        """Whether the broker answers on this host's own connection. Raises aiomqtt.MqttError."""
+        if self._client is None:
+            return False
+        await self._client.subscribe(f"{self._state_topic}/nobody", 0)
+        return True
+
     async def command(self, edge: str, device: str, metric: str, text: str) -> None:
         """Write `text` to a metric of a device: a DCMD. Raises OSError when no broker takes it."""
         if self._client is None:

@@ -24,7 +24,7 @@ _STOP_TIMEOUT_S = 10.0
 _ANSWER_TIMEOUT_S = 5.0
 _POLL_S = 0.02
 _PR_SET_PDEATHSIG = 1
-_CONNECT = b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x0a\x00\x00"  # MQTT 3.1.1, clean session, no client identifier
+CONNECT = b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x0a\x00\x00"  # MQTT 3.1.1, clean session, no client identifier
 
 _CONFIGURATION = """\
 # Written by the lab at every start. Bounds as those of the embedded broker.
@@ -199,6 +199,18 @@ class MosquittoBroker:
             raise LabServiceError(f"mosquitto on {self.address}:{self.port} cannot crash: it is not running")
         await self._end(self._process, signal.SIGKILL)
 
+    def freeze(self) -> None:
+        """Let it be alive and silent (SIGSTOP)."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on (SIGCONT); does nothing when it is not frozen."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, what: signal.Signals) -> None:
+        if self._process is not None and self._process.returncode is None:
+            self._process.send_signal(what)
+
     async def _end(self, process: Process, how: signal.Signals) -> None:
         self._process = None
         if process.returncode is None:
@@ -240,7 +252,7 @@ class ForeignBroker:
             async with asyncio.timeout(_ANSWER_TIMEOUT_S):
                 reader, writer = await asyncio.open_connection(self.address, self.port)
                 try:
-                    writer.write(_CONNECT)
+                    writer.write(CONNECT)
                     answer = await reader.readexactly(4)
                     writer.write(b"\xe0\x00")
                 finally:

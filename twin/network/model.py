@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Coroutine
-from contextvars import ContextVar, copy_context
+from contextvars import copy_context
 from dataclasses import asdict, dataclass
 from typing import Any, Generic, Literal, TypeVar
+
+from shakedown.twin.clock.holding import Holding, current_host
 
 T = TypeVar("T")
 
@@ -39,9 +41,6 @@ CAPABILITIES = {
     "trace": "a hash over everything delivered, equal for equal seeds",
 }
 """Every capability that an implementation may claim in `Conduit.capabilities`."""
-
-current_host: ContextVar[Host | None] = ContextVar("current_host", default=None)
-"""The host whose task, or whose callback, is running."""
 
 
 class NetworkError(ValueError):
@@ -128,6 +127,21 @@ class Host:
         """Start a task with this host as `current_host`; everything it starts inherits the host."""
         context = self.context.copy()
         return asyncio.get_running_loop().create_task(coro, name=name, context=context)
+
+    def freeze(self) -> None:
+        """Hold back everything that this host would do: it stays connected and says nothing."""
+        self._loop().hold(self)
+
+    def thaw(self) -> None:
+        """Let it go on where it was, with everything that came meanwhile; does nothing when it is not frozen."""
+        self._loop().let_go(self)
+
+    @staticmethod
+    def _loop() -> Holding:
+        loop = asyncio.get_running_loop()
+        if not isinstance(loop, Holding):
+            raise NetworkError("this loop cannot hold a host back; remedy: shakedown.twin.clock.run")
+        return loop
 
     def unplug(self) -> None:
         """Let every connection of the host die silently, no FIN, no RST: the first half of a crash."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import simpy
 
@@ -16,6 +17,32 @@ from shakedown.twin.servers.methods import Method
 from shakedown.twin.servers.opcua import OpcUaServer
 
 SCANS_WAITING_MAX = 1_000  # scans that the server has not taken yet; more is a machine that cannot keep up
+
+
+class Scans:
+    """What a line has offered and `publish` has not taken yet.
+
+    LabServiceError from `offer`, and so from the line, when SCANS_WAITING_MAX scans wait.
+    """
+
+    def __init__(self, plant: str, publish: Callable[[int, list[Change]], Awaitable[None]]) -> None:
+        self._plant, self._publish = plant, publish
+        self._waiting: asyncio.Queue[tuple[int, list[Change]]] = asyncio.Queue(SCANS_WAITING_MAX)
+
+    def offer(self, source_ts_ns: int, changes: list[Change]) -> None:
+        """Take a scan of the line."""
+        try:
+            self._waiting.put_nowait((source_ts_ns, changes))
+        except asyncio.QueueFull:
+            raise LabServiceError(
+                f"the OPC UA server is {SCANS_WAITING_MAX} scans behind the line: this machine cannot carry plant "
+                f"{self._plant} at this pace; give it a longer scan_ms, or fewer clients"
+            ) from None
+
+    async def run(self) -> None:
+        """Hand every scan on, until cancelled."""
+        while True:
+            await self._publish(*await self._waiting.get())
 
 
 class PlantServer:
@@ -34,7 +61,7 @@ class PlantServer:
         )
         self._env = simpy.Environment()
         self._line: Line | None = None
-        self._scans: asyncio.Queue[tuple[int, list[Change]]] = asyncio.Queue(SCANS_WAITING_MAX)
+        self._scans = Scans(plant.plant, self.server.publish)
 
     @property
     def line(self) -> Line:
@@ -46,19 +73,10 @@ class PlantServer:
     def set_up(self, seed: int, chronicle: Chronicle) -> Line:
         """The line, at its time zero: `chronicle` must have been made just now, and `run_line` must follow."""
         line = Line(self.plant, self._env, seed, chronicle)
-        line.on_scan = self._offer
+        line.on_scan = self._scans.offer
         line.start()
         self._line = line
         return line
-
-    def _offer(self, source_ts_ns: int, changes: list[Change]) -> None:
-        try:
-            self._scans.put_nowait((source_ts_ns, changes))
-        except asyncio.QueueFull:
-            raise LabServiceError(
-                f"the OPC UA server is {SCANS_WAITING_MAX} scans behind the line: this machine cannot carry plant "
-                f"{self.plant.plant} at this pace; give it a longer scan_ms, or fewer clients"
-            ) from None
 
     async def run_line(self) -> None:
         """Let the line run in the loop's time."""
@@ -66,8 +84,7 @@ class PlantServer:
 
     async def publish(self) -> None:
         """Hand every scan to the server."""
-        while True:
-            await self.server.publish(*await self._scans.get())
+        await self._scans.run()
 
 
 def _trigger(served: PlantServer) -> Method:

@@ -8,7 +8,8 @@ import struct
 import time
 from dataclasses import asdict, dataclass
 
-from shakedown.twin.network.model import Host, Network
+from shakedown.scenarios.parts.part import Ground, TaskPart
+from shakedown.scenarios.parts.plan import Plan, far_host
 
 PORT = 7  # echo (RFC 862)
 PERIOD_S = 1.0
@@ -20,6 +21,7 @@ _STAMP = struct.Struct(">q")
 class Counts:
     """What the probe has seen since it began."""
 
+    connected: int = 0
     sent: int = 0
     arrived: int = 0
     answered: int = 0
@@ -27,38 +29,43 @@ class Counts:
     round_trip_ms: float = 0.0  # of the last answer
 
 
-class Probe:
+class Probe(TaskPart):
     """Sends a stamp over the conduit once a second and counts what arrives there and what comes back."""
 
-    def __init__(self, network: Network, name: str, near_zone: str, far_zone: str) -> None:  # type: ignore[type-arg]
+    kind = "probe"
+    what = "an echo across a conduit, which sees whether bytes pass"
+    is_evidence = True
+
+    def __init__(self, plan: Plan, ground: Ground) -> None:
+        super().__init__(plan, ground)
         self.counts = Counts()
-        self._network = network
-        self._near: Host = network.add_host(f"probe-{name}-near", near_zone)
-        self._far: Host = network.add_host(f"probe-{name}-far", far_zone)
+        self.conduit = plan.options["conduit"]
+        self._far = ground.network.host(far_host(self.conduit))
         self._server: asyncio.Server | None = None
 
-    async def listen(self) -> None:
-        """Start the echo at the far end."""
-        address, port = await self._network.listen_address(self._far.name, PORT)
+    async def start(self) -> None:
+        """Start the echo at the far end, and what asks it at the near one."""
+        address, port = await self.ground.network.listen_address(self._far.name, PORT)
         self._server = await self._far.spawn(asyncio.start_server(self._echo, address, port))
+        await super().start()
 
-    def close(self) -> None:
-        """Stop listening; the near end stops when its task is cancelled."""
+    async def close(self) -> None:
+        await super().close()
         if self._server is not None:
             self._server.close()
 
-    def start(self) -> asyncio.Task[None]:
-        """Start the near end; it goes on until it is cancelled."""
-        return self._near.spawn(self._run(), name=f"probe {self._near.name}")
+    def now(self) -> dict[str, float]:
+        """The counts."""
+        return asdict(self.counts)
 
     async def settled(self) -> dict[str, float]:
         """The counts once what was under way when it was called has passed (one period later)."""
         await asyncio.sleep(PERIOD_S)
-        return asdict(self.counts)
+        return self.now()
 
     def since(self, before: dict[str, float]) -> dict[str, float]:
         """How far the counts have grown since `before`; the round trip is the last one."""
-        now = asdict(self.counts)
+        now = self.now()
         return {key: now[key] if key == "round_trip_ms" else now[key] - before[key] for key in now}
 
     async def _echo(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -70,8 +77,8 @@ class Probe:
                 await writer.drain()
         writer.close()
 
-    async def _run(self) -> None:
-        address, port = await self._network.route(self._near.name, self._far.name, PORT)
+    async def run(self) -> None:
+        address, port = await self.ground.network.route(self.plan.host, self._far.name, PORT)
         while True:
             try:
                 reader, writer = await self._dial(address, port)
@@ -79,6 +86,7 @@ class Probe:
                 self.counts.refused += 1
                 await asyncio.sleep(PERIOD_S)
                 continue
+            self.counts.connected += 1
             answers = asyncio.create_task(self._answers(reader), name="probe answers")
             try:
                 while not answers.done():

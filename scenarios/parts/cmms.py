@@ -1,0 +1,60 @@
+"""The embedded CMMS on the wire."""
+
+from __future__ import annotations
+
+import httpx2
+
+from shakedown.scenarios.parts.part import ANSWER_S, Ground, Part
+from shakedown.scenarios.parts.plan import Plan
+from shakedown.twin.enterprise.cmms.failures import FailureSwitch
+from shakedown.twin.enterprise.cmms.server import Cmms
+
+
+class CmmsPart(Part):
+    """The embedded CMMS; its orders outlive a stop and a crash."""
+
+    kind = "cmms"
+    what = "the CMMS; down, it refuses connections, and goes on with the orders that it had"
+    affects = "cmms"
+    cuts = False
+
+    def __init__(self, plan: Plan, ground: Ground) -> None:
+        super().__init__(plan, ground)
+        self._service: Cmms | None = None
+
+    async def start(self) -> None:
+        if self._service is None:
+            database = self.ground.scratch / f"{self.name}.sqlite"
+            self._service = Cmms(*await self.bind(), database=database, name=self.plan.host)
+        await self.here(self._service.start())
+
+    async def stop(self) -> None:
+        if self._service is not None:
+            await self._service.stop()
+
+    async def crash(self) -> None:
+        """Its machine dies: who waits for an answer hears nothing, and nothing more is written."""
+        self.host.unplug()
+        await self.stop()
+        self.host.plug()
+
+    async def answers(self, within_s: float = ANSWER_S) -> bool:
+        """Whether an ordinary request gets an ordinary answer."""
+        return await self.ask(self._get(within_s), self.asker, within_s)
+
+    async def _get(self, within_s: float) -> bool:
+        try:
+            async with httpx2.AsyncClient(timeout=within_s, trust_env=False) as client:
+                return (await client.get(f"{await self.url_from(self.asker)}/assets")).is_success
+        except httpx2.HTTPError:
+            return False
+
+    async def url_from(self, host: str) -> str:
+        """Its address as `host` dials it."""
+        return "http://{}:{}".format(*await self.ground.network.route(host, self.plan.host, self.plan.port))
+
+    @property
+    def failures(self) -> FailureSwitch:
+        """What makes it fail while it runs."""
+        assert self._service is not None
+        return self._service.failures
