@@ -11,8 +11,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
 
+import msgspec
 import numpy as np
 
 from shakedown.acceptance.join import Joined, TopicJoin
@@ -22,13 +22,22 @@ from shakedown.acceptance.session import EDGE_KINDS, Message, Replay
 EXAMPLES_MAX = 10
 
 
+class LostSample(msgspec.Struct, frozen=True):
+    """One sample that was lost, and whose loss it is."""
+
+    topic: str
+    ts_ms: int
+    owner: str
+    because: str
+
+
 @dataclass
 class Attribution:
     """Lost samples by owner ("bridge", "lab", "unattributed"); `owners` by topic name and index of the sample."""
 
     owners: dict[str, dict[int, str]] = field(default_factory=dict)
     totals: Counter[str] = field(default_factory=Counter)
-    examples: list[dict[str, Any]] = field(default_factory=list)
+    examples: list[LostSample] = field(default_factory=list)
 
     @property
     def lab(self) -> int:
@@ -59,8 +68,7 @@ def attribute(run: Run, joined: Joined) -> Attribution:
             found.totals[owner] += 1
             found.owners.setdefault(part.topic.name, {})[index] = owner
             if len(found.examples) < EXAMPLES_MAX:
-                entry = {"topic": part.topic.name, "ts_ms": ts_ms, "owner": owner, "because": why}
-                found.examples.append(entry)
+                found.examples.append(LostSample(part.topic.name, ts_ms, owner, why))
     return found
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -57,18 +58,32 @@ class TopicJoin:
     )  # eligible, not arrived, and it still had time
 
 
+class Example(msgspec.Struct, kw_only=True, frozen=True):
+    """One row that is wrong: what came when, what should have, and what mistake it looks like."""
+
+    topic: str
+    ts_ms: int
+    value: Any = None
+    expected: Any = None
+    quality: int = GOOD
+    expected_quality: int = GOOD
+    received_ns: int | None = None
+    looks_like: str = ""
+
+
 @dataclass
 class Joined:
     """All topics, and every row that has no business at the enterprise, counted by kind with its first examples."""
 
     topics: list[TopicJoin] = field(default_factory=list)
     breaches: Counter[str] = field(default_factory=Counter)
-    examples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    examples: dict[str, list[Example]] = field(default_factory=dict)
     undeclared: Counter[str] = field(
         default_factory=Counter
     )  # metrics of known devices that site.yaml does not name
     rows: int = 0
     withdrawn: int = 0
+    out_of_order: int = 0  # rows of data that came live after a newer one of their topic
     declared_lost: int = 0
 
     def count(self, mark: str) -> int:
@@ -80,7 +95,7 @@ class Joined:
         self.breaches[kind] += 1
         kept = self.examples.setdefault(kind, [])
         if len(kept) < EXAMPLES_MAX:
-            kept.append({"topic": topic.name, **facts})
+            kept.append(Example(topic=topic.name, **facts))
 
 
 def join(run: Run) -> Joined:
@@ -156,6 +171,7 @@ def _match(run: Run, joined: Joined, part: TopicJoin, rows: Ints, siblings: list
     at: dict[int, list[int]] = {}
     for index, ts_ms in enumerate(part.ts_ms.tolist()):
         at.setdefault(ts_ms, []).append(index)
+    joined.out_of_order += _out_of_order(run, rows)
     first_ts_ms = int(part.ts_ms[0]) if len(part.ts_ms) else NEVER
     arrived = part.received_ns.tolist()
     by_data = bytearray(len(arrived))  # 1: a data message has brought it
@@ -196,6 +212,13 @@ def _match(run: Run, joined: Joined, part: TopicJoin, rows: Ints, siblings: list
     part.live_good = np.array([entry[2] for entry in live], dtype=np.bool_)
 
 
+def _out_of_order(run: Run, rows: Ints) -> int:
+    host = run.host
+    live = np.frombuffer(host.live, np.int8)[rows] & ~np.frombuffer(host.birth, np.int8)[rows]
+    ts_ms = np.frombuffer(host.ts_ms, np.int64)[rows[live == 1]]
+    return int(np.count_nonzero(ts_ms[1:] < np.maximum.accumulate(ts_ms)[:-1])) if len(ts_ms) else 0
+
+
 def _first_open(equal: list[int], arrived: list[int], by_data: bytearray) -> int:
     """Of equal samples, the first that nothing has brought yet, else that no data message has; else the last."""
     free = (i for i in equal if not by_data[i])
@@ -208,8 +231,7 @@ def _wrong(
     """A row at a timestamp that the ledger knows, with a value or a quality that it does not."""
     expected, quality = part.values[index], int(part.quality[index])
     if quality != GOOD:
-        facts = {"ts_ms": ts_ms, "value": value, "expected_quality": quality, "quality": GOOD}
-        joined.breach("wrong_quality", part.topic, **facts)
+        joined.breach("wrong_quality", part.topic, ts_ms=ts_ms, value=value, expected_quality=quality)
         return
     first = joined.breaches["wrong"] < EXAMPLES_MAX  # the search for a reason is for those that are shown
     why = _why_wrong(part, expected, value, ts_ms, siblings) if first else ""

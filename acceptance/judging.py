@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
 from shakedown.acceptance.attribution import attribute
-from shakedown.acceptance.criteria import CRITERIA, Criterion
+from shakedown.acceptance.criteria import all_criteria
+from shakedown.acceptance.criterion import Criterion, Finding
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.files import Problem, read_json
 from shakedown.acceptance.join import join
+from shakedown.acceptance.pictures import pictures
 from shakedown.acceptance.run import Run, Unjudgeable, load_run
-from shakedown.acceptance.series import series
-from shakedown.acceptance.verdict import CriterionResult, Verdict, combine
+from shakedown.acceptance.verdict import Answer, CriterionResult, Outcome, Verdict, combine
 
 NOT_WHOLE = "let the scenario run to its end: `shakedown accept SCENARIO --seed N`"
 
 
-def judge(run_folder: str | Path, *, strict: bool = False) -> Verdict:
+def judge(run_folder: str | Path, *, strict: bool = False, only: Collection[str] = ()) -> Verdict:
     """Judge one run by its files. Never raises on account of what they hold: that is a harness fault, or INCONCLUSIVE.
 
-    `strict` demands that no sample at all is lost. A folder whose manifest does not say `complete` is not judged.
+    `strict` demands that no sample at all is lost; `only` names the criteria at stake, all if it names none. A folder
+    whose manifest does not say `complete` is not judged.
     """
     folder = Path(run_folder)
     problems: list[Problem] = []
@@ -42,19 +44,35 @@ def judge(run_folder: str | Path, *, strict: bool = False) -> Verdict:
     except Unjudgeable as error:
         problems += error.problems
         return verdict
+    return judge_run(run, verdict, only=only)
+
+
+def judge_run(run: Run, verdict: Verdict | None = None, *, only: Collection[str] = ()) -> Verdict:
+    """Judge a run that is in hand already; the verdict says so where the judge itself fails."""
+    verdict = verdict or Verdict(verdict="HARNESS_FAULT", strict=run.strict)
+    verdict.bridge = run.bridge
     try:
-        _conclude(run, verdict)
+        _conclude(run, verdict, only)
     except Exception as error:  # the same for the judge itself: a harness fault, not a traceback
         verdict.verdict = "HARNESS_FAULT"
         verdict.harness = [*run.problems, _crash("the judge", error)]
     return verdict
 
 
-def _conclude(run: Run, verdict: Verdict) -> None:
+def evidence_of(run: Run) -> Evidence:
+    """What the criteria read of a run, to be judged on one of them alone."""
     joined = join(run)
-    attribution = attribute(run, joined)
-    evidence = Evidence(run, joined, attribution)
-    verdict.criteria = [_judged(criterion, evidence) for criterion in CRITERIA if criterion.applies(run)]
+    return Evidence(run, joined, attribute(run, joined))
+
+
+def _conclude(run: Run, verdict: Verdict, only: Collection[str]) -> None:
+    evidence = evidence_of(run)
+    joined, attribution = evidence.joined, evidence.attribution
+    criteria, problems = all_criteria()
+    run.problems += problems
+    asked = [criterion for criterion in criteria if not only or criterion.name in only]
+    judged = [criterion for criterion in asked if criterion.applies(run)]
+    verdict.criteria = [_judged(criterion, evidence) for criterion in judged]
     if run.wire is not None:
         run.problems += run.wire.problems
     if attribution.lab:
@@ -73,43 +91,80 @@ def _conclude(run: Run, verdict: Verdict) -> None:
         "wrong": joined.breaches["wrong"] + joined.breaches["wrong_quality"],
         "unexpected": joined.breaches["unexpected"],
         "duplicated": joined.breaches["duplicated"],
+        "out_of_order": joined.out_of_order,
         "declared": min(lost, joined.declared_lost),
     }
     verdict.attribution = attribution.counts()
     verdict.malformed = {"payloads": evidence.malformed["payloads"], "values": evidence.malformed["values"]}
     verdict.harness = run.problems
-    verdict.series = series(run, joined)
-    _excuse(verdict.criteria, run.manifest)
-    outcomes = [result.verdict for result in verdict.criteria if not result.excused]
-    verdict.verdict = combine([*outcomes, "HARNESS_FAULT"] if run.problems else outcomes)
+    verdict.blocks = pictures(run, joined)
+    outcomes = [
+        _counted(result, criterion, run) for result, criterion in zip(verdict.criteria, judged, strict=True)
+    ]
+    said = [outcome for outcome in outcomes if outcome is not None]
+    verdict.verdict = combine([*said, "HARNESS_FAULT"] if run.problems else said)
 
 
-def _excuse(criteria: list[CriterionResult], manifest: dict[str, Any]) -> None:
-    """Mark what is inconclusive with the scenario's announced leave; a FAIL is never excused."""
-    announced = manifest.get("may_be_inconclusive")
-    for result in criteria:
-        if result.verdict == "INCONCLUSIVE" and isinstance(announced, list) and result.name in announced:
-            result.excused = True
-            result.statement += (
-                " This scenario is too short to judge it, says so, and its verdict does not include it."
-            )
+def _counted(result: CriterionResult, criterion: Criterion, run: Run) -> Outcome | None:
+    """What a result is to the run's verdict, None for nothing. A FAIL is never excused.
+
+    Nothing is: what is inconclusive with the scenario's announced leave; what the bridge does not promise, unless it is
+    decisive and the scenario does not say that it judges only the rest.
+    """
+    if result.verdict == "NOT_APPLICABLE":
+        if not criterion.decisive or run.manifest.get("only_promised") is True:
+            return None
+        result.statement += (
+            " Without it nothing is concluded, unless the scenario says `only_promised: true`."
+        )
+        return "INCONCLUSIVE"
+    announced = run.manifest.get("may_be_inconclusive")
+    if result.verdict == "INCONCLUSIVE" and isinstance(announced, list) and result.name in announced:
+        result.excused = True
+        result.statement += (
+            " This scenario is too short to judge it, says so, and its verdict does not include it."
+        )
+        return None
+    return result.verdict
 
 
 def _judged(criterion: Criterion, evidence: Evidence) -> CriterionResult:
     """One criterion's result; a criterion that crashes is our own defect, never a word about the bridge."""
     try:
-        return criterion.judge(evidence)
+        reason = criterion.unpromised(evidence.run)
+        if reason and not criterion.is_measured_anyway:
+            return _result(criterion, None, verdict="NOT_APPLICABLE", statement=_not_applicable(reason))
+        found = criterion.judge(evidence)
+        if reason:
+            found.verdict, found.needs = "NOT_APPLICABLE", None
+            found.statement = f"{_not_applicable(reason)} {found.statement}"
+        return _result(criterion, found, verdict=found.verdict, statement=found.statement)
     except Exception as error:  # any defect of a criterion must end in a verdict that names it
         problem = _crash(f"criterion {criterion.name!r}", error)
         evidence.run.problems.append(problem)
-        return CriterionResult(
-            name=criterion.name,
-            title=criterion.title,
-            verdict="HARNESS_FAULT",
-            threshold=criterion.threshold,
-            measured="not measured",
-            statement=f"The {problem.what}: nothing is said about the bridge.",
-        )
+        said = f"The {problem.what}: nothing is said about the bridge."
+        return _result(criterion, None, verdict="HARNESS_FAULT", statement=said)
+
+
+def _not_applicable(reason: str) -> str:
+    return f"Not applicable: {reason}."
+
+
+def _result(
+    criterion: Criterion, found: Finding | None, *, verdict: Answer, statement: str
+) -> CriterionResult:
+    return CriterionResult(
+        name=criterion.name,
+        title=criterion.title,
+        question=criterion.question,
+        verdict=verdict,
+        threshold=(found and found.threshold) or criterion.threshold,
+        measured=found.measured if found else "not measured",
+        statement=statement,
+        needs=found.needs if found else None,
+        figures=found.figures if found else None,
+        blocks=found.blocks if found else [],
+    )
 
 
 def _crash(what: str, error: Exception) -> Problem:

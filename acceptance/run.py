@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from shakedown.acceptance.files import RERUN, Problem, read_json, read_yaml
 from shakedown.acceptance.operations_logs import People, WorkOrder, read_cmms, read_people
 from shakedown.acceptance.operations_site import OperationsSite, read_operations_site
+from shakedown.acceptance.promises import Bridge, read_bridge
 from shakedown.acceptance.readers import (
     HostLog,
     Ledger,
@@ -74,6 +75,7 @@ class Run:
     operations: OperationsSite = field(default_factory=OperationsSite)
     people: People = field(default_factory=People)
     work_orders: list[WorkOrder] = field(default_factory=list)
+    bridge: Bridge = field(default_factory=Bridge)
 
     @property
     def topics(self) -> tuple[Topic, ...]:
@@ -166,6 +168,7 @@ def load_run(folder: Path, *, strict: bool = False) -> Run:
     if wire is None:
         problems.append(Problem("neither broker.jsonl nor observer.jsonl is there", "observer.jsonl", RERUN))
     run = Run(folder, strict, manifest, site, ledger, host, wire, timeline, problems)
+    run.bridge = read_bridge(manifest, problems)
     run.outages = _outages(run)
     _read_operations(run, parsed)
     if (folder / "server.json").is_file():

@@ -8,46 +8,66 @@ from typing import Any, Literal
 
 import msgspec
 
+from shakedown.acceptance.blocks import Block
 from shakedown.acceptance.files import Problem
+from shakedown.acceptance.promises import Bridge
 
 Outcome = Literal["PASS", "FAIL", "INCONCLUSIVE", "HARNESS_FAULT"]
+"""What is said of a run."""
+Answer = Literal["PASS", "FAIL", "INCONCLUSIVE", "HARNESS_FAULT", "NOT_APPLICABLE"]
+"""What is said on one criterion; NOT_APPLICABLE is what the bridge does not promise, and never a PASS."""
 
+FORMAT = 2
 EXIT_CODES: dict[str, int] = {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 3, "HARNESS_FAULT": 4}
 _RANK: tuple[Outcome, ...] = ("PASS", "INCONCLUSIVE", "FAIL", "HARNESS_FAULT")
 
 
-class CriterionResult(msgspec.Struct, kw_only=True):
-    """What one criterion says. `needs` is what a PASS would take, in words, None when nothing is wanting.
+class Conclusion(msgspec.Struct, kw_only=True):
+    """What was concluded on one criterion, in words. `needs` is what a PASS would take, None when nothing is wanting.
 
     `excused`: inconclusive with the scenario's announced leave, and not part of the run's verdict.
     """
 
     name: str
     title: str
-    verdict: Outcome
+    question: str = ""
+    verdict: Answer
     threshold: str
     measured: str
     statement: str
     needs: str | None = None
     excused: bool = False
-    details: dict[str, Any] = {}
+
+    @property
+    def in_full(self) -> str:
+        """The statement, and what a verdict would take."""
+        wanting = self.needs and self.verdict != "PASS"
+        return f"{self.statement} For a verdict it needs {self.needs}." if wanting else self.statement
+
+
+class CriterionResult(Conclusion, kw_only=True):
+    """The same with its `figures` (a struct of the criterion's own) and the blocks that show them."""
+
+    figures: Any = None
+    blocks: list[Block] = []
 
 
 class Verdict(msgspec.Struct, kw_only=True):
-    """What is said of one run (docs/architecture.md, `verdict.json`)."""
+    """What is said of one run (docs/architecture.md, `verdict.json`); `blocks` show the run itself."""
 
-    format: int = 1
+    format: int = FORMAT
     verdict: Outcome
     scope: str = "run"
     strict: bool = False
     scenario: str = ""
     seed: int = 0
+    bridge: Bridge = Bridge()
     criteria: list[CriterionResult] = []
     counts: dict[str, int] = {}
     attribution: dict[str, int] = {}
     malformed: dict[str, int] = {}
     harness: list[Problem] = []
-    series: dict[str, Any] = {}
+    blocks: list[Block] = []
 
     @property
     def exit_code(self) -> int:
@@ -64,11 +84,6 @@ class Verdict(msgspec.Struct, kw_only=True):
     def write(self, path: Path) -> None:
         """Write `verdict.json`; NaN and infinite numbers become null."""
         path.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n")
-
-    @classmethod
-    def read(cls, path: Path) -> Verdict:
-        """Read `verdict.json`. Raises msgspec.ValidationError or msgspec.DecodeError for anything else."""
-        return msgspec.json.decode(path.read_bytes(), type=cls)
 
 
 def combine(outcomes: Iterable[Outcome]) -> Outcome:

@@ -1,5 +1,5 @@
 """JUnit XML for CI servers: a test case a criterion; INCONCLUSIVE is a failure (skipped where the scenario announced
-it), a harness fault an error.
+it), NOT_APPLICABLE skipped, a harness fault an error.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ import re
 from xml.etree import ElementTree as Xml
 
 from shakedown.acceptance.files import Problem
+from shakedown.reports import text
 from shakedown.reports.facts import RunFacts
 
 _NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
@@ -34,25 +35,22 @@ def suite_of(facts: RunFacts) -> Xml.Element:
     suite = Xml.Element(
         "testsuite", name=name, tests=str(len(criteria) + len(verdict.harness)), failures=str(failures)
     )
-    skipped = str(sum(c.excused for c, _ in criteria))
+    skipped = str(sum(c.excused or v == "NOT_APPLICABLE" for c, v in criteria))
     suite.attrib |= {"errors": str(errors), "skipped": skipped, "time": seconds}
     properties = Xml.SubElement(suite, "properties")
     for key in ("seed", "clock", "broker", "strict"):
         Xml.SubElement(properties, "property", name=key, value=str(manifest[key]))
     for criterion, outcome in criteria:
         case = Xml.SubElement(suite, "testcase", classname=name, name=criterion.name, time=seconds)
-        text = (
-            f"{criterion.title}: {criterion.threshold}; measured {criterion.measured}. {criterion.statement}"
-        )
-        if criterion.needs and outcome != "PASS":
-            text += f" For a verdict it needs {criterion.needs}."
+        said = f"{criterion.title}: {criterion.threshold}; measured {criterion.measured}. {criterion.in_full}"
         if outcome == "PASS":
-            Xml.SubElement(case, "system-out").text = text
-        elif criterion.excused:
-            Xml.SubElement(case, "skipped", message=text)
+            Xml.SubElement(case, "system-out").text = said
+        elif criterion.excused or outcome == "NOT_APPLICABLE":
+            Xml.SubElement(case, "skipped", message=said)
         else:
             kind = "error" if outcome == "HARNESS_FAULT" else "failure"
-            Xml.SubElement(case, kind, type=outcome, message=criterion.measured).text = text
+            failure = Xml.SubElement(case, kind, type=outcome, message=criterion.measured)
+            failure.text = "\n".join([said, *text.wrong(criterion.blocks)])
     for number, fault in enumerate(verdict.harness, 1):
         fault_case(suite, name, number, fault, seconds)
     return suite

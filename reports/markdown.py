@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
-from shakedown.reports.facts import RunFacts
+from shakedown.reports import text
+from shakedown.reports.facts import WORDS, RunFacts
 
-MARKS = {"PASS": "✅", "FAIL": "❌", "INCONCLUSIVE": "❔", "HARNESS_FAULT": "⚠️"}
+MARKS = {"PASS": "✅", "FAIL": "❌", "INCONCLUSIVE": "❔", "HARNESS_FAULT": "⚠️", "NOT_APPLICABLE": "➖"}
 
 
 def render_markdown(facts: RunFacts) -> str:
@@ -22,14 +23,14 @@ def render_markdown(facts: RunFacts) -> str:
         "|---|---|---|---|",
     ]
     for c in verdict.criteria:
-        outcome = f"{MARKS[c.verdict]} {c.verdict}{' (not counted)' if c.excused else ''}"
+        outcome = f"{MARKS[c.verdict]} {WORDS[c.verdict]}{' (not counted)' if c.excused else ''}"
         lines.append(
-            "| " + " | ".join(_cell(text) for text in (c.title, outcome, c.measured, c.threshold)) + " |"
+            "| " + " | ".join(_cell(words) for words in (c.title, outcome, c.measured, c.threshold)) + " |"
         )
     lines.append("")
     for c in verdict.criteria:
-        needs = f" For a verdict it needs {c.needs}." if c.needs and c.verdict != "PASS" else ""
-        lines.append(f"- **{_plain(c.title)}**: {_plain(c.statement + needs)}")
+        lines.append(f"- **{_plain(c.title)}**: {_plain(c.in_full)}")
+        lines += [f"  - {_plain(line)}" for line in text.wrong(c.blocks) if c.verdict == "FAIL"]
     if verdict.harness:
         lines += ["", "## Faults of the lab", ""]
         lines += [f"- {_plain(f'{fault.what} ({fault.where}). {fault.remedy}')}" for fault in verdict.harness]
@@ -39,7 +40,7 @@ def render_markdown(facts: RunFacts) -> str:
 
 def _done(facts: RunFacts) -> list[str]:
     if not facts.faults:
-        return ["Nothing: no fault was injected into network, broker, bridge or CMMS."]
+        return ["Nothing: no fault was injected."]
     lines = ["| at | for | fault | seen to take effect |", "|---|---|---|---|"]
     for fault in facts.faults:
         begin, end = facts.second(fault["start_ns"]), facts.second(fault["end_ns"])

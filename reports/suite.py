@@ -9,7 +9,7 @@ from xml.etree import ElementTree as Xml
 import msgspec
 
 from shakedown.acceptance.files import Problem
-from shakedown.acceptance.verdict import EXIT_CODES, CriterionResult, Outcome, Verdict, combine
+from shakedown.acceptance.verdict import EXIT_CODES, Conclusion, Outcome, Verdict, combine
 from shakedown.reports.facts import HEADLINES, read_facts
 from shakedown.reports.html import page
 from shakedown.reports.junit import as_text, classname, fault_case, suite_of
@@ -18,18 +18,15 @@ INDEX = "suite.json"
 
 
 class SuiteRun(msgspec.Struct, kw_only=True):
-    """One run of a suite. `folder` and `chain` (the head of its chain.json) are None for a run without a verdict;
-    `bridge_ended` says why the bridge ended by itself.
-    """
+    """One run of a suite. `folder` and `chain` (the head of its chain.json) are None for a run without a verdict."""
 
     scenario: str
     title: str
     verdict: Outcome
     folder: str | None = None
     chain: str | None = None
-    criteria: list[CriterionResult] = []
+    criteria: list[Conclusion] = []
     harness: list[Problem] = []
-    bridge_ended: str | None = None
 
 
 class Suite(msgspec.Struct, kw_only=True):
@@ -64,19 +61,16 @@ class Suite(msgspec.Struct, kw_only=True):
         return msgspec.json.decode(path.read_bytes(), type=cls)
 
 
-def concluded(
-    scenario: str, title: str, folder: str, chain: str, verdict: Verdict, bridge_ended: str | None = None
-) -> SuiteRun:
-    """A run that came to its verdict; the details of its criteria stay in its own `verdict.json`."""
+def concluded(scenario: str, title: str, folder: str, chain: str, verdict: Verdict) -> SuiteRun:
+    """A run that came to its verdict; figures and blocks of its criteria stay in its own `verdict.json`."""
     return SuiteRun(
         scenario=scenario,
         title=title,
         verdict=verdict.verdict,
         folder=folder,
         chain=chain,
-        criteria=[msgspec.structs.replace(criterion, details={}) for criterion in verdict.criteria],
+        criteria=[msgspec.convert(result, Conclusion, from_attributes=True) for result in verdict.criteria],
         harness=verdict.harness,
-        bridge_ended=bridge_ended,
     )
 
 

@@ -144,11 +144,15 @@ def verify(run: Path) -> None:
     short_help="Print the JSON Schema of a kind of file.",
     epilog="\b\nExample:\n  shakedown schema scenario > scenario.schema.json",
 )
-@click.argument("what", type=click.Choice(["scenario", "plant", "site", "bridge"]))
+@click.argument("what", type=click.Choice(["scenario", "plant", "site", "bridge", "verdict"]))
 def schema(what: str) -> None:
-    """Print the JSON Schema of a kind of file, for completion and checks in an editor."""
+    """Print the JSON Schema of a kind of file, for completion and checks in an editor.
+
+    A verdict is what a run folder holds as verdict.json; the others are written by hand.
+    """
     from pydantic import BaseModel
 
+    from shakedown.acceptance.verdict_file import verdict_schema
     from shakedown.bridge.config import Site
     from shakedown.bridge.yamlfile import json_schema
     from shakedown.scenarios.bridges.model import BridgeFile
@@ -161,7 +165,8 @@ def schema(what: str) -> None:
         "site": Site,
         "bridge": BridgeFile,
     }
-    click.echo(json.dumps(json_schema(models[what]), indent=2))
+    found = verdict_schema() if what == "verdict" else json_schema(models[what])
+    click.echo(json.dumps(found, indent=2))
 
 
 def main(args: list[str] | None = None) -> None:

@@ -95,6 +95,7 @@ class RunFolder:
             "duration_s": setup.scenario.duration_s,
             "drain_s": setup.scenario.drain_s,
             "may_be_inconclusive": list(setup.scenario.may_be_inconclusive),
+            "only_promised": setup.scenario.only_promised,
             "python": platform.python_version(),
             "versions": {name: metadata.version(name) for name in VERSIONS_OF},
             **({"bridge": bridge} if bridge is not None else {}),

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from shakedown.scenarios.faults import AnyFault
 
-CriterionName = Literal[
-    "freshness", "loss", "oee", "nuisance", "false_alarms", "acknowledgement", "work_orders"
-]
-"""What a run can be too short for; integrity and session are judged on a single message."""
 
+def _takes_time(name: str) -> str:
+    """The name of a criterion that a run can be too short for. Raises ValueError for any other."""
+    from shakedown.acceptance.criteria import all_criteria  # what needs no judge is not kept waiting for it
+
+    known = [criterion.name for criterion in all_criteria()[0] if criterion.takes_time]
+    if name not in known:
+        raise ValueError(f"is not a criterion that a run can be too short for; give {', '.join(known)}")
+    return name
+
+
+CriterionName = Annotated[str, AfterValidator(_takes_time)]
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
@@ -95,6 +102,10 @@ class Scenario(Strict):
     )
     may_be_inconclusive: tuple[CriterionName, ...] = Field(
         default=(), description="Criteria that this scenario is too short to judge; they may still FAIL"
+    )
+    only_promised: bool = Field(
+        default=False,
+        description="Judge a bridge that does not promise freshness or no loss on the rest alone",
     )
     network: dict[Name, ConduitModel] = Field(
         default=CONDUITS,

@@ -32,10 +32,10 @@ class SuiteFolder:
         """Where the run of `scenario` belongs."""
         return self.path / scenario
 
-    def concluded(self, scenario: Scenario, verdict: Verdict, bridge_ended: str | None) -> SuiteRun:
-        """Note the verdict of the run at the scenario's place, and what ended the bridge by itself if it did."""
+    def concluded(self, scenario: Scenario, verdict: Verdict) -> SuiteRun:
+        """Note the verdict of the run at the scenario's place."""
         chain = json.loads((self.place(scenario.name) / "chain.json").read_text(encoding="utf-8"))
-        return concluded(scenario.name, scenario.title, scenario.name, chain["head"], verdict, bridge_ended)
+        return concluded(scenario.name, scenario.title, scenario.name, chain["head"], verdict)
 
     def faulty(self, scenario: Scenario, what: str, seen: Path | None) -> SuiteRun:
         """Note that the lab failed; `seen` is the folder with what was seen until then, None if nothing was."""

@@ -76,7 +76,7 @@ def _run(
         return folder.faulty(
             scenario, str(error), None
         )  # what was asked could be had before: the lab has changed
-    return folder.concluded(scenario, outcome.verdict, outcome.facts.get("bridge_ended"))
+    return folder.concluded(scenario, outcome.verdict)
 
 
 def _finish(name: str, asked: Request, runs: list[SuiteRun], folder: SuiteFolder) -> Suite:

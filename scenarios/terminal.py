@@ -7,7 +7,13 @@ import os
 from rich.console import Console
 from rich.table import Table
 
-COLOURS = {"PASS": "green", "FAIL": "red", "INCONCLUSIVE": "yellow", "HARNESS_FAULT": "magenta"}
+COLOURS = {
+    "PASS": "green",
+    "FAIL": "red",
+    "INCONCLUSIVE": "yellow",
+    "HARNESS_FAULT": "magenta",
+    "NOT_APPLICABLE": "dim",
+}
 PROGRAM_WIDTH = 1000  # of a line that is not for a screen
 
 

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
+from shakedown.reports import text
 from shakedown.scenarios.terminal import OUT, coloured, paragraph, rows
 
 if TYPE_CHECKING:
-    from shakedown.acceptance.verdict import CriterionResult
+    from shakedown.acceptance.verdict import Conclusion
     from shakedown.reports.suite import Suite, SuiteRun
     from shakedown.scenarios.runner import Outcome, Request
     from shakedown.scenarios.suite_runner import SuiteOutcome
@@ -36,10 +37,10 @@ def print_verdict(outcome: Outcome) -> None:
     for criterion in verdict.criteria:
         if criterion.verdict != "PASS":
             paragraph(OUT, _explained(criterion))
+            for line in text.wrong(criterion.blocks):
+                OUT.print(f"  {escape(line)}", style="dim", soft_wrap=True)
     for fault in verdict.harness:
         paragraph(OUT, f"harness fault: {escape(fault.what)} ({escape(fault.where)}). {escape(fault.remedy)}")
-    if ended := outcome.facts.get("bridge_ended"):
-        paragraph(OUT, f"The bridge ended by itself: {escape(ended)}")
 
 
 def print_suite(suite: Suite) -> None:
@@ -50,8 +51,8 @@ def print_suite(suite: Suite) -> None:
     for no_wrap in (True, True, False):
         table.add_column(no_wrap=no_wrap)
     for run in suite.runs:
-        for verdict, text, demanded in _criteria(run):
-            table.add_row(coloured(verdict), run.scenario, text)
+        for verdict, said, demanded in _criteria(run):
+            table.add_row(coloured(verdict), run.scenario, said)
             if demanded:
                 table.add_row("", "", f"[dim]{demanded}[/]")
         if run is not suite.runs[-1]:
@@ -62,22 +63,19 @@ def print_suite(suite: Suite) -> None:
         for criterion in run.criteria:
             if criterion.verdict != "PASS":
                 paragraph(OUT, f"{run.scenario}, {_explained(criterion)}")
-        if run.bridge_ended:
-            paragraph(OUT, f"{run.scenario}: the bridge ended by itself: {escape(run.bridge_ended)}")
 
 
 def _criteria(run: SuiteRun) -> Iterator[tuple[str, str, str]]:
     for criterion in run.criteria:
         excused = " (not counted)" if criterion.excused else ""
-        text = f"{escape(criterion.title)}: {escape(criterion.measured)}{excused}"
-        yield criterion.verdict, text, escape(criterion.threshold)
+        said = f"{escape(criterion.title)}: {escape(criterion.measured)}{excused}"
+        yield criterion.verdict, said, escape(criterion.threshold)
     for fault in run.harness:
         yield "HARNESS_FAULT", f"{escape(fault.what)} ({escape(fault.where)}). {escape(fault.remedy)}", ""
 
 
-def _explained(criterion: CriterionResult) -> str:
-    needs = f" It needs {criterion.needs}." if criterion.needs else ""
-    return f"{criterion.title}: {escape(criterion.statement + needs)}"
+def _explained(criterion: Conclusion) -> str:
+    return f"{criterion.title}: {escape(criterion.in_full)}"
 
 
 def print_where(outcome: Outcome, request: Request, scenario: str, duration: float | None) -> None:

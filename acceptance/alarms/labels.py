@@ -24,7 +24,14 @@ FLEETING_S = 10
 STALE_S = 24 * 3600
 EPISODE_S = 600
 FLOOD_S, FLOOD_BEGINS, FLOOD_ENDS = 600, 10, 5
-LABELS = ("TRUE", "REDUNDANT", "FALSE", "CHATTER", "FLEETING", "STALE")
+LABELS = {
+    "TRUE": "the first word of a fault",
+    "REDUNDANT": "of a fault that was told already",
+    "FALSE": "no fault behind it",
+    "CHATTER": "one of three within a minute",
+    "FLEETING": "gone within ten seconds, unseen",
+    "STALE": "stood for more than a day",
+}
 
 
 @dataclass

@@ -8,9 +8,9 @@ What suppresses is the state that the machine shows: the bridge knows no other.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from shakedown.acceptance.alarms.annunciations import MS, Transition
@@ -28,18 +28,13 @@ Commands = dict[tuple[str, str], list[tuple[int, Any]]]
 """Parsed JSON of what was commanded, with its time, by (device, metric); "" where an alias names the metric."""
 
 
-@dataclass(frozen=True)
-class Shelving:
+class Shelving(msgspec.Struct, frozen=True):
     """One time that an alarm was hidden; `breach` says what was wrong with it, empty if nothing was."""
 
     alarm: str
     state: str
     ns: int
     breach: str
-
-    def row(self) -> dict[str, Any]:
-        """As the verdict lists it."""
-        return {"alarm": self.alarm, "state": self.state, "ns": self.ns, "breach": self.breach}
 
 
 def shelvings(evidence: Evidence) -> list[Shelving]:

@@ -12,7 +12,8 @@ import math
 import random
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
+
+import msgspec
 
 from shakedown.acceptance.alarms.annunciations import is_ack
 from shakedown.acceptance.alarms.labels import Labelled
@@ -27,13 +28,17 @@ from shakedown.acceptance.alarms.operators import (
     fault_delays,
     trusted,
 )
+from shakedown.acceptance.blocks import Block, Column, Row, Sentence, Table, Tone, text
+from shakedown.acceptance.blocks import Cell as Shown
+from shakedown.acceptance.criterion import Criterion, Finding, operations_unpromised
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.operations_site import PRIORITIES
 from shakedown.acceptance.run import Run
-from shakedown.acceptance.verdict import CriterionResult, Outcome
+from shakedown.acceptance.verdict import Answer
+from shakedown.acceptance.wording import capital, percent, seconds
+from shakedown.acceptance.wording import number as per_10_min
 
-NAME, TITLE = "acknowledgement", "Acknowledgement time (simulated operator)"
-THRESHOLD = "mean from fault onset down >= 30 % in the primary cell of the operator model; p95 not worse"
+ARROW = "\N{RIGHTWARDS ARROW}"
 CUT_MIN = 0.30
 FAULTS_MIN = 10  # below, a bootstrap over faults promises more than it can keep
 CAP_S = 1800.0
@@ -46,6 +51,42 @@ S = 1_000_000_000
 def applies(run: Run) -> bool:
     """Only a site with alarms is judged on them."""
     return bool(run.operations.alarms)
+
+
+class CellFigures(msgspec.Struct, kw_only=True, frozen=True):
+    """One cell of the grid; the means are None without a fault."""
+
+    cell: str
+    primary: bool
+    mean_s: float | None
+    baseline_mean_s: float | None
+    cut: float
+    p95_s: float
+    baseline_p95_s: float
+
+
+class Recorded(msgspec.Struct, kw_only=True, frozen=True):
+    """What the people of this run really did, beside the replay."""
+
+    annunciations: int
+    acknowledged: int
+    mean_s: float | None
+    p95_s: float | None
+
+
+class Figures(msgspec.Struct, kw_only=True, frozen=True):
+    """The judged cell's bounds, every cell that one person can keep up with, and the names of the others."""
+
+    operator: str = "simulated"
+    primary: str
+    cut_lower_95: float | None
+    cut_upper_95: float
+    baseline_per_10_min: float
+    cap_s: float
+    cells: list[CellFigures]
+    unstable_cells: list[str]
+    breaches: list[str]
+    recorded: Recorded
 
 
 @dataclass
@@ -64,7 +105,7 @@ class Outcomes:
         return 1 - sum(self.policy) / sum(self.baseline) if sum(self.baseline) else 0.0
 
 
-def judge(evidence: Evidence) -> CriterionResult:
+def judge(evidence: Evidence) -> Finding:
     """Replay the operator on both policies, cell by cell, and bound the cut of the primary one."""
     view = evidence.alarms
     onsets_s = {entry.fault.id: entry.fault.onset_ns / S for entry in view.detections}
@@ -81,27 +122,93 @@ def judge(evidence: Evidence) -> CriterionResult:
     slower = [cell.name for cell, outcome in cells.items() if _slower(outcome, on_delay_s)]
     breaches = _breaches(evidence, primary, slower)
     verdict, needs = _verdict(len(onsets_s), low, high, primary.cut, breaches)
-    return CriterionResult(
-        name=NAME,
-        title=TITLE,
+    figures = Figures(
+        primary=PRIMARY.name,
+        cut_lower_95=low if onsets_s else None,
+        cut_upper_95=high,
+        baseline_per_10_min=round(observed_base(baseline, span_s), 3),
+        cap_s=CAP_S,
+        cells=[_row(outcome) for outcome in cells.values()],
+        unstable_cells=[cell.name for cell in GRID if not cell.stable],
+        breaches=breaches,
+        recorded=_recorded(evidence),
+    )
+    return Finding(
         verdict=verdict,
-        threshold=THRESHOLD,
         measured=f"{-primary.cut:+.0%} over {len(onsets_s)} faults (95 % bound {_percent(-low)})",
         statement=_statement(primary, low, onsets_s, breaches),
         needs=needs,
-        details={
-            "operator": "simulated",
-            "primary": PRIMARY.name,
-            "cut_lower_95": low if onsets_s else None,
-            "cut_upper_95": high,
-            "baseline_per_10_min": round(observed_base(baseline, span_s), 3),
-            "cap_s": CAP_S,
-            "cells": [_row(outcome) for outcome in cells.values()],
-            "unstable_cells": [cell.name for cell in GRID if not cell.stable],
-            "breaches": breaches,
-            "recorded": _recorded(evidence),
-        },
+        figures=figures,
+        blocks=_shown(figures),
     )
+
+
+def _shown(figures: Figures) -> list[Block]:
+    """The judged cell in words, and the grid."""
+    by_name = {row.cell: row for row in figures.cells}
+    blocks: list[Block] = [
+        Sentence(
+            "No person took part: a model of an operator answers what either set of rules annunciates on the same"
+            " process. All times run from the beginning of a fault; one that is never answered counts as"
+            f" {figures.cap_s / 60:g} minutes.",
+            tone="unsure",
+        )
+    ]
+    judged, low = by_name[PRIMARY.name], figures.cut_lower_95
+    if judged.mean_s is not None and low is not None:
+        blocks.append(
+            Sentence(
+                f"In the case that is judged ({PRIMARY.median_s:g} s an alarm, {PRIMARY.base:g} needless calls in ten"
+                f" minutes, trust learned) the operator answers a fault after {seconds(judged.mean_s, 0)}, with naive"
+                f" rules after {seconds(judged.baseline_mean_s, 0)}: {_change(judged)}."
+                f" {capital(bound_in_words(low))}; {percent(CUT_MIN, 0)} is demanded. The slowest twentieth takes"
+                f" {seconds(judged.p95_s, 0)} or more, with naive rules {seconds(judged.baseline_p95_s, 0)}."
+            )
+        )
+    if figures.breaches:
+        blocks.append(Sentence("What fails whatever the mean is:", figures.breaches, tone="bad"))
+    bases = sorted({cell.base for cell in GRID})
+    columns = [
+        *text("time an alarm takes"),
+        *(Column(f"{base:g} needless calls in 10 min") for base in bases),
+    ]
+    for ppv in (True, False):
+        rows = [
+            Row([f"{median:g} s", *(_grid_cell(by_name.get(Cell(median, base, ppv).name)) for base in bases)])
+            for median in sorted({cell.median_s for cell in GRID})
+        ]
+        trust = "who learns which alarms to trust" if ppv else "who trusts every alarm"
+        blocks.append(Table(title=f"Simulated operator, {trust}", columns=columns, rows=rows))
+    return [*blocks, Sentence(_note(figures), tone="quiet")]
+
+
+def _note(figures: Figures) -> str:
+    note = (
+        "Mean times of the simulated operator from a fault's beginning to its acknowledgement, naive rules"
+        f" {ARROW} these rules. The naive rules made {per_10_min(figures.baseline_per_10_min, 1)} needless calls in ten"
+        " minutes; each column thins or repeats those of both rules to its rate. In the other cases these rules may not"
+        " be slower than the naive ones and the on-delay of the alarms together."
+    )
+    did = figures.recorded
+    if did.acknowledged:
+        note += (
+            f" In the run itself the simulated people acknowledged {did.acknowledged} of {did.annunciations} calls,"
+            f" {seconds(did.mean_s, 0)} after each on average."
+        )
+    return note
+
+
+def _grid_cell(row: CellFigures | None) -> Shown:
+    """How much sooner in one cell; there is none where nobody could keep up, or nothing was to be answered."""
+    if row is None or row.mean_s is None:
+        return Shown(small="nobody could keep up", tone="quiet")
+    times = f"{seconds(row.baseline_mean_s, 0)} {ARROW} {seconds(row.mean_s, 0)}"
+    tone: Tone = "good" if row.cut >= CUT_MIN else "bad" if row.cut < 0 else ""
+    return Shown(_change(row), f"{times}{' (judged)' if row.primary else ''}", tone)
+
+
+def _change(row: CellFigures) -> str:
+    return f"{percent(abs(row.cut), 0)} {'sooner' if row.cut >= 0 else 'later'}"
 
 
 def _calls(labelled: Labelled, onsets_s: dict[str, float]) -> list[Call]:
@@ -182,7 +289,7 @@ def _resampled(values: list[float]) -> tuple[float, float]:
 
 def _verdict(
     faults: int, low: float, high: float, cut: float, breaches: list[str]
-) -> tuple[Outcome, str | None]:
+) -> tuple[Answer, str | None]:
     if breaches:
         return "FAIL", None
     if faults < FAULTS_MIN:
@@ -240,37 +347,36 @@ def unasked_acks(evidence: Evidence) -> list[str]:
     return found
 
 
-def _recorded(evidence: Evidence) -> dict[str, Any]:
-    """What the people of this run really did, beside the replay: annunciations acknowledged, and how soon."""
+def _recorded(evidence: Evidence) -> Recorded:
     entries = evidence.alarms.policy.entries
     waits = [(entry.acked_ns - entry.ns) / S for entry in entries if entry.acked_ns is not None]
-    return {
-        "annunciations": len(entries),
-        "acknowledged": len(waits),
-        "mean_s": fmean(waits) if waits else None,
-        "p95_s": p95(waits) if waits else None,
-    }
+    return Recorded(
+        annunciations=len(entries),
+        acknowledged=len(waits),
+        mean_s=fmean(waits) if waits else None,
+        p95_s=p95(waits) if waits else None,
+    )
 
 
 def _percent(value: float) -> str:
     return f"{value:+.0%}" if math.isfinite(value) else "none"
 
 
-def _row(outcome: Outcomes) -> dict[str, Any]:
-    return {
-        "cell": outcome.cell.name,
-        "primary": outcome.cell == PRIMARY,
-        "mean_s": fmean(outcome.policy) if outcome.policy else None,
-        "baseline_mean_s": fmean(outcome.baseline) if outcome.baseline else None,
-        "cut": outcome.cut,
-        "p95_s": outcome.p95_s,
-        "baseline_p95_s": outcome.baseline_p95_s,
-    }
+def _row(outcome: Outcomes) -> CellFigures:
+    return CellFigures(
+        cell=outcome.cell.name,
+        primary=outcome.cell == PRIMARY,
+        mean_s=fmean(outcome.policy) if outcome.policy else None,
+        baseline_mean_s=fmean(outcome.baseline) if outcome.baseline else None,
+        cut=outcome.cut,
+        p95_s=outcome.p95_s,
+        baseline_p95_s=outcome.baseline_p95_s,
+    )
 
 
 def _statement(primary: Outcomes, low: float, onsets_s: dict[str, float], breaches: list[str]) -> str:
     if breaches:
-        return f"{breaches[0][0].upper()}{breaches[0][1:]} (simulated operator)."
+        return f"{capital(breaches[0])} (simulated operator)."
     if not onsets_s:
         return "There was no fault to be acknowledged (simulated operator)."
     demanded = "" if low >= CUT_MIN else f"; {CUT_MIN:.0%} shorter is demanded"
@@ -287,3 +393,15 @@ def bound_in_words(low: float) -> str:
     if not math.isfinite(low):
         return "nothing bounds the difference"
     return f"that it is shorter at all is not shown: with 95 % confidence it may be up to {max(0.0, -low):.0%} longer"
+
+
+CRITERION = Criterion(
+    name="acknowledgement",
+    title="Acknowledgement time (simulated operator)",
+    question="Would somebody answer a fault sooner?",
+    threshold="mean from fault onset down >= 30 % in the primary cell of the operator model; p95 not worse",
+    judge=judge,
+    figures=Figures,
+    applies=applies,
+    unpromised=operations_unpromised,
+)

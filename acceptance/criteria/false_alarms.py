@@ -7,18 +7,21 @@ alarms spoke while it was there, or what spoke was shelved or suppressed before 
 from __future__ import annotations
 
 import math
-from typing import Any
+
+import msgspec
 
 from shakedown.acceptance.alarms.labels import flood_share
 from shakedown.acceptance.alarms.shelving import Shelving, shelvings
 from shakedown.acceptance.alarms.view import AlarmView, Detection
+from shakedown.acceptance.blocks import BARS, Block, Cell, Row, Sentence, Table, bar, numbers, text
+from shakedown.acceptance.criterion import Criterion, Finding, operations_unpromised
 from shakedown.acceptance.evidence import Evidence
-from shakedown.acceptance.run import Run
+from shakedown.acceptance.physical import TrueFault
+from shakedown.acceptance.run import Run, S
 from shakedown.acceptance.statistics import lower_bound, trials_needed, upper_bound
-from shakedown.acceptance.verdict import CriterionResult, Outcome
+from shakedown.acceptance.verdict import Answer
+from shakedown.acceptance.wording import capital, clock, counted, grouped, number, percent, seconds
 
-NAME, TITLE = "false_alarms", "False alarms and missed faults"
-THRESHOLD = "< 10 % of annunciations without a fault; no critical fault missed; 95 % of faults told within their bound"
 FALSE_MAX = 0.10
 ENOUGH = trials_needed(0, FALSE_MAX)  # 29: annunciations that pass without a false one
 MISS_MAX = (
@@ -27,6 +30,65 @@ MISS_MAX = (
 ROUNDING = 1e-9  # one of one missed has a lower bound of 5 %, which is not beyond it
 IN_TIME_SHARE = 0.95
 LISTED_MAX = 20
+SHOWN_MAX = 10
+BEYOND = 1.5  # the bar of a delay ends at this multiple of its bound
+DELAYS = (
+    "The mark in each bar is the fault's bound: a quarter of the time that people have to respond or, if that is less,"
+    " the naive rules' own delay, the alarm's on-delay and two looks at the signal. 95 % of faults must be within it."
+    " Taken from the twenty slowest."
+)
+
+
+class Missed(msgspec.Struct, frozen=True):
+    """A fault that nobody was told of, and why."""
+
+    fault: str
+    mode: str
+    machine: str
+    critical: bool
+    onset_ns: int
+    why: str
+
+
+class Delay(msgspec.Struct, frozen=True):
+    """How soon a fault was told, by these rules and by the naive ones; None if never."""
+
+    fault: str
+    mode: str
+    machine: str
+    delay_s: float | None
+    baseline_s: float | None
+    bound_s: float
+
+
+class Delays(msgspec.Struct, kw_only=True, frozen=True):
+    """Of the faults that were told; `worst` begins with those that were not."""
+
+    median_s: float
+    p95_s: float
+    max_s: float
+    worst: list[Delay]
+
+
+class Figures(msgspec.Struct, kw_only=True, frozen=True):
+    """The share of false alarms with its bounds, what fails whatever it is, and what became of the faults."""
+
+    annunciations: int
+    false: int
+    share: float | None
+    lower_95: float
+    upper_95: float
+    of_those_without_a_consequence: float | None
+    vetoes: list[str]
+    faults: int
+    faults_still_to_be_told: int
+    missed: list[Missed]
+    miss_rate_upper_95: float
+    baseline_missed: int
+    delays: Delays | None
+    flood_share: float
+    baseline_flood_share: float
+    hidden: list[Shelving]
 
 
 def applies(run: Run) -> bool:
@@ -34,49 +96,122 @@ def applies(run: Run) -> bool:
     return bool(run.operations.alarms)
 
 
-def judge(evidence: Evidence) -> CriterionResult:
+def judge(evidence: Evidence) -> Finding:
     """Bound the share of false alarms, then hold the vetoes."""
     view = evidence.alarms
     total, false = len(view.policy.entries), view.policy.without_fault
     hidden = shelvings(evidence)
     vetoes = _vetoes(view, hidden)
     verdict, needs = _verdict(total, false, vetoes)
-    low, high = lower_bound(false, total), upper_bound(false, total)
+    high = upper_bound(false, total)
     missed = [entry for entry in view.detections if entry.missed]
-    return CriterionResult(
-        name=NAME,
-        title=TITLE,
+    figures = Figures(
+        annunciations=total,
+        false=false,
+        share=false / total if total else None,
+        lower_95=lower_bound(false, total),
+        upper_95=high,
+        of_those_without_a_consequence=_share(false, total - view.policy.count("REDUNDANT")),
+        vetoes=vetoes,
+        faults=len(view.detections),
+        faults_still_to_be_told=view.pending,
+        missed=[_missed(entry.fault, entry.why_missed) for entry in missed][:LISTED_MAX],
+        miss_rate_upper_95=upper_bound(len(missed), len(view.detections)),
+        baseline_missed=sum(entry.baseline_s is None for entry in view.detections),
+        delays=_delays(view.detections),
+        flood_share=flood_share(view.policy.entries, view.from_ns, view.to_ns),
+        baseline_flood_share=flood_share(view.baseline.entries, view.from_ns, view.to_ns),
+        hidden=hidden[:LISTED_MAX],
+    )
+    return Finding(
         verdict=verdict,
-        threshold=THRESHOLD,
         measured=f"{false} of {total} annunciations false, {len(missed)} of {len(view.detections)} faults missed",
         statement=_statement(view, total, false, high, vetoes),
         needs=needs,
-        details={
-            "annunciations": total,
-            "false": false,
-            "share": false / total if total else None,
-            "lower_95": low,
-            "upper_95": high,
-            "of_those_without_a_consequence": _share(false, total - view.policy.count("REDUNDANT")),
-            "vetoes": vetoes,
-            "faults": len(view.detections),
-            "faults_still_to_be_told": view.pending,
-            "missed": [_missed(entry) for entry in missed][:LISTED_MAX],
-            "miss_rate_upper_95": upper_bound(len(missed), len(view.detections)),
-            "baseline_missed": sum(entry.baseline_s is None for entry in view.detections),
-            "delays": _delays(view.detections),
-            "flood_share": flood_share(view.policy.entries, view.from_ns, view.to_ns),
-            "baseline_flood_share": flood_share(view.baseline.entries, view.from_ns, view.to_ns),
-            "hidden": [entry.row() for entry in hidden][:LISTED_MAX],
-        },
+        figures=figures,
+        blocks=_shown(figures, evidence.run.ledger.start_ns),
     )
+
+
+def _shown(figures: Figures, start_ns: int) -> list[Block]:
+    """The share and its bound, the vetoes, and of the faults those missed and those told last."""
+    blocks: list[Block] = [Sentence(_share_in_words(figures))]
+    if figures.vetoes:
+        blocks.append(Sentence("What fails whatever that share is:", grouped(figures.vetoes), tone="bad"))
+    if figures.faults:
+        blocks.append(Sentence(_faults_in_words(figures)))
+    if figures.missed:
+        rows = [
+            Row([
+                clock((row.onset_ns - start_ns) / S),
+                Cell(f"{row.fault} {row.mode}", f"{row.machine}{', critical' if row.critical else ''}"),
+                row.why,
+            ])
+            for row in figures.missed
+        ]  # fmt: skip
+        blocks.append(Table(title="Missed", columns=[*numbers("at"), *text("fault", "why")], rows=rows))
+    if figures.delays is not None:
+        slowest = sorted(figures.delays.worst, key=_closeness, reverse=True)[:SHOWN_MAX]
+        blocks.append(
+            Table(
+                title="How soon faults were told, the closest to their bounds first",
+                columns=[*text(""), *numbers("told after", "bound", "naive"), BARS],
+                rows=[_delay_row(row) for row in slowest],
+                note=DELAYS,
+            )
+        )
+    return blocks
+
+
+def _share_in_words(figures: Figures) -> str:
+    total, false = figures.annunciations, figures.false
+    if not total:
+        return "Nobody was called."
+    return (
+        f"{counted(false, 'call') if false else 'No call'} of {number(total)} had no fault behind"
+        f" {'it' if false < 2 else 'them'} ({percent(figures.share)}). With 95 % confidence the share is below"
+        f" {percent(figures.upper_95)} (exact binomial bound); {percent(FALSE_MAX, 0)} is allowed."
+    )
+
+
+def _faults_in_words(figures: Figures) -> str:
+    missed = len(figures.missed)
+    text = (
+        f"{missed or 'Not one'} of {counted(figures.faults, 'fault')} {'was' if missed < 2 else 'were'} missed (with"
+        f" 95 % confidence below {percent(figures.miss_rate_upper_95)}); naive rules miss"
+        f" {figures.baseline_missed or 'none'}."
+    )
+    if (delays := figures.delays) is not None:
+        text += (
+            f" A fault is told {seconds(delays.median_s)} after it began (median); 95 % within"
+            f" {seconds(delays.p95_s)}, the slowest after {seconds(delays.max_s)}."
+        )
+    if figures.faults_still_to_be_told:
+        further = counted(figures.faults_still_to_be_told, "further fault")
+        text += f" Of {further} the run ended before they had to be told."
+    return text
+
+
+def _closeness(row: Delay) -> float:
+    """How close to its bound a fault was told, 1 at it; one that was missed is beyond all."""
+    return math.inf if row.delay_s is None else row.delay_s / (row.bound_s or 1.0)
+
+
+def _delay_row(row: Delay) -> Row:
+    share = min(_closeness(row), BEYOND)
+    late = share > 1 + 1e-9
+    told = f"{'missed' if row.delay_s is None else seconds(row.delay_s)}{' !' if late else ''}"
+    naive = "missed" if row.baseline_s is None else seconds(row.baseline_s)
+    name = Cell(row.fault, f"{row.mode.replace('_', ' ')}, {row.machine or 'line'}")
+    drawn = Cell(bars=[bar(share, BEYOND, "bad" if late else "ours", 1.0)])
+    return Row([name, told, seconds(row.bound_s), naive, drawn], "bad" if late else "")
 
 
 def _share(part: int, whole: int) -> float | None:
     return part / whole if whole else None
 
 
-def _verdict(total: int, false: int, vetoes: list[str]) -> tuple[Outcome, str | None]:
+def _verdict(total: int, false: int, vetoes: list[str]) -> tuple[Answer, str | None]:
     low, high = lower_bound(false, total), upper_bound(false, total)
     if vetoes or low > FALSE_MAX or (total >= ENOUGH and false >= FALSE_MAX * total):
         return "FAIL", None
@@ -116,48 +251,29 @@ def _vetoes(view: AlarmView, hidden: list[Shelving]) -> list[str]:
     return found
 
 
-def _missed(entry: Detection) -> dict[str, Any]:
-    fault = entry.fault
-    return {
-        "fault": fault.id,
-        "mode": fault.mode,
-        "machine": fault.machine,
-        "critical": fault.critical,
-        "onset_ns": fault.onset_ns,
-        "why": entry.why_missed,
-    }
+def _missed(fault: TrueFault, why: str) -> Missed:
+    return Missed(fault.id, fault.mode, fault.machine, fault.critical, fault.onset_ns, why)
 
 
-def _delays(detections: list[Detection]) -> dict[str, Any]:
+def _delays(detections: list[Detection]) -> Delays | None:
     delays = sorted(entry.delay_s for entry in detections if entry.delay_s is not None)
     if not delays:
-        return {}
-    p95 = delays[math.ceil(0.95 * len(delays)) - 1]
+        return None
     ordered = sorted(
         detections, key=lambda entry: (not entry.missed, -(entry.delay_s or 0.0), entry.fault.id)
     )
-    rows = [
-        {
-            "fault": entry.fault.id,
-            "delay_s": entry.delay_s,
-            "baseline_s": entry.baseline_s,
-            "bound_s": entry.bound_s,
-        }
+    worst = [
+        Delay(fault.id, fault.mode, fault.machine, entry.delay_s, entry.baseline_s, entry.bound_s)
         for entry in ordered[:LISTED_MAX]
+        for fault in (entry.fault,)
     ]
-    return {
-        "median_s": delays[len(delays) // 2],
-        "p95_s": p95,
-        "max_s": delays[-1],
-        "worst": rows,
-    }
+    p95_s = delays[math.ceil(0.95 * len(delays)) - 1]
+    return Delays(median_s=delays[len(delays) // 2], p95_s=p95_s, max_s=delays[-1], worst=worst)
 
 
 def _statement(view: AlarmView, total: int, false: int, high: float, vetoes: list[str]) -> str:
     if vetoes:
-        return f"{vetoes[0][0].upper()}{vetoes[0][1:]}" + (
-            f", and {len(vetoes) - 1} more." if vetoes[1:] else "."
-        )
+        return capital(vetoes[0]) + (f", and {len(vetoes) - 1} more." if vetoes[1:] else ".")
     if not total:
         return "No alarm spoke, so none was false."
     if false:
@@ -180,3 +296,17 @@ def _told(detections: list[Detection]) -> str:
     text = f"{in_time} of {len(detections)} faults were told in time"
     late = len(detections) - in_time - missed
     return text + (f", {late} late" if late else "") + (f", {missed} missed" if missed else "")
+
+
+CRITERION = Criterion(
+    name="false_alarms",
+    title="False alarms and missed faults",
+    question="Is there a fault behind each call, and a call for each fault?",
+    threshold=(
+        "< 10 % of annunciations without a fault; no critical fault missed; 95 % of faults reported within their bound"
+    ),
+    judge=judge,
+    figures=Figures,
+    applies=applies,
+    unpromised=operations_unpromised,
+)

@@ -7,19 +7,20 @@ the source calls it Good. History never makes anything fresh. Quiet topics are f
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from shakedown.acceptance.blocks import Row, Sentence, Table, numbers, text
+from shakedown.acceptance.criterion import Criterion, Finding
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.join import MS, NEVER, Ints, TopicJoin
 from shakedown.acceptance.run import Run, S
 from shakedown.acceptance.sparkplug import GOOD
-from shakedown.acceptance.verdict import CriterionResult, Outcome
+from shakedown.acceptance.verdict import Answer
+from shakedown.acceptance.wording import percent, seconds
 
-NAME, TITLE = "freshness", "Freshness"
-THRESHOLD = ">= 98 % of critical topics within their SLO for >= 98 % of the time"
 SHARE_MIN = 0.98
 JUDGED_S_MIN = 600.0
 HEALING_S = 10.0  # a cut counts until this long after it healed
@@ -40,7 +41,29 @@ class TopicFreshness:
     judged_s: float
 
 
-def judge(evidence: Evidence) -> CriterionResult:
+class TopicShare(msgspec.Struct, frozen=True):
+    """How fresh one topic was."""
+
+    topic: str
+    slo_s: float
+    critical: bool
+    share: float
+    share_with_cuts: float
+    longest_stale_s: float
+
+
+class Figures(msgspec.Struct, kw_only=True, frozen=True):
+    """`cuts` in nanoseconds; `worst` are those that were fresh for the smallest share of the time."""
+
+    judged_s: float
+    critical_topics: int
+    within_slo: int
+    within_slo_with_cuts: int
+    cuts: list[tuple[int, int]]
+    worst: list[TopicShare]
+
+
+def judge(evidence: Evidence) -> Finding:
     """Integrate over the changes and arrivals of each topic; no polling."""
     run = evidence.run
     cuts = cut_spans(run)
@@ -49,29 +72,43 @@ def judge(evidence: Evidence) -> CriterionResult:
     within = [topic for topic in critical if topic.share >= SHARE_MIN]
     judged_s = min((topic.judged_s for topic in critical), default=0.0)
     share = len(within) / len(critical) if critical else 0.0
-    with_cuts = [topic for topic in critical if topic.share_with_cuts >= SHARE_MIN]
-    verdict: Outcome = "PASS" if share >= SHARE_MIN else "FAIL"
+    verdict: Answer = "PASS" if share >= SHARE_MIN else "FAIL"
     needs = None
     if judged_s < JUDGED_S_MIN or not critical:
         verdict = "INCONCLUSIVE"
         needs = f"{JUDGED_S_MIN - judged_s:.0f} s more outside of injected cuts"
-    return CriterionResult(
-        name=NAME,
-        title=TITLE,
+    figures = Figures(
+        judged_s=round(judged_s, 3),
+        critical_topics=len(critical),
+        within_slo=len(within),
+        within_slo_with_cuts=sum(topic.share_with_cuts >= SHARE_MIN for topic in critical),
+        cuts=[(int(start), int(end)) for start, end in cuts],
+        worst=[_row(topic) for topic in worst(topics)],
+    )
+    return Finding(
         verdict=verdict,
-        threshold=THRESHOLD,
         measured=f"{len(within)} of {len(critical)} topics ({share:.1%})",
         statement=_statement(critical, within, judged_s),
         needs=needs,
-        details={
-            "judged_s": round(judged_s, 3),
-            "critical_topics": len(critical),
-            "within_slo": len(within),
-            "within_slo_with_cuts": len(with_cuts),
-            "cuts": [[int(start), int(end)] for start, end in cuts],
-            "worst": [_row(topic) for topic in worst(topics)],
-        },
+        figures=figures,
+        blocks=[
+            Sentence(
+                f"With the injected cuts counted as well, {figures.within_slo_with_cuts} of {len(critical)} did."
+            ),
+            Table(
+                title="The topics that were fresh for the smallest share of the time",
+                columns=[*text("topic"), *numbers("limit", "fresh", "with the cuts", "stale at a stretch")],
+                rows=[_shown(topic) for topic in figures.worst],
+                folded=True,
+            ),
+        ],
     )
+
+
+def _shown(topic: TopicShare) -> Row:
+    cells = [topic.topic, seconds(topic.slo_s), percent(topic.share, 2), percent(topic.share_with_cuts, 2)]
+    wrong = topic.critical and topic.share < SHARE_MIN
+    return Row([*cells, seconds(topic.longest_stale_s)], "bad" if wrong else "")
 
 
 def worst(topics: list[TopicFreshness], count: int = WORST_LISTED) -> list[TopicFreshness]:
@@ -90,16 +127,16 @@ def _statement(critical: list[TopicFreshness], within: list[TopicFreshness], jud
     return text + f"; worst is {bad.part.topic.name}, fresh {bad.share:.1%} of the time."
 
 
-def _row(topic: TopicFreshness) -> dict[str, Any]:
+def _row(topic: TopicFreshness) -> TopicShare:
     longest = int((topic.stale[:, 1] - topic.stale[:, 0]).max()) if len(topic.stale) else 0
-    return {
-        "topic": topic.part.topic.name,
-        "slo_s": topic.part.topic.slo_s,
-        "critical": topic.part.topic.critical,
-        "share": round(topic.share, 6),
-        "share_with_cuts": round(topic.share_with_cuts, 6),
-        "longest_stale_s": round(longest / S, 3),
-    }
+    return TopicShare(
+        topic=topic.part.topic.name,
+        slo_s=topic.part.topic.slo_s,
+        critical=topic.part.topic.critical,
+        share=round(topic.share, 6),
+        share_with_cuts=round(topic.share_with_cuts, 6),
+        longest_stale_s=round(longest / S, 3),
+    )
 
 
 def topic_freshness(run: Run, part: TopicJoin, cuts: Spans, host_stale: Spans) -> TopicFreshness:
@@ -232,3 +269,14 @@ def intersection(a: Spans, b: Spans) -> Spans:
         else:
             j += 1
     return np.array(found, dtype=np.int64).reshape(-1, 2)
+
+
+CRITERION = Criterion(
+    name="freshness",
+    title="Freshness",
+    question="Is what the enterprise sees up to date?",
+    threshold=">= 98 % of critical topics within their SLO for >= 98 % of the time",
+    judge=judge,
+    figures=Figures,
+    decisive=True,
+)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from shakedown.acceptance.evidence import Evidence
-from shakedown.acceptance.verdict import CriterionResult
+from typing import Any
 
-NAME, TITLE = "integrity", "Integrity of what arrived"
-THRESHOLD = (
-    "no value wrong, unexpected, or duplicated after dedupe; none Good that the source called otherwise"
-)
+import msgspec
+
+from shakedown.acceptance.blocks import ROWS_MAX, Row, Table, text
+from shakedown.acceptance.criterion import Criterion, Finding
+from shakedown.acceptance.evidence import Evidence
+from shakedown.acceptance.join import Example
 
 KINDS = {
     "wrong": "a value other than the source's at that timestamp",
@@ -19,19 +20,27 @@ KINDS = {
 UNDECLARED_LISTED_MAX = 20
 
 
-def judge(evidence: Evidence) -> CriterionResult:
+class Figures(msgspec.Struct, kw_only=True, frozen=True):
+    """Rows by kind of breach with the first of each; `withdrawn`: the bridge's own word that it does not know."""
+
+    breaches: dict[str, int]
+    examples: dict[str, list[Example]]
+    withdrawn: int
+    undeclared_metrics: dict[str, int]
+
+
+def judge(evidence: Evidence) -> Finding:
     """Any row at the enterprise without exactly one sample behind it is a breach."""
     joined = evidence.joined
     found = {kind: joined.breaches[kind] for kind in KINDS if joined.breaches[kind]}
     total = sum(found.values())
     if total:
-        first = next(iter(found))
-        example = joined.examples[first][0]
+        example = joined.examples[next(iter(found))][0]
         statement = (
             f"{total:,} of {joined.rows:,} rows at the enterprise are not what the line said: "
             + "; ".join(f"{count:,} times {KINDS[kind]}" for kind, count in found.items())
-            + f". First: {example['topic']} at {example['ts_ms']} ms"
-            + (f", {example['looks_like']}." if example.get("looks_like") else ".")
+            + f". First: {example.topic} at {example.ts_ms} ms"
+            + (f", {example.looks_like}." if example.looks_like else ".")
         )
     elif joined.rows:
         statement = (
@@ -39,18 +48,38 @@ def judge(evidence: Evidence) -> CriterionResult:
         )
     else:
         statement = "Nothing arrived at the enterprise, so nothing of it could be wrong."
-    return CriterionResult(
-        name=NAME,
-        title=TITLE,
+    rows = [_row(kind, example) for kind in found for example in joined.examples[kind]]
+    columns = text("what", "topic", "received", "offered", "looks like")
+    return Finding(
         verdict="FAIL" if total else "PASS" if joined.rows else "INCONCLUSIVE",
-        threshold=THRESHOLD,
         measured=f"{total:,} of {joined.rows:,}",
         statement=statement,
         needs=None if joined.rows else "a run in which something arrives",
-        details={
-            "breaches": {kind: joined.breaches[kind] for kind in KINDS},
-            "examples": joined.examples,
-            "withdrawn": joined.withdrawn,
-            "undeclared_metrics": dict(joined.undeclared.most_common(UNDECLARED_LISTED_MAX)),
-        },
+        figures=Figures(
+            breaches={kind: joined.breaches[kind] for kind in KINDS},
+            examples=joined.examples,
+            withdrawn=joined.withdrawn,
+            undeclared_metrics=dict(joined.undeclared.most_common(UNDECLARED_LISTED_MAX)),
+        ),
+        blocks=[Table(title="The first of each kind", columns=columns, rows=rows[:ROWS_MAX])] if rows else [],
     )
+
+
+def _row(kind: str, example: Example) -> Row:
+    received = f"{_said(example.value)} at {example.ts_ms} ms"
+    return Row([KINDS[kind], example.topic, received, _said(example.expected), example.looks_like], "bad")
+
+
+def _said(value: Any) -> str:
+    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+CRITERION = Criterion(
+    name="integrity",
+    title="Integrity of what arrived",
+    question="Is what arrives what the line said?",
+    threshold="no value wrong, unexpected, or duplicated after dedupe; none Good that the source called otherwise",
+    judge=judge,
+    figures=Figures,
+    takes_time=False,
+)

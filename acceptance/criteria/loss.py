@@ -3,32 +3,88 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
 
+import msgspec
 import numpy as np
 
+from shakedown.acceptance.attribution import LostSample
+from shakedown.acceptance.blocks import ROWS_MAX, Block, Row, Sentence, Table, numbers, text
+from shakedown.acceptance.criterion import Criterion, Finding
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.join import NEVER, Ints, TopicJoin
-from shakedown.acceptance.run import Outage, S
+from shakedown.acceptance.run import Outage, Run, S
 from shakedown.acceptance.statistics import LIMIT, Decision, decide, outage_statement
-from shakedown.acceptance.verdict import CriterionResult, Outcome
+from shakedown.acceptance.verdict import Answer
+from shakedown.acceptance.wording import clock, number, percent, seconds
 
-NAME, TITLE = "loss", "Loss across outages"
-THRESHOLD = "< 0.01 % of samples never arrived"
 BURST_GAP_S = 10.0  # losses closer together than this, over all topics, are one burst: they have one cause
 BURSTS_LISTED_MAX = 50
 TOPICS_LISTED_MAX = 20
 
 
-def judge(evidence: Evidence) -> CriterionResult:
+class Burst(msgspec.Struct, frozen=True):
+    """Samples lost close together."""
+
+    from_ns: int
+    to_ns: int
+    lost: int
+
+
+class OutageLoss(msgspec.Struct, kw_only=True, frozen=True):
+    """What one outage held up, and what of it was lost, by owner."""
+
+    id: str
+    kind: str
+    affects: list[str]
+    start_ns: int
+    end_ns: int
+    duration_s: float
+    deadline_ns: int
+    offered: int
+    lost: int
+    late: int
+    bridge: int
+    lab: int
+    unattributed: int
+    drained_after_s: float
+
+
+class TopicLoss(msgspec.Struct, frozen=True):
+    """What of one topic is missing."""
+
+    topic: str
+    missing: int
+    eligible: int
+
+
+class Figures(msgspec.Struct, kw_only=True, frozen=True):
+    """The decision and its bounds (standards 5.2); `outages` in order, `worst_topics` those that miss most."""
+
+    eligible: int
+    missing: int
+    limit: float
+    estimate: float | None
+    lower_95: float
+    upper_95: float
+    burst_size: float
+    n_eff: float
+    k_eff: float
+    sprt: str
+    attribution: dict[str, int]
+    examples: list[LostSample]
+    pending: int
+    bursts: list[Burst]
+    outages: list[OutageLoss]
+    worst_topics: list[TopicLoss]
+
+
+def judge(evidence: Evidence) -> Finding:
     """Apply the decision rule to the samples lost or late, those of the lab apart."""
-    run, joined = evidence.run, evidence.joined
+    run, joined, owners = evidence.run, evidence.joined, evidence.attribution
     eligible, pending = joined.count("eligible"), joined.count("pending")
-    missing = _missing(evidence)
-    bursts = _bursts(missing)
-    by_lab = evidence.attribution.lab
-    decision = decide(eligible - pending - by_lab, [len(burst) for burst in bursts], strict=run.strict)
-    verdict: Outcome = decision.verdict  # type: ignore[assignment]
+    bursts = _bursts(_missing(evidence))
+    decision = decide(eligible - pending - owners.lab, [len(burst) for burst in bursts], strict=run.strict)
+    verdict: Answer = decision.verdict  # type: ignore[assignment]
     needs = None
     if decision.needs is not None:
         needs = f"{decision.needs:,} more eligible samples"
@@ -37,23 +93,86 @@ def judge(evidence: Evidence) -> CriterionResult:
         needs = f"a longer drain: {pending} samples still had time to arrive when the run ended"
     if eligible == 0:
         verdict, needs = "INCONCLUSIVE", "a run whose judged window holds samples"
-    outages = _outages(evidence)
-    lossy = sum(1 for row in outages if row["lost"] + row["late"] > row["lab"])
-    return CriterionResult(
-        name=NAME,
-        title=TITLE,
+    figures = Figures(
+        eligible=decision.eligible,
+        missing=decision.lost,
+        limit=LIMIT,
+        estimate=decision.lost / decision.eligible if decision.eligible else None,
+        lower_95=decision.lower,
+        upper_95=decision.upper,
+        burst_size=decision.burst_size,
+        n_eff=decision.n_eff,
+        k_eff=decision.k_eff,
+        sprt=decision.sprt,
+        attribution=owners.counts(),
+        examples=owners.examples,
+        pending=pending,
+        bursts=[Burst(int(burst[0]), int(burst[-1]), len(burst)) for burst in bursts[:BURSTS_LISTED_MAX]],
+        outages=[_within(evidence, outage) for outage in run.outages],
+        worst_topics=_worst(evidence),
+    )
+    lossy = sum(1 for row in figures.outages if row.lost + row.late > row.lab)
+    return Finding(
         verdict=verdict,
-        threshold=THRESHOLD if not run.strict else "no sample lost (strict)",
+        threshold="no sample lost (strict)" if run.strict else "",
         measured=f"{decision.lost:,} of {eligible:,}",
-        statement=_statement(decision, evidence) + " " + outage_statement(len(outages), lossy),
+        statement=_statement(decision, evidence) + " " + outage_statement(len(figures.outages), lossy),
         needs=needs,
-        details=_details(decision, evidence) | {
-            "pending": pending,
-            "bursts": [_burst(burst) for burst in bursts[:BURSTS_LISTED_MAX]],
-            "outages": outages,
-            "worst_topics": _worst(evidence),
-        },
-    )  # fmt: skip
+        figures=figures,
+        blocks=_shown(run, figures),
+    )
+
+
+def _shown(run: Run, figures: Figures) -> list[Block]:
+    """The outages, and of what was lost where and why."""
+
+    def at(ns: int) -> str:
+        return clock((ns - run.ledger.start_ns) / S)
+
+    bounds = f"between {percent(figures.lower_95, 4)} and {percent(figures.upper_95, 4)}"
+    blocks: list[Block] = [
+        Sentence(
+            f"Lost or late are {percent(figures.estimate, 4)}; with 95 % confidence on each side {bounds}, as"
+            f" {figures.burst_size:g} at a time count as one. {percent(figures.limit, 4)} is the limit."
+        ),
+        Table(
+            title="What each outage held up",
+            columns=[
+                *text("outage"),
+                *numbers("at", "for", "offered", "lost", "late", "the last of it arrived after"),
+            ],
+            rows=[
+                Row(
+                    [
+                        f"{row.id} ({row.kind})", at(row.start_ns), seconds(row.duration_s), number(row.offered),
+                        number(row.lost), number(row.late), seconds(row.drained_after_s),
+                    ],
+                    "bad" if row.lost + row.late > row.lab else "",
+                )
+                for row in figures.outages
+            ],
+            folded=True,
+        ),
+        Table(
+            title="When samples were lost or late",
+            columns=numbers("from", "to", "samples"),
+            rows=[Row([at(burst.from_ns), at(burst.to_ns), number(burst.lost)]) for burst in figures.bursts[:ROWS_MAX]],
+            folded=True,
+        ),
+        Table(
+            title="Topics that miss the most",
+            columns=[*text("topic"), *numbers("missing", "of")],
+            rows=[Row([row.topic, number(row.missing), number(row.eligible)]) for row in figures.worst_topics],
+            folded=True,
+        ),
+        Table(
+            title="Whose loss it is, by the first that were lost",
+            columns=text("topic", "at", "whose", "because"),
+            rows=[Row([row.topic, at(row.ts_ms * 1_000_000), row.owner, row.because]) for row in figures.examples],
+            folded=True,
+        ),
+    ]  # fmt: skip
+    return [block for block in blocks if not isinstance(block, Table) or block.rows]
 
 
 def _not_lab(evidence: Evidence, part: TopicJoin) -> Ints:
@@ -77,30 +196,8 @@ def _bursts(missing: Ints) -> list[Ints]:
     return np.split(missing, np.flatnonzero(np.diff(missing) > int(BURST_GAP_S * S)) + 1)
 
 
-def _burst(burst: Ints) -> dict[str, Any]:
-    return {"from_ns": int(burst[0]), "to_ns": int(burst[-1]), "lost": len(burst)}
-
-
-def _outages(evidence: Evidence) -> list[dict[str, Any]]:
-    """What each outage held up and lost; each sample belongs to one outage at most, unless outages overlap."""
-    run = evidence.run
-    table = []
-    for outage in run.outages:
-        counts = _within(evidence, outage)
-        entry = {
-            "id": outage.fault.id,
-            "kind": outage.fault.kind,
-            "affects": sorted(outage.fault.affects),
-            "start_ns": outage.fault.start_ns,
-            "end_ns": outage.end_ns,
-            "duration_s": round((outage.end_ns - outage.fault.start_ns) / S, 3),
-            "deadline_ns": outage.deadline_ns,
-        }
-        table.append(entry | counts)
-    return table
-
-
-def _within(evidence: Evidence, outage: Outage) -> dict[str, Any]:
+def _within(evidence: Evidence, outage: Outage) -> OutageLoss:
+    """What an outage held up and lost; each sample belongs to one outage at most, unless outages overlap."""
     totals: Counter[str] = Counter()
     drained_ns = outage.end_ns
     for part in evidence.joined.topics:
@@ -115,35 +212,26 @@ def _within(evidence: Evidence, outage: Outage) -> dict[str, Any]:
         arrived = part.received_ns[inside & (part.received_ns != NEVER) & (part.ns <= outage.end_ns)]
         drained_ns = max(drained_ns, int(arrived.max(initial=0)))
     names = ("offered", "lost", "late", "bridge", "lab", "unattributed")
-    drained_s = round((drained_ns - outage.end_ns) / S, 3)
-    return {name: totals[name] for name in names} | {"drained_after_s": drained_s}
+    return OutageLoss(
+        id=outage.fault.id,
+        kind=outage.fault.kind,
+        affects=sorted(outage.fault.affects),
+        start_ns=outage.fault.start_ns,
+        end_ns=outage.end_ns,
+        duration_s=round((outage.end_ns - outage.fault.start_ns) / S, 3),
+        deadline_ns=outage.deadline_ns,
+        drained_after_s=round((drained_ns - outage.end_ns) / S, 3),
+        **{name: totals[name] for name in names},
+    )
 
 
-def _worst(evidence: Evidence) -> list[dict[str, Any]]:
+def _worst(evidence: Evidence) -> list[TopicLoss]:
     missing = [(-len(_not_lab(evidence, part)), part.topic.name, part) for part in evidence.joined.topics]
     return [
-        {"topic": name, "missing": -count, "eligible": int(part.eligible.sum())}
+        TopicLoss(name, -count, int(part.eligible.sum()))
         for count, name, part in sorted(missing, key=lambda row: row[:2])[:TOPICS_LISTED_MAX]
         if count
     ]
-
-
-def _details(decision: Decision, evidence: Evidence) -> dict[str, Any]:
-    owners = evidence.attribution
-    return {
-        "eligible": decision.eligible,
-        "missing": decision.lost,
-        "limit": LIMIT,
-        "estimate": decision.lost / decision.eligible if decision.eligible else None,
-        "lower_95": decision.lower,
-        "upper_95": decision.upper,
-        "burst_size": decision.burst_size,
-        "n_eff": decision.n_eff,
-        "k_eff": decision.k_eff,
-        "sprt": decision.sprt,
-        "attribution": owners.counts(),
-        "examples": owners.examples,
-    }
 
 
 def _statement(decision: Decision, evidence: Evidence) -> str:
@@ -160,3 +248,30 @@ def _statement(decision: Decision, evidence: Evidence) -> str:
     return (
         text + f" (between {decision.lower:.4%} and {decision.upper:.4%} with 95 % confidence on each side)."
     )
+
+
+def unpromised(run: Run) -> str:
+    """What of the run's outages the bridge does not promise to bridge, "" if nothing."""
+    promises = run.bridge.promises
+    for outage in run.outages:
+        fault = outage.fault
+        if promises.store_and_forward == "none":
+            return f"the bridge promises no store-and-forward, and {fault.id!r} keeps its data from arriving"
+        if promises.store_and_forward == "memory" and "bridge" in fault.affects:
+            return f"the bridge promises to store in memory alone, and {fault.id!r} ends its process"
+        if not promises.primary_host and "host" in fault.affects:
+            return f"the bridge does not promise to wait for a primary host, and {fault.id!r} takes it away"
+    return ""
+
+
+CRITERION = Criterion(
+    name="loss",
+    title="Loss across outages",
+    question="Does everything arrive, whatever is cut?",
+    threshold="< 0.01 % of samples never arrived",
+    judge=judge,
+    figures=Figures,
+    unpromised=unpromised,
+    decisive=True,
+    is_measured_anyway=True,
+)

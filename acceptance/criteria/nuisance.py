@@ -9,20 +9,48 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from typing import Any
+from collections.abc import Sequence
+
+import msgspec
 
 from shakedown.acceptance.alarms.baseline import POLICY_SHA256, limits_sha256, policy_sha256
 from shakedown.acceptance.alarms.labels import LABELS, Labelled, flood_share
+from shakedown.acceptance.blocks import BARS, Block, Cell, Key, Row, Sentence, Table, bar, numbers, text
+from shakedown.acceptance.criterion import Criterion, Finding, operations_unpromised
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.run import Run
 from shakedown.acceptance.statistics import lower_bound, upper_bound
-from shakedown.acceptance.verdict import CriterionResult, Outcome
+from shakedown.acceptance.verdict import Answer
+from shakedown.acceptance.wording import in_times, number, percent
 
-NAME, TITLE = "nuisance", "Alarm nuisance"
-THRESHOLD = "nuisance episodes down >= 50 % against the naive baseline on the same trajectory"
 CUT_MIN = 0.5
 BASELINE_ENOUGH = 40  # episodes of the baseline that show a cut of 80 % (standards 4.4)
 WORST_LISTED = 10
+
+
+class Calls(msgspec.Struct, kw_only=True, frozen=True):
+    """What one policy called people for; `worst` are the tags with most nuisances."""
+
+    annunciations: int
+    per_hour: float
+    labels: dict[str, int]
+    nuisances: int
+    episodes: int
+    flood_share: float
+    worst: dict[str, int]
+
+
+class Figures(msgspec.Struct, kw_only=True, frozen=True):
+    """Both policies, and the cut with its bounds: None where there is no baseline to be cut."""
+
+    policy: Calls
+    baseline: Calls
+    cut: float | None
+    cut_lower_95: float | None
+    cut_upper_95: float | None
+    baseline_policy_sha256: str
+    baseline_policy_is_frozen: bool
+    baseline_limits_sha256: str
 
 
 def applies(run: Run) -> bool:
@@ -45,34 +73,34 @@ def _cut(share: float) -> float:
     return -math.inf if share >= 1.0 else 1 - share / (1 - share)
 
 
-def judge(evidence: Evidence) -> CriterionResult:
+def judge(evidence: Evidence) -> Finding:
     """Count the nuisance episodes of both policies, and bound the cut."""
     view = evidence.alarms
     new, old = view.policy.episodes, view.baseline.episodes
     estimate, low, high = cut_bounds(new, old)
     verdict, needs = _verdict(view.published, new, old)
-    return CriterionResult(
-        name=NAME,
-        title=TITLE,
+    figures = Figures(
+        policy=_calls(view.policy, view.from_ns, view.to_ns),
+        baseline=_calls(view.baseline, view.from_ns, view.to_ns),
+        cut=_finite(estimate),
+        cut_lower_95=_finite(low),
+        cut_upper_95=_finite(high),
+        baseline_policy_sha256=policy_sha256(),
+        baseline_policy_is_frozen=policy_sha256() == POLICY_SHA256,
+        baseline_limits_sha256=limits_sha256(evidence.run.operations.alarms),
+    )
+    texts = {rule.name: rule.text for rule in evidence.run.operations.alarms}
+    return Finding(
         verdict=verdict,
-        threshold=THRESHOLD,
         measured=f"{new} episodes instead of {old} ({_percent(-estimate)})",
         statement=_statement(view.published, new, old, low),
         needs=needs,
-        details={
-            "policy": _row(view.policy, view.from_ns, view.to_ns),
-            "baseline": _row(view.baseline, view.from_ns, view.to_ns),
-            "cut": _finite(estimate),
-            "cut_lower_95": _finite(low),
-            "cut_upper_95": _finite(high),
-            "baseline_policy_sha256": policy_sha256(),
-            "baseline_policy_is_frozen": policy_sha256() == POLICY_SHA256,
-            "baseline_limits_sha256": limits_sha256(evidence.run.operations.alarms),
-        },
+        figures=figures,
+        blocks=_shown(figures, texts),
     )
 
 
-def _verdict(published: bool, new: int, old: int) -> tuple[Outcome, str | None]:
+def _verdict(published: bool, new: int, old: int) -> tuple[Answer, str | None]:
     estimate, low, high = cut_bounds(new, old)
     if not published:
         return "FAIL", None
@@ -92,18 +120,74 @@ def episodes_needed(new: int, old: int) -> int:
     return count
 
 
-def _row(labelled: Labelled, from_ns: int, to_ns: int) -> dict[str, Any]:
+def _calls(labelled: Labelled, from_ns: int, to_ns: int) -> Calls:
     worst = Counter(entry.tag for entry in labelled.nuisances)
     hours = max(1e-9, (to_ns - from_ns) / 3.6e12)
-    return {
-        "annunciations": len(labelled.entries),
-        "per_hour": round(len(labelled.entries) / hours, 3),
-        "labels": {name: labelled.count(name) for name in LABELS},
-        "nuisances": len(labelled.nuisances),
-        "episodes": labelled.episodes,
-        "flood_share": round(flood_share(labelled.entries, from_ns, to_ns), 6),
-        "worst": dict(sorted(worst.items(), key=lambda item: (-item[1], item[0]))[:WORST_LISTED]),
-    }
+    return Calls(
+        annunciations=len(labelled.entries),
+        per_hour=round(len(labelled.entries) / hours, 3),
+        labels={name: labelled.count(name) for name in LABELS},
+        nuisances=len(labelled.nuisances),
+        episodes=labelled.episodes,
+        flood_share=round(flood_share(labelled.entries, from_ns, to_ns), 6),
+        worst=dict(sorted(worst.items(), key=lambda item: (-item[1], item[0]))[:WORST_LISTED]),
+    )
+
+
+def _shown(figures: Figures, texts: dict[str, str]) -> list[Block]:
+    """Both policies beside each other: how often they called, for what, and which alarms without need."""
+    ours, naive, low = figures.policy, figures.baseline, figures.cut_lower_95
+    bound = f"at least {percent(low, 0)} fewer" if low is not None and low > 0 else "no cut at all"
+    said = Sentence(
+        f"These rules called people {number(ours.annunciations)} times ({number(ours.per_hour)} an hour). Naive rules,"
+        f" on the same process, would have called them {number(naive.annunciations)} times ({number(naive.per_hour)} an"
+        " hour). Calls without need come in episodes (those of one alarm closer than ten minutes are one):"
+        f" {ours.episodes} instead of {naive.episodes}. With 95 % confidence that shows {bound} (exact binomial bound);"
+        f" {percent(CUT_MIN, 0)} fewer are demanded. In a flood, more calls than a person can answer, people are"
+        f" {percent(ours.flood_share)} of the time; with naive rules {percent(naive.flood_share)}."
+    )
+    labels = [(Cell(words), (ours.labels[name], naive.labels[name])) for name, words in LABELS.items()]
+    tags = sorted(
+        ours.worst.keys() | naive.worst.keys(),
+        key=lambda tag: (-ours.worst.get(tag, 0), -naive.worst.get(tag, 0), tag),
+    )
+    worst = [
+        (
+            Cell(texts.get(tag) or tag, tag if texts.get(tag) else ""),
+            (_of(ours.worst, tag), _of(naive.worst, tag)),
+        )
+        for tag in tags[:WORST_LISTED]
+    ]
+    return [
+        said,
+        *_beside("Calls, by what they were worth", [row for row in labels if any(row[1])]),
+        *_beside("Calls without need, by alarm", worst),
+    ]
+
+
+def _of(counts: dict[str, int], tag: str) -> int | None:
+    """How often a tag called; None where the list ended before it."""
+    return counts.get(tag, 0 if len(counts) < WORST_LISTED else None)
+
+
+def _beside(title: str, counts: Sequence[tuple[Cell, tuple[int | None, int | None]]]) -> list[Block]:
+    if not counts:
+        return []
+    most = max(count or 0 for _, both in counts for count in both)
+    rows = [
+        Row([
+            name,
+            *("few" if count is None else number(count) for count in both),
+            Cell(bars=[bar(both[0] or 0, most, "ours"), bar(both[1] or 0, most, "other")]),
+        ])
+        for name, both in counts
+    ]  # fmt: skip
+    keys = [
+        Key("ours", "these rules"),
+        Key("other", "naive rules: a limit without deadband, delay or suppression"),
+    ]
+    columns = [*text(""), *numbers("these rules", "naive"), BARS]
+    return [Table(title=title, columns=columns, rows=rows, keys=keys)]
 
 
 def _statement(published: bool, new: int, old: int, low: float) -> str:
@@ -120,14 +204,21 @@ def _statement(published: bool, new: int, old: int, low: float) -> str:
     return f"{text}; with 95 % confidence that shows {bound}."
 
 
-def in_times(count: int) -> str:
-    """A count of occasions in words."""
-    return {0: "never", 1: "once"}.get(count, f"{count} times")
-
-
 def _percent(value: float) -> str:
     return f"{value:+.0%}" if math.isfinite(value) else "no baseline"
 
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
+
+
+CRITERION = Criterion(
+    name="nuisance",
+    title="Alarm nuisance",
+    question="Are people called less often without need?",
+    threshold="nuisance episodes down >= 50 % against the naive baseline on the same trajectory",
+    judge=judge,
+    figures=Figures,
+    applies=applies,
+    unpromised=operations_unpromised,
+)

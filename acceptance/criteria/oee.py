@@ -11,8 +11,10 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 
+from shakedown.acceptance.criterion import Criterion, Finding, operations_unpromised
 from shakedown.acceptance.derived_rows import Row, rows_of
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.oee.companions import wrong_companions
@@ -21,32 +23,27 @@ from shakedown.acceptance.oee.figures import BUCKET_SHARE, FACTOR_PP, number
 from shakedown.acceptance.oee.oracle import BUCKETS, COUNTS, S, ShiftTruth, ratio, shifts
 from shakedown.acceptance.oee.order_reports import by_order, wrong_orders
 from shakedown.acceptance.oee.production_orders import OrderTruth, delayed, orders_of
+from shakedown.acceptance.oee.result import (
+    Audit,
+    Breach,
+    Figures,
+    OrderFigures,
+    OrderResult,
+    ShiftFigures,
+    ShiftResult,
+    figures_of,
+    order_figures_of,
+    shown,
+)
 from shakedown.acceptance.oee.variance import explain
 from shakedown.acceptance.operations_site import OeeLine
 from shakedown.acceptance.run import Run
-from shakedown.acceptance.verdict import CriterionResult, Outcome
 
-NAME, TITLE = "oee", "OEE accuracy"
-THRESHOLD = (
-    "OEE within 1 % of what happened; A, E, Q, FPY within 1 pp; each time within 1 % of PBT; counts exact;"
-    " and so by order"
-)
 OEE_RELATIVE = 0.01
-FACTORS = ("availability", "effectiveness", "quality")
 MS = 1_000_000
 
 Report = tuple[Row, dict[str, Any]]
 """A report as it arrived, and what it says."""
-
-
-class Breach(NamedTuple):
-    """One figure of a report that is not what happened."""
-
-    line: str
-    shift: str
-    figure: str
-    reported: Any
-    true: Any
 
 
 class Judged(NamedTuple):
@@ -64,7 +61,7 @@ def applies(run: Run) -> bool:
     return bool(run.operations.lines)
 
 
-def judge(evidence: Evidence) -> CriterionResult:
+def judge(evidence: Evidence) -> Finding:
     """Hold the last closed report of each shift that ended against the ledger."""
     run = evidence.run
     judged, pending = [], 0
@@ -181,23 +178,16 @@ def _breaches(line: OeeLine, truth: ShiftTruth, report: dict[str, Any] | None, s
     return found
 
 
-def _result(evidence: Evidence, judged: list[Judged], pending: int) -> CriterionResult:
-    breaches = [breach for entry in judged for breach in entry.breaches]
-    verdict: Outcome = "FAIL" if breaches else "PASS" if judged else "INCONCLUSIVE"
+def _result(evidence: Evidence, judged: list[Judged], pending: int) -> Finding:
     wrong = sum(1 for entry in judged if entry.breaches)
-    return CriterionResult(
-        name=NAME,
-        title=TITLE,
-        verdict=verdict,
-        threshold=THRESHOLD,
+    figures = Figures(shifts=[_row(evidence, entry) for entry in judged], shifts_still_to_be_reported=pending)
+    return Finding(
+        verdict="FAIL" if wrong else "PASS" if judged else "INCONCLUSIVE",
         measured=_measured(judged),
         statement=_statement(judged, wrong),
         needs=None if judged else "a shift that ends, and a minute more",
-        details={
-            "shifts": [_row(evidence, entry) for entry in judged],
-            "shifts_still_to_be_reported": pending,
-            "breaches": [breach._asdict() for breach in breaches],
-        },
+        figures=figures,
+        blocks=shown(figures, evidence.run.ledger.start_ns),
     )
 
 
@@ -270,52 +260,47 @@ def _looks_like(truth: ShiftTruth, report: dict[str, Any]) -> str:
     return ""
 
 
-def _row(evidence: Evidence, entry: Judged) -> dict[str, Any]:
+def _row(evidence: Evidence, entry: Judged) -> ShiftResult:
     """Truth, report, what explains their difference, and the clipboard audit of one shift."""
-    truth = entry.truth
+    truth, report = entry.truth, entry.report
+    return ShiftResult(
+        line=entry.line.name,
+        shift=truth.name,
+        from_ms=truth.from_ns // MS,
+        to_ms=truth.to_ns // MS,
+        stops=truth.stops,
+        truth=_true(truth),
+        reported=None if report is None else figures_of(report),
+        audit=_audit(evidence.run, truth),
+        breaches=entry.breaches,
+        orders=[] if report is None else _orders(entry.orders, by_order(report)),
+        variance={} if report is None else explain(evidence, entry.line, truth, report),
+    )
+
+
+def _true(truth: ShiftTruth) -> ShiftFigures:
     times = {f"{bucket}_s": ns / S for bucket, ns in truth.buckets_ns.items()}
-    row: dict[str, Any] = {
-        "line": entry.line.name,
-        "shift": truth.name,
-        "from_ms": truth.from_ns // MS,
-        "to_ms": truth.to_ns // MS,
-        "truth": {
-            "pbt_s": truth.pbt_ns / S,
-            **times,
-            **truth.exact,
-            **truth.kpis(),
-            "stops": truth.stops,
-            "unplanned_downtime_s": truth.down_ns / S,
-        },
-        "reported": None,
-        "audit": _audit(evidence.run, truth),
-    }
-    if entry.report is not None:
-        names = ("pbt_s", *times, *COUNTS, *FACTORS, "oee", "fpy", "status", "unplanned_downtime_s")
-        row["reported"] = {name: entry.report.get(name) for name in names}
-        row["orders"] = _orders(entry.orders, by_order(entry.report))
-        row["variance"] = explain(evidence, entry.line, truth, entry.report)
-    return row
+    down_s = truth.down_ns / S
+    return ShiftFigures(
+        pbt_s=truth.pbt_ns / S, **times, **truth.exact, **truth.kpis(), unplanned_downtime_s=down_s
+    )
 
 
-def _orders(orders: list[OrderTruth] | None, told: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+def _orders(orders: list[OrderTruth] | None, told: dict[str, dict[str, Any]]) -> list[OrderResult]:
     """Truth and report of each order; one that took no time and no part is left out."""
-    names = ("pbt_s", "apt_s", "aust_s", "adet_s", *COUNTS, "oee")
     return [
-        {
-            "order": order.order,
-            "products": order.products,
-            "truth": {**order.times_s, **order.exact, "oee": order.oee},
-            "reported": {name: told[order.order].get(name) for name in names}
-            if order.order in told
-            else None,
-        }
+        OrderResult(
+            order=order.order,
+            products=order.products,
+            truth=msgspec.convert({**order.times_s, **order.exact, "oee": order.oee}, OrderFigures),
+            reported=order_figures_of(told[order.order]) if order.order in told else None,
+        )
         for order in orders or ()
         if order.times_s["pbt_s"] or order.exact["produced"] or order.order in told
     ]
 
 
-def _audit(run: Run, truth: ShiftTruth) -> dict[str, Any] | None:
+def _audit(run: Run, truth: ShiftTruth) -> Audit | None:
     """The person with the clipboard: what they counted, the OEE of it, and how far they themselves were off."""
     clipboard = next((audit for audit in run.people.audits if audit.get("shift") == truth.name), None)
     if clipboard is None:
@@ -325,13 +310,28 @@ def _audit(run: Run, truth: ShiftTruth) -> dict[str, Any] | None:
     mean_s = ratio(truth.standard_ns / S, truth.exact["produced"]) or 0.0
     oee = ratio(mean_s * good, truth.pbt_ns / S)
     true = truth.kpis()["oee"]
-    return {
-        "produced": produced,
-        "good": good,
-        "run_s": run_s,
-        "oee": oee,
-        "oee_off": None if oee is None or not true else oee / true - 1,
-        "produced_off": produced - truth.exact["produced"],
-        "good_off": good - truth.exact["good"],
-        "run_off_s": run_s - truth.buckets_ns["apt"] / S,
-    }
+    return Audit(
+        produced=produced,
+        good=good,
+        run_s=run_s,
+        oee=oee,
+        oee_off=None if oee is None or not true else oee / true - 1,
+        produced_off=produced - truth.exact["produced"],
+        good_off=good - truth.exact["good"],
+        run_off_s=run_s - truth.buckets_ns["apt"] / S,
+    )
+
+
+CRITERION = Criterion(
+    name="oee",
+    title="OEE accuracy",
+    question="Is the reported OEE what the line did?",
+    threshold=(
+        "OEE within 1 % of what happened; A, E, Q, FPY within 1 pp; each time within 1 % of PBT; counts exact;"
+        " and so by order"
+    ),
+    judge=judge,
+    figures=Figures,
+    applies=applies,
+    unpromised=operations_unpromised,
+)

@@ -5,16 +5,41 @@ A breach of a MUST (grammar.py, `RULES`) is a FAIL, of a SHOULD a note.
 
 from __future__ import annotations
 
+import msgspec
+
+from shakedown.acceptance.blocks import Row, Table, numbers, text
+from shakedown.acceptance.criterion import Criterion, Finding
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.grammar import RULES, Grammar
+from shakedown.acceptance.run import Run, S
 from shakedown.acceptance.session import BIRTHS, Absence, Replay
-from shakedown.acceptance.verdict import CriterionResult
-
-NAME, TITLE = "session", "Sparkplug session"
-THRESHOLD = "no breach of a MUST of the Sparkplug B 3.0 session"
+from shakedown.acceptance.wording import clock, number
 
 
-def judge(evidence: Evidence) -> CriterionResult:
+class Example(msgspec.Struct, frozen=True):
+    """One message that breaks a rule."""
+
+    ns: int
+    topic: str
+    what: str
+
+
+class Figures(msgspec.Struct, kw_only=True, frozen=True):
+    """What passed on the wire by kind of message, and the rules broken: how often, in words, with the first of each."""
+
+    source: str | None
+    messages: dict[str, int]
+    births: int
+    sessions: int
+    rebirth_commands: int
+    messages_of_strangers: int
+    historical_samples: int
+    breaches: dict[str, int]
+    rules: dict[str, str]
+    examples: dict[str, list[Example]]
+
+
+def judge(evidence: Evidence) -> Finding:
     """Replay the messages of the edge node and its commands; any breach of a MUST is a FAIL."""
     run = evidence.run
     grammar = Grammar(run.site.keep_alive_s, run.site.reconnect_min_s, run.timeline)
@@ -31,7 +56,7 @@ def judge(evidence: Evidence) -> CriterionResult:
     return _result(evidence, grammar)
 
 
-def _result(evidence: Evidence, grammar: Grammar) -> CriterionResult:
+def _result(evidence: Evidence, grammar: Grammar) -> Finding:
     must = {rule: count for rule, count in grammar.breaches.items() if RULES[rule][0] == "MUST"}
     seen = sum(grammar.messages.values())
     births = sum(grammar.messages[kind] for kind in BIRTHS)
@@ -49,26 +74,73 @@ def _result(evidence: Evidence, grammar: Grammar) -> CriterionResult:
         statement = f"Edge node {evidence.run.site.edge} was never born at the enterprise broker."
     wire = evidence.run.wire
     born = grammar.messages["NBIRTH"] > 0
-    return CriterionResult(
-        name=NAME,
-        title=TITLE,
+    return Finding(
         verdict="INCONCLUSIVE" if wire is None else "FAIL" if must or not born else "PASS",
-        threshold=THRESHOLD,
         measured=f"{sum(must.values()):,} breaches in {seen:,} messages",
         statement=statement,
         needs="a recording of the messages at the broker" if wire is None else None,
-        details={
-            "source": wire.path.name if wire else None,
-            "messages": dict(sorted(grammar.messages.items())),
-            "births": births,
-            "sessions": grammar.sessions,
-            "rebirth_commands": grammar.rebirth_commands,
-            "messages_of_strangers": grammar.strangers,
-            "historical_samples": grammar.historical,
-            "breaches": {rule: grammar.breaches[rule] for rule in RULES if grammar.breaches[rule]},
-            "rules": {
+        figures=Figures(
+            source=wire.path.name if wire else None,
+            messages=dict(sorted(grammar.messages.items())),
+            births=births,
+            sessions=grammar.sessions,
+            rebirth_commands=grammar.rebirth_commands,
+            messages_of_strangers=grammar.strangers,
+            historical_samples=grammar.historical,
+            breaches={rule: grammar.breaches[rule] for rule in RULES if grammar.breaches[rule]},
+            rules={
                 rule: f"{RULES[rule][0]}: {RULES[rule][1]} ({RULES[rule][2]})" for rule in grammar.breaches
             },
-            "examples": grammar.examples,
-        },
+            examples={rule: [Example(**kept) for kept in found] for rule, found in grammar.examples.items()},
+        ),
+        blocks=[_messages(grammar), *_broken(evidence.run, grammar)],
     )
+
+
+def _messages(grammar: Grammar) -> Table:
+    counts = {
+        **dict(sorted(grammar.messages.items())),
+        "sessions": grammar.sessions,
+        "rebirth commands": grammar.rebirth_commands,
+        "historical samples": grammar.historical,
+        "messages of strangers": grammar.strangers,
+    }
+    rows = [Row([name, number(count)]) for name, count in counts.items()]
+    return Table(title="What passed on the wire", columns=[*text(""), *numbers("")], rows=rows, folded=True)
+
+
+def _broken(run: Run, grammar: Grammar) -> list[Table]:
+    """The rules that were broken, those of a MUST marked, with the first message that broke each."""
+    rows = []
+    for rule in (name for name in RULES if grammar.breaches[name]):
+        level, words, source = RULES[rule]
+        first = Example(**grammar.examples[rule][0])
+        at = clock((first.ns - run.ledger.start_ns) / S)
+        cells = [
+            f"{level}: {words} ({source})",
+            number(grammar.breaches[rule]),
+            at,
+            f"{first.topic}: {first.what}",
+        ]
+        rows.append(Row([*cells], "bad" if level == "MUST" else ""))
+    columns = [*text("rule"), *numbers("broken", "first at"), *text("by")]
+    return [Table(title="Rules that were broken", columns=columns, rows=rows)] if rows else []
+
+
+def unpromised(run: Run) -> str:
+    """A bridge that speaks plain JSON has no Sparkplug session."""
+    return (
+        "" if run.bridge.promises.protocol == "sparkplug" else "the bridge promises plain JSON, not Sparkplug"
+    )
+
+
+CRITERION = Criterion(
+    name="session",
+    title="Sparkplug session",
+    question="Does the bridge keep the rules of its protocol?",
+    threshold="no breach of a MUST of the Sparkplug B 3.0 session",
+    judge=judge,
+    figures=Figures,
+    unpromised=unpromised,
+    takes_time=False,
+)

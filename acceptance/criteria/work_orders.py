@@ -8,26 +8,26 @@ What the enterprise is told of each order, until it is closed, is what the CMMS 
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+import msgspec
 
 from shakedown.acceptance.alarms.annunciations import Annunciation
-from shakedown.acceptance.criteria.nuisance import in_times
+from shakedown.acceptance.blocks import BARS, Block, Cell, Row, Sentence, Table, bar, numbers, text
+from shakedown.acceptance.criterion import Criterion, Finding, operations_unpromised
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.operations_logs import WorkOrder
 from shakedown.acceptance.run import Run
-from shakedown.acceptance.verdict import CriterionResult, Outcome
+from shakedown.acceptance.verdict import Answer
+from shakedown.acceptance.wording import capital, counted, in_times, seconds
 from shakedown.acceptance.work_orders.content import asset_breach, reason_breach, routing_breach
 from shakedown.acceptance.work_orders.context import context_breach
 from shakedown.acceptance.work_orders.follow import follow_breaches
 
-NAME, TITLE = "work_orders", "Alert to work order"
-THRESHOLD = (
-    "every order < 3 min after the alarm (restarted at healing); exactly one each; right asset, reason, context;"
-    " followed until it is closed"
-)
 LIMIT_S, CHECKLIST_S = 180.0, 300.0
 S, MS = 1_000_000_000, 1_000_000
 LISTED_MAX = 20
+EXAMPLES_SHOWN_MAX = 4  # of each kind of breach
 
 KINDS = {
     "missing": "an alarm that needs a work order has none",
@@ -42,13 +42,50 @@ KINDS = {
 }
 
 
-class Breach(NamedTuple):
+class Breach(msgspec.Struct, frozen=True):
     """One thing wrong with one order, or with one that is not there."""
 
     kind: str
     alarm: str
     order: str | None
     what: str
+
+
+class Times(msgspec.Struct, kw_only=True, frozen=True):
+    """The distribution of the times to the order, and how many kept either limit."""
+
+    orders: int
+    min_s: float
+    p50_s: float
+    p95_s: float
+    max_s: float
+    mean_s: float
+    below_3_min: int
+    below_5_min: int
+
+
+class Slow(msgspec.Struct, kw_only=True, frozen=True):
+    """One of the slowest orders."""
+
+    alarm: str
+    order: str
+    occurrence: int | None
+    elapsed_s: float
+    without_restart_s: float
+
+
+class Figures(msgspec.Struct, kw_only=True, frozen=True):
+    """Alarms, orders and what is wrong with them by kind; `times` are None without an order."""
+
+    alarms_that_need_one: int
+    orders: int
+    paired: int
+    still_to_come: int
+    breaches: dict[str, int]
+    examples: list[Breach]
+    times: Times | None
+    times_without_restart: Times | None
+    slowest: list[Slow]
 
 
 class Pair(NamedTuple):
@@ -65,7 +102,7 @@ def applies(run: Run) -> bool:
     return run.operations.work_orders is not None and bool(run.operations.alarms)
 
 
-def judge(evidence: Evidence) -> CriterionResult:
+def judge(evidence: Evidence) -> Finding:
     """Pair annunciations with orders, and hold each order against the ledger."""
     run = evidence.run
     calling = [entry for entry in evidence.alarms.policy.entries if entry.rule.work_order]
@@ -78,29 +115,105 @@ def judge(evidence: Evidence) -> CriterionResult:
     breaches += [Breach("follow", *untold) for untold in follow_breaches(run)]
     counts = Counter(breach.kind for breach in breaches)
     silent = not evidence.alarms.published
-    verdict: Outcome = "FAIL" if breaches or silent else "PASS" if pairs else "INCONCLUSIVE"
-    return CriterionResult(
-        name=NAME,
-        title=TITLE,
+    verdict: Answer = "FAIL" if breaches or silent else "PASS" if pairs else "INCONCLUSIVE"
+    figures = Figures(
+        alarms_that_need_one=len(calling),
+        orders=len(run.work_orders),
+        paired=len(pairs),
+        still_to_come=pending,
+        breaches={kind: counts[kind] for kind in KINDS},
+        examples=breaches[:LISTED_MAX],
+        times=_times([pair.elapsed_s for pair in pairs]),
+        times_without_restart=_times([pair.raw_s for pair in pairs]),
+        slowest=[_slow(pair) for pair in sorted(pairs, key=lambda pair: -pair.elapsed_s)[:5]],
+    )
+    return Finding(
         verdict=verdict,
-        threshold=THRESHOLD,
         measured=_measured(pairs, breaches),
         statement=_statement(pairs, breaches, counts, silent),
         needs=None
         if verdict != "INCONCLUSIVE"
         else "an alarm that needs a work order, and three minutes more",
-        details={
-            "alarms_that_need_one": len(calling),
-            "orders": len(run.work_orders),
-            "paired": len(pairs),
-            "still_to_come": pending,
-            "breaches": {kind: counts[kind] for kind in KINDS},
-            "examples": [breach._asdict() for breach in breaches][:LISTED_MAX],
-            "times": _times([pair.elapsed_s for pair in pairs]),
-            "times_without_restart": _times([pair.raw_s for pair in pairs]),
-            "slowest": [_row(pair) for pair in sorted(pairs, key=lambda pair: -pair.elapsed_s)[:5]],
-        },
+        figures=figures,
+        blocks=_shown(figures, {rule.name: rule.text for rule in run.operations.alarms}),
     )
+
+
+def _shown(figures: Figures, texts: dict[str, str]) -> list[Block]:
+    """How many orders came how soon, what is wrong with them, and the slowest."""
+    times, raw = figures.times, figures.times_without_restart
+    said = (
+        f"{counted(figures.alarms_that_need_one, 'alarm')} needed a work order, and the CMMS holds"
+        f" {counted(figures.orders, 'order')}."
+    )
+    if times is not None:
+        said += f" {times.below_3_min} of {times.orders} came within three minutes, {times.below_5_min} within five."
+    if figures.still_to_come:
+        said += f" {figures.still_to_come} had time left when the run ended."
+    if raw is not None and times != raw:
+        said += (
+            " While the way to the CMMS was cut, or it was down, the clock starts again when that heals; without this"
+            f" the slowest took {seconds(raw.max_s)}."
+        )
+    blocks: list[Block] = [Sentence(said)]
+    if times is not None:
+        blocks.append(_scale(times))
+    if wrong := [kind for kind in KINDS if figures.breaches[kind]]:
+        rows = [_kind(kind, figures, texts) for kind in wrong]
+        blocks.append(
+            Table(columns=[*text("what is wrong"), *numbers("how often"), *text("such as")], rows=rows)
+        )
+    elif times is not None:
+        looked_for = ", ".join(KINDS)
+        blocks.append(
+            Sentence(f"Of {len(KINDS)} kinds of mistakes that are looked for ({looked_for}) none was found.")
+        )
+    if figures.slowest:
+        rows = [
+            Row(
+                [
+                    Cell(texts.get(row.alarm) or row.alarm, row.alarm if texts.get(row.alarm) else ""),
+                    row.order, seconds(row.elapsed_s), seconds(row.without_restart_s),
+                ],
+                "bad" if row.elapsed_s >= LIMIT_S else "",
+            )
+            for row in figures.slowest
+        ]  # fmt: skip
+        columns = [*text("alarm", "order"), *numbers("after", "without the restart")]
+        blocks.append(Table(title="The slowest", columns=columns, rows=rows, folded=True))
+    return blocks
+
+
+def _scale(times: Times) -> Table:
+    """How soon: bars on a scale that shows the limit, longer where one took longer."""
+    most = max(1.1 * LIMIT_S, times.max_s)
+    named = {
+        "the fastest": times.min_s,
+        "half within": times.p50_s,
+        "95 % within": times.p95_s,
+        "the slowest": times.max_s,
+    }
+    rows = [
+        Row(
+            [
+                words,
+                seconds(at_s),
+                Cell(bars=[bar(at_s, most, "bad" if at_s >= LIMIT_S else "ours", LIMIT_S)]),
+            ]
+        )
+        for words, at_s in named.items()
+    ]
+    return Table(
+        columns=[*text(""), *numbers(""), BARS], rows=rows, note="The mark is the limit of three minutes."
+    )
+
+
+def _kind(kind: str, figures: Figures, texts: dict[str, str]) -> Row:
+    examples = [row for row in figures.examples if row.kind == kind][:EXAMPLES_SHOWN_MAX]
+    said = [
+        f"{row.order or ''} {texts.get(row.alarm) or row.alarm} ({row.alarm}): {row.what}" for row in examples
+    ]
+    return Row([KINDS[kind], str(figures.breaches[kind]), Cell(small="; ".join(map(str.strip, said)))], "bad")
 
 
 def _paired(
@@ -170,34 +283,34 @@ def _content(evidence: Evidence, pair: Pair) -> list[Breach]:
     return [Breach(kind, pair.entry.tag, pair.order.id, what) for kind, what in found.items() if what]
 
 
-def _times(seconds: list[float]) -> dict[str, Any]:
-    """The distribution, and how many kept either limit."""
+def _times(seconds: list[float]) -> Times | None:
     ordered = sorted(seconds)
     if not ordered:
-        return {"orders": 0}
-    rank = {
-        name: ordered[max(0, -(-len(ordered) * share // 100) - 1)]
-        for name, share in (("p50_s", 50), ("p95_s", 95))
-    }
-    return {
-        "orders": len(ordered),
-        "min_s": ordered[0],
-        **rank,
-        "max_s": ordered[-1],
-        "mean_s": sum(ordered) / len(ordered),
-        "below_3_min": sum(value < LIMIT_S for value in ordered),
-        "below_5_min": sum(value < CHECKLIST_S for value in ordered),
-    }
+        return None
+
+    def rank(share: int) -> float:
+        return ordered[max(0, -(-len(ordered) * share // 100) - 1)]
+
+    return Times(
+        orders=len(ordered),
+        min_s=ordered[0],
+        p50_s=rank(50),
+        p95_s=rank(95),
+        max_s=ordered[-1],
+        mean_s=sum(ordered) / len(ordered),
+        below_3_min=sum(value < LIMIT_S for value in ordered),
+        below_5_min=sum(value < CHECKLIST_S for value in ordered),
+    )
 
 
-def _row(pair: Pair) -> dict[str, Any]:
-    return {
-        "alarm": pair.entry.tag,
-        "order": pair.order.id,
-        "occurrence": pair.order.occurrence,
-        "elapsed_s": pair.elapsed_s,
-        "without_restart_s": pair.raw_s,
-    }
+def _slow(pair: Pair) -> Slow:
+    return Slow(
+        alarm=pair.entry.tag,
+        order=pair.order.id,
+        occurrence=pair.order.occurrence,
+        elapsed_s=pair.elapsed_s,
+        without_restart_s=pair.raw_s,
+    )
 
 
 def _measured(pairs: list[Pair], breaches: list[Breach]) -> str:
@@ -210,7 +323,7 @@ def _statement(pairs: list[Pair], breaches: list[Breach], counts: Counter[str], 
         first = breaches[0]
         text = "; ".join(f"{in_times(counts[kind])} {what}" for kind, what in KINDS.items() if counts[kind])
         named = f"{first.order}, {first.alarm}" if first.order else first.alarm
-        return f"{text[0].upper()}{text[1:]}. First: {named}: {first.what}."
+        return f"{capital(text)}. First: {named}: {first.what}."
     if silent:
         return "No state of any alarm ever reached the enterprise, so none could be turned into a work order."
     if not pairs:
@@ -220,3 +333,18 @@ def _statement(pairs: list[Pair], breaches: list[Breach], counts: Counter[str], 
         f"Each alarm that needs one ({len(pairs)}) has exactly one work order, {worst:.0f} s later at worst, on the"
         " machine that it is about, with its reason and its signals, and it could be followed until it was closed."
     )
+
+
+CRITERION = Criterion(
+    name="work_orders",
+    title="Alert to work order",
+    question="Does each alarm that needs one get its work order?",
+    threshold=(
+        "every order < 3 min after the alarm (restarted at healing); exactly one each; right asset, reason, context;"
+        " followed until it is closed"
+    ),
+    judge=judge,
+    figures=Figures,
+    applies=applies,
+    unpromised=operations_unpromised,
+)

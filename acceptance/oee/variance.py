@@ -10,6 +10,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
+import msgspec
+
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.join import NEVER, TopicJoin
 from shakedown.acceptance.oee.oracle import BUCKETS, S, ShiftTruth
@@ -18,8 +20,13 @@ from shakedown.acceptance.site import Topic
 
 COUNTER_BITS = (16, 32)
 
-Steps = dict[str, float]
-"""`sampling` (happened to offered), `transport` (offered to received), `calculation` (received to reported)."""
+
+class Steps(msgspec.Struct, frozen=True):
+    """What of a difference arose from happened to offered, from offered to received, from received to reported."""
+
+    sampling: float
+    transport: float
+    calculation: float
 
 
 def explain(evidence: Evidence, line: OeeLine, truth: ShiftTruth, report: dict[str, Any]) -> dict[str, Steps]:
@@ -41,8 +48,7 @@ def explain(evidence: Evidence, line: OeeLine, truth: ShiftTruth, report: dict[s
 
 def _steps(true: float, offered: float, received: float, reported: Any) -> Steps:
     end = float(reported) if isinstance(reported, (int, float)) else received
-    values = {"sampling": offered - true, "transport": received - offered, "calculation": end - received}
-    return {name: round(value, 6) for name, value in values.items()}
+    return Steps(*(round(step, 6) for step in (offered - true, received - offered, end - received)))
 
 
 def part_of(evidence: Evidence, topic: Topic) -> TopicJoin:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shakedown.acceptance import Verdict, judge
+from shakedown.acceptance import Verdict, judge, read_verdict
 from tests.acceptance.judged import judged_by
 
 
@@ -16,7 +16,13 @@ def outcomes(verdict: Verdict) -> dict[str, str]:
     return {result.name: result.verdict for result in verdict.criteria}
 
 
-HEALTHY = {"freshness": "PASS", "loss": "INCONCLUSIVE", "integrity": "PASS", "session": "PASS"}
+HEALTHY = {
+    "bridge_ran": "PASS",
+    "freshness": "PASS",
+    "loss": "INCONCLUSIVE",
+    "integrity": "PASS",
+    "session": "PASS",
+}
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +35,7 @@ def test_a_healthy_bridge_passes(long_run: Path) -> None:
     assert (verdict.verdict, verdict.exit_code, verdict.harness) == ("PASS", 0, [])
     assert set(outcomes(verdict).values()) == {"PASS"}
     assert verdict.counts["ok"] == verdict.counts["eligible"] == 31_000
-    assert verdict.criterion("loss").details["outages"][0]["offered"] > 400
+    assert verdict.criterion("loss").figures.outages[0].offered > 400
     assert (verdict.scenario, verdict.seed, verdict.strict) == ("wan_outage", 7, True)
 
 
@@ -43,7 +49,7 @@ def test_a_short_run_says_how_many_samples_it_needs(plan, tmp_path: Path) -> Non
 def test_a_verdict_can_be_written_and_read(plan, tmp_path: Path) -> None:
     verdict = judge(plan.write(tmp_path))
     verdict.write(tmp_path / "verdict.json")
-    assert Verdict.read(tmp_path / "verdict.json") == verdict
+    assert read_verdict(tmp_path / "verdict.json") == verdict
 
 
 # Bridges that break something: what they do, the criterion that must fail, and a word that it must say.
@@ -280,7 +286,7 @@ def test_a_broken_bridge_fails_where_it_should(
     verdict = judged_by({name}, plan.write(tmp_path))
     result = verdict.criterion(name)
     assert result.verdict == "FAIL", (outcomes(verdict), result.statement)
-    assert word in f"{result.statement} {result.details.get('examples')}"
+    assert word in f"{result.statement} {result.figures}"
     assert (verdict.verdict, verdict.exit_code) == ("FAIL", 1), verdict.harness
     assert verdict.attribution["lab"] == 0
 
@@ -291,7 +297,7 @@ def test_a_loss_of_one_sample_in_five_thousand_fails_a_long_run(lab, tmp_path: P
     plan.drop(lambda sample: (sample.device, sample.metric, sample.ts_ms) in keys)
     result = judged_by({"loss"}, plan.write(tmp_path)).criterion("loss")
     assert (result.verdict, result.measured) == ("FAIL", "7 of 31,000")
-    assert len(result.details["bursts"]) == 7
+    assert len(result.figures.bursts) == 7
 
 
 def test_strict_demands_that_nothing_is_lost(lab, tmp_path: Path) -> None:
@@ -311,7 +317,7 @@ def test_what_arrives_too_late_is_lost(plan, lab, tmp_path: Path) -> None:
     assert verdict.criterion("loss").verdict == "FAIL"
     assert verdict.counts["late"] > 400
     assert verdict.counts["lost"] == 0
-    assert verdict.criterion("loss").details["outages"][0]["drained_after_s"] == pytest.approx(65.0, abs=0.1)
+    assert verdict.criterion("loss").figures.outages[0].drained_after_s == pytest.approx(65.0, abs=0.1)
 
 
 def test_what_still_had_time_when_the_run_ended_is_not_known(lab, tmp_path: Path) -> None:
@@ -330,7 +336,7 @@ def test_a_second_outage_puts_the_deadline_off(plan, lab, tmp_path: Path) -> Non
             message.ns = lab.at(225)
     verdict = judge(plan.write(tmp_path))
     assert verdict.counts["late"] == 0
-    deadlines_ns = [outage["deadline_ns"] for outage in verdict.criterion("loss").details["outages"]]
+    deadlines_ns = [outage.deadline_ns for outage in verdict.criterion("loss").figures.outages]
     assert deadlines_ns == [
         lab.at(230),
         lab.at(315),
@@ -445,7 +451,7 @@ def test_a_rebirth_on_command_keeps_the_bd_seq(plan, lab, tmp_path: Path) -> Non
         plan.messages.append(lab.Message(lab.at(500.11 + i / 100), "DBIRTH", device, samples))
     verdict = judge(plan.write(tmp_path))
     assert outcomes(verdict) == HEALTHY
-    assert verdict.criterion("session").details["rebirth_commands"] == 1
+    assert verdict.criterion("session").figures.rebirth_commands == 1
 
 
 def test_a_rebirth_command_swallowed_by_a_fault_is_not_held_against_the_bridge(
@@ -466,7 +472,7 @@ def test_notes_are_no_failures(plan, tmp_path: Path) -> None:
         message.named = True
     verdict = judge(plan.write(tmp_path))
     assert outcomes(verdict) == HEALTHY
-    assert verdict.criterion("session").details["breaches"] == {
+    assert verdict.criterion("session").figures.breaches == {
         "alias_only": sum(message.accepted for message in plan.data)
     }
 
@@ -500,7 +506,7 @@ def test_garbage_under_the_edge_nodes_name_by_another_client_is_counted_and_not_
     verdict = judge(folder)
     assert outcomes(verdict) == HEALTHY
     assert verdict.malformed == {"payloads": 4, "values": 0}
-    assert verdict.criterion("session").details["messages_of_strangers"] == 4
+    assert verdict.criterion("session").figures.messages_of_strangers == 4
 
 
 def test_less_than_ten_minutes_outside_of_cuts_is_inconclusive(lab, tmp_path: Path) -> None:
@@ -510,11 +516,11 @@ def test_less_than_ten_minutes_outside_of_cuts_is_inconclusive(lab, tmp_path: Pa
 
 
 def test_series_are_bounded_and_balanced(long_run: Path) -> None:
-    series = judge(long_run).series
-    assert series["step_s"] == 2
-    points = [len(series[name]) for name in ("offered_per_s", "received_per_s", "live_per_s", "backlog")]
-    assert points == [1_950] * 4
-    assert max(series["backlog"]) > 400
-    assert series["backlog"][-1] == 0
-    assert len(series["age_ms"]) == 5
-    assert [outage["id"] for outage in series["outages"]] == ["wan_1", "host_1"]
+    samples, backlog, age = judge(long_run).blocks
+    assert {series.step_s for series in (samples, backlog, age)} == {2}
+    lines = [line for series in (samples, backlog, age) for line in series.lines.values()]
+    assert [len(line) for line in lines] == [1_950] * 4
+    (held_up,) = backlog.lines.values()
+    assert max(held_up) > 400
+    assert held_up[-1] == 0
+    assert [band.name for band in age.bands] == ["wan_1", "host_1"]

@@ -112,7 +112,11 @@ def test_what_stands_beside_the_oee(
     mutant(day)
     verdict = judge(day.write(tmp_path))
     assert failed(verdict) == {"oee"}
-    wrong = {breach["figure"].rsplit("/", 1)[-1] for breach in verdict.criterion("oee").details["breaches"]}
+    wrong = {
+        breach.figure.rsplit("/", 1)[-1]
+        for shift in verdict.criterion("oee").figures.shifts
+        for breach in shift.breaches
+    }
     assert wrong == figures
 
 
@@ -120,7 +124,9 @@ def test_figures_that_stop_after_the_first_shift_are_wrong(day: Day, tmp_path: P
     keeps_the_figures_of_the_first_shift(day)
     verdict = judge(day.write(tmp_path))
     assert failed(verdict) == {"oee"}
-    assert {breach["shift"] for breach in verdict.criterion("oee").details["breaches"]} == {"late"}
+    assert {
+        breach.shift for shift in verdict.criterion("oee").figures.shifts for breach in shift.breaches
+    } == {"late"}
 
 
 # Bridges that are right, in circumstances that excuse them.

@@ -117,8 +117,8 @@ def test_a_shelf_that_never_ends_outlasts_its_expiry(day: Day, tmp_path: Path) -
     call = hidden(day, "shelved")
     day.drop_calls(lambda other: other.alarm == call.alarm and other.raised_ms > call.raised_ms)
     said(day, SHELVED_S, operator="ann", until_ms=at(2_700) // MS, reason="sensor")
-    (entry,) = hiding(day, tmp_path).details["hidden"]
-    assert "until after its expiry" in entry["breach"]
+    (entry,) = hiding(day, tmp_path).figures.hidden
+    assert "until after its expiry" in entry.breach
 
 
 def with_state(day: Day, states: dict[int, int]) -> None:
@@ -165,11 +165,11 @@ def test_what_suppresses_is_the_state_that_the_machine_shows(
 
 def test_a_call_at_the_moment_of_a_return_is_a_call(day: Day, tmp_path: Path) -> None:
     """A release and an annunciation at the same time, with one ordinal: the return does not take it away."""
-    before = hiding(day, tmp_path / "before").details["annunciations"]
+    before = hiding(day, tmp_path / "before").figures.annunciations
     for call in day.calls:
         row = held(call.raised_ms * MS + 299 * MS, FILLER, f"alarm/{call.alarm}", call.raised_ms, "normal")
         day.host_rows.append(row)
-    after = hiding(day, tmp_path / "after").details["annunciations"]
+    after = hiding(day, tmp_path / "after").figures.annunciations
     assert after == before == len(day.calls)
 
 
@@ -198,7 +198,7 @@ def test_an_alarm_on_a_truth_value(day: Day, tmp_path: Path, active: bool) -> No
     verdict = judge(day.write(tmp_path))
     assert verdict.harness == []
     assert outcomes(verdict) == dict.fromkeys(SHIFT, "PASS")
-    assert verdict.criterion("nuisance").details["baseline"]["annunciations"] > len(day.calls)
+    assert verdict.criterion("nuisance").figures.baseline.annunciations > len(day.calls)
 
 
 @pytest.mark.parametrize("active", [True, False])
@@ -234,6 +234,6 @@ def test_a_few_misses_of_what_is_not_critical_prove_nothing(
         if number < missed:
             begin, end = (at(fault[phase]) // MS for phase in ("onset", "repaired"))
             day.drop_calls(lambda call, begin=begin, end=end: begin <= call.raised_ms <= end)  # type: ignore[misc]
-    details = hiding(day, tmp_path).details
-    assert len(details["missed"]) == missed
-    assert sum("not critical were missed" in veto for veto in details["vetoes"]) == vetoes
+    figures = hiding(day, tmp_path).figures
+    assert len(figures.missed) == missed
+    assert sum("not critical were missed" in veto for veto in figures.vetoes) == vetoes

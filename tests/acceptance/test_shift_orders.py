@@ -228,7 +228,7 @@ def test_cmms_clients(mutant: Callable[[Day], None], kind: str, day: Day, tmp_pa
     mutant(day)
     verdict = judge(day.write(tmp_path))
     assert failed(verdict) == {"work_orders"}
-    breaches: dict[str, int] = verdict.criterion("work_orders").details["breaches"]
+    breaches: dict[str, int] = verdict.criterion("work_orders").figures.breaches
     assert {name for name, count in breaches.items() if count} == {kind}
 
 
@@ -262,9 +262,9 @@ def test_the_clock_of_an_order_restarts_at_a_healing(
     order["created_ms"] += 3_000_000
     result = judge(day.write(tmp_path)).criterion("work_orders")
     assert result.verdict == "PASS"
-    assert result.details["times_without_restart"]["max_s"] == 3_012
-    assert result.details["times_without_restart"]["below_5_min"] == len(day.orders) - 1
-    assert result.details["times"]["max_s"] == 22.0
+    assert result.figures.times_without_restart.max_s == 3_012
+    assert result.figures.times_without_restart.below_5_min == len(day.orders) - 1
+    assert result.figures.times.max_s == 22.0
 
 
 def test_an_order_that_took_four_minutes_after_the_healing_is_late(day: Day, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
 import time
 
@@ -12,6 +13,14 @@ from shakedown.bridge.core.normalise import normalise
 from tests.mutants.mutant import Mutant
 
 # ---- what the south hands over is changed on its way to the journal
+
+
+class EndsAfterAMinute(Bridge):
+    """Ends by itself a minute after each start."""
+
+    async def run(self):
+        async with asyncio.timeout(60):
+            await super().run()
 
 
 class DropsOneIn5000(Bridge):
@@ -188,6 +197,7 @@ class RepeatsItsHistory(Forwarding):
 
 
 DATA = (
+    Mutant("ends_after_a_minute", ("bridge_ran",), bridge=EndsAfterAMinute),
     Mutant(
         "drops_one_sample_in_5000",
         ("loss",),

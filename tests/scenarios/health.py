@@ -15,4 +15,4 @@ def assert_healthy(verdict: Verdict) -> None:
     assert counts == dict.fromkeys(counts, 0)
     assert verdict.counts["eligible"] > 1000
     loss = next(criterion for criterion in verdict.criteria if criterion.name == "loss")
-    assert loss.details["pending"] == 0
+    assert loss.figures.pending == 0

@@ -1,4 +1,4 @@
-"""Numbers as reports say them; what is not there is said in a word."""
+"""Numbers in words, as statements and reports say them; what is not there is said in a word."""
 
 from __future__ import annotations
 
@@ -38,3 +38,29 @@ def signed(value: Any, unit: str = "", digits: int = 1) -> str:
 def counted(count: int, one: str, many: str = "") -> str:
     """A count with its noun."""
     return f"{number(count)} {one if count == 1 else many or one + 's'}"
+
+
+def clock(at_s: float) -> str:
+    """Seconds as minutes and seconds, or hours where there are any."""
+    whole = round(at_s)
+    if whole >= 3600:
+        return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
+    return f"{whole // 60}:{whole % 60:02}"
+
+
+def capital(text: str) -> str:
+    """The same, as a sentence begins."""
+    return text[:1].upper() + text[1:]
+
+
+def in_times(count: int) -> str:
+    """A count of occasions in words."""
+    return {0: "never", 1: "once"}.get(count, f"{count} times")
+
+
+def grouped(texts: list[str]) -> list[str]:
+    """The same said several times is said once, with how often."""
+    return [
+        text if texts.count(text) == 1 else f"{text} ({texts.count(text)} times)"
+        for text in dict.fromkeys(texts)
+    ]
