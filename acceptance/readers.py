@@ -181,7 +181,7 @@ class WireLog:
                     )
                 elif kind == "E":
                     yield int(record[1]), str(record[2])
-                else:
+                elif kind != "R":  # somebody was refused
                     raise ValueError("kind")
             except (ValueError, TypeError, KeyError, IndexError):
                 log.malformed_record(record)

@@ -32,6 +32,11 @@ def check_choice(choice: str, clock: str, setup: Setup) -> None:
         if missing := mosquitto_missing():
             raise UsageError(f"--broker mosquitto: {missing}.")
         return
+    if setup.scenario.secure:
+        raise UsageError(
+            f"--broker {choice}: scenario {setup.scenario.name} is secure, and the lab has no certificate and no users "
+            "at a broker that it did not start. Give --broker embedded or mosquitto, or another scenario."
+        )
     brokers = {plan.name for plan in setup.plans.values() if plan.kind == "broker"}
     struck = [f"{fault.id} ({fault.kind})" for fault in setup.scenario.faults if fault.target in brokers]
     if struck:

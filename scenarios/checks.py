@@ -19,30 +19,31 @@ from shakedown.twin.line.signals import signals_of
 DAY_S = 86_400
 
 
-def check_site(site: Site, marks: Marks, plant: Plant) -> None:
+def check_site(site: Site, marks: Marks, plant: Plant, is_secure: bool) -> None:
     """Raise ConfigError, every problem with its place, unless the lab can carry this site on this plant."""
-    problems = _connections(site, marks) + _nodes(site, marks, plant) + _alarms(site, marks, plant)
+    problems = _connections(site, marks, is_secure) + _nodes(site, marks, plant) + _alarms(site, marks, plant)
     problems += _calendar(site, marks, plant)
     if problems:
         raise ConfigError(problems)
 
 
-def _connections(site: Site, marks: Marks) -> list[str]:
+def _connections(site: Site, marks: Marks, is_secure: bool) -> list[str]:
     problems = []
+    remedy = "write secure: true in the scenario, which then makes its own"
     for name, south in site.south.items():
-        if isinstance(south, OpcUaConfig) and south.security != "none":
-            text = "the lab's OPC UA server has no certificate - write none, or leave it out"
+        if isinstance(south, OpcUaConfig) and south.security != "none" and not is_secure:
+            text = f"the lab's OPC UA server has no certificate - {remedy}"
             problems.append(marks.problem(("south", name, "security"), text))
     for name, north in site.north.items():
         place = ("north", name)
-        if north.secure:
-            text = "the lab's broker has no certificate - write mqtt://broker:1883"
+        if north.secure and not is_secure:
+            text = f"the lab's broker has no certificate - {remedy}"
             problems.append(marks.problem((*place, "broker"), text))
         if not north.primary_host:
             text = "the lab judges by what its primary host holds - give it a name, for instance scada"
             problems.append(marks.problem((*place, "primary_host"), text))
-    if site.cmms is not None and site.cmms.url.startswith("https:"):
-        text = "the lab's CMMS has no certificate - write http://cmms:8080"
+    if site.cmms is not None and site.cmms.url.startswith("https:") and not is_secure:
+        text = f"the lab's CMMS has no certificate - {remedy}"
         problems.append(marks.problem(("cmms", "url"), text))
     return problems
 

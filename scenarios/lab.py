@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from shakedown.bridge.config import Site
 from shakedown.scenarios import disk_space
 from shakedown.scenarios.errors import HarnessFault
 from shakedown.scenarios.parts.bridge import BridgePart
@@ -17,6 +18,7 @@ from shakedown.scenarios.parts.part import Ground, Part
 from shakedown.scenarios.parts.plan import Plan, far_host
 from shakedown.scenarios.parts.primary_host import PrimaryHostPart
 from shakedown.scenarios.parts.probe import Probe
+from shakedown.scenarios.security import Security
 from shakedown.scenarios.setups import Setup
 from shakedown.twin.enterprise.json_mapping import JsonMapping
 from shakedown.twin.network.model import Conduit, Network
@@ -38,7 +40,9 @@ class Lab:
         json: JsonMapping | None = None,
     ) -> None:
         self.network = network
-        self._ground = Ground(network, dict(setups), dict(folders), scratch, seed, broker, json)
+        is_secure = next(iter(setups.values())).scenario.secure
+        security = Security(scratch) if is_secure else None
+        self._ground = Ground(network, dict(setups), dict(folders), scratch, seed, broker, json, security)
         self._plans = plans
         self._up: list[Part] = []  # in the order of their start
         self._taken_down = contextlib.AsyncExitStack()
@@ -81,6 +85,11 @@ class Lab:
                 self._up.append(part)
                 self._taken_down.push_async_callback(part.close)
                 await part.start()
+
+    def site_of(self, setup: Setup) -> Site:
+        """The site of a bridge as it runs here."""
+        security = self._ground.security
+        return setup.site if security is None else security.site(setup)
 
     async def stop_lines(self) -> None:
         """Let the lines stand still; their servers go on serving what they have."""

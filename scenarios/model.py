@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -18,6 +19,7 @@ from shakedown.scenarios.errors import UsageError
 from shakedown.scenarios.parts.plan import BRIDGE, Plan, plan
 from shakedown.scenarios.plant_files import PLANTS, known_plants
 from shakedown.scenarios.scenario import Override, Scenario
+from shakedown.scenarios.security import secured
 from shakedown.scenarios.setups import Setup
 from shakedown.twin.line.plant import Plant
 
@@ -98,11 +100,13 @@ def _overlay(folder: Path, name: str, scenario_file: Path) -> Layer:
 
 def _join(scenario: Reading[Scenario], document: dict[str, Any], folder: Path, layers: list[Layer]) -> Setup:
     plant_document, plant = _overridden(folder / "plant.yaml", Plant, layers)
-    site_document, site = _overridden(folder / "site.yaml", Site, layers)
+    is_secure = scenario.model is not None and scenario.model.secure
+    lift = (lambda site: secured(site, BRIDGE)) if is_secure else _as_it_is
+    site_document, site = _overridden(folder / "site.yaml", Site, layers, lift)
     # A copy is compiled: setups are equal wherever they were read from.
     site.check(lambda found: config.check_site(found.model_copy(), site.marks))
     if (line := plant.model) is not None:
-        site.check(lambda found: checks.check_site(found, site.marks, line), plant)
+        site.check(lambda found: checks.check_site(found, site.marks, line, is_secure), plant)
     plans: dict[str, Plan] = {}
     if (read_site := site.model) is not None:
         sites = {BRIDGE: (read_site, site.marks)}
@@ -118,12 +122,19 @@ def _join(scenario: Reading[Scenario], document: dict[str, Any], folder: Path, l
     )
 
 
-def _overridden(file: Path, model: type[M], layers: list[Layer]) -> tuple[dict[str, Any], Reading[M]]:
+def _as_it_is(document: Any) -> Any:
+    return document
+
+
+def _overridden(
+    file: Path, model: type[M], layers: list[Layer], change: Callable[[Any], Any] = _as_it_is
+) -> tuple[dict[str, Any], Reading[M]]:
     document, marks = read(file)
     if isinstance(document, dict):
         for layer in layers:
             document = _merged(document, getattr(layer.override, file.stem))
             marks.layers.append((layer.marks, (*layer.prefix, file.stem)))
+    document = change(document)
     return document, Reading(document, marks, model)
 
 

@@ -159,7 +159,7 @@ async def _carry_out(
             folder.ask(setup, **_asked(request))
         for bridge in lab.bridges:
             place = Place(
-                setup.site, bridge.host, folder.path, scratch, await bridge.addresses(), request.on_the_wall,
+                lab.site_of(setup), bridge.host, folder.path, scratch, await bridge.addresses(), request.on_the_wall,
                 bridge.was_seen, bridge.other_topics, progress.note,
             )  # fmt: skip
             bridge.use(request.bridge.runner(place))

@@ -107,6 +107,10 @@ class Scenario(Strict):
         default=False,
         description="Judge a bridge that does not promise freshness or no loss on the rest alone",
     )
+    secure: bool = Field(
+        default=False,
+        description="Mutual TLS, users and least privilege on MQTT, SignAndEncrypt and users on OPC UA, HTTPS",
+    )
     network: dict[Name, ConduitModel] = Field(
         default=CONDUITS,
         validate_default=True,

@@ -95,10 +95,10 @@ class OurBridge(Choice):
         if not place.on_the_wall:
             return InProcessBridge(place.host, place.site, journal, place.connect_to, self._factory)
         routes = [f"--connect-to={at}={address}:{port}" for at, (address, port) in place.connect_to.items()]
-        site = str(place.folder / "site.yaml")
+        site = str((place.folder / "site.yaml").resolve())
         command = [sys.executable, "-m", "shakedown.bridge", "run", site, "--journal", str(journal), *routes]
         return BridgeProcess(
-            Launch("ours", command, place.folder / "bridge.log", place.folder / "bridge.jsonl")
+            Launch("ours", command, place.folder / "bridge.log", place.folder / "bridge.jsonl", place.scratch)
         )
 
 

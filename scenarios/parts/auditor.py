@@ -47,6 +47,7 @@ class AuditorPart(Part):
         self.log.close(time.time_ns())
         for cmms in self.ground.all_of(CmmsPart, self.line):
             try:
-                await self.here(write_log(await cmms.url_from(self.plan.host), self.folder / "cmms.jsonl"))
+                url, log = await cmms.url_from(self.plan.host), self.folder / "cmms.jsonl"
+                await self.here(write_log(url, log, tls=cmms.tls))
             except LabServiceError as error:
                 raise HarnessFault(f"the CMMS's orders could not be read at the end: {error}") from error

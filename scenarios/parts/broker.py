@@ -8,24 +8,39 @@ from typing import Any
 from shakedown.scenarios.brokers import Broker, foreign_address
 from shakedown.scenarios.parts.part import ANSWER_S, Ground, Part, bytes_come
 from shakedown.scenarios.parts.plan import Plan
+from shakedown.scenarios.security import Security, users_of
 from shakedown.twin.enterprise.broker import EmbeddedBroker
+from shakedown.twin.enterprise.broker_access import User
 from shakedown.twin.enterprise.jsonl import JsonLines
-from shakedown.twin.enterprise.mosquitto import CONNECT, ForeignBroker, MosquittoBroker
+from shakedown.twin.enterprise.mosquitto import (
+    ForeignBroker,
+    MosquittoBroker,
+    MosquittoSecurity,
+    connect_packet,
+)
 
 CONNACK = b"\x20\x02\x00\x00"
+REFUSALS_MAX = 1_000  # that are written down
 
 
 class AcceptanceLog:
-    """broker.jsonl of every line on a broker: each PUBLISH that the embedded broker accepted."""
+    """broker.jsonl of every line on a broker: each PUBLISH that the embedded broker accepted, and who was refused."""
 
     def __init__(self, logs: list[JsonLines]) -> None:
         self._logs = logs
+        self._refused = 0
         self.messages = 0
 
     def on_accept(self, ns: int, client_id: str, topic: str, payload: bytes, qos: int, retain: bool) -> None:
         self.messages += 1
         for log in self._logs:  # msgspec writes bytes as base64
             log.write(["A", ns, client_id, topic, bytes(payload), qos, retain])
+
+    def on_refuse(self, ns: int, what: str, username: str, client_id: str, detail: str) -> None:
+        self._refused += 1
+        if self._refused <= REFUSALS_MAX:  # the counters say how many there were
+            for log in self._logs:
+                log.write(["R", ns, what, username[:200], client_id[:200], detail[:200]])
 
     def close(self) -> None:
         for log in self._logs:
@@ -56,10 +71,34 @@ class BrokerPart(Part):
         if choice == "embedded":
             folders = [self.ground.folders[line] for line in self.plan.lines]
             self._log = AcceptanceLog([JsonLines(folder / "broker.jsonl") for folder in folders])
-            return EmbeddedBroker(address, port, on_accept=self._log.on_accept)
+            return EmbeddedBroker(
+                address, port, on_accept=self._log.on_accept, on_refuse=self._log.on_refuse, **self._access()
+            )
         if choice == "mosquitto":
-            return MosquittoBroker(address, port, self.folder)
+            return MosquittoBroker(address, port, self.folder, security=self._security_of_mosquitto())
         return ForeignBroker(*foreign_address(choice))
+
+    def _access(self) -> dict[str, Any]:
+        """Who may what, and by which certificate, if the run is secure."""
+        security = self.ground.security
+        if security is None:
+            return {}
+        return {
+            "tls": security.serving(self.plan.host, self.names, clients_too=True),
+            "users": self._users(security),
+        }
+
+    def _users(self, security: Security) -> dict[str, User]:
+        plans = [part.plan for part in self.ground.parts.values()]
+        return users_of(self.plan, plans, self.ground.setups, security, self.ground.json)
+
+    def _security_of_mosquitto(self) -> MosquittoSecurity | None:
+        security = self.ground.security
+        if security is None:
+            return None
+        pair = security.server(self.plan.host, self.names)
+        folder = pair.key.parent
+        return MosquittoSecurity(pair.certificate, pair.key, security.ca, self._users(security), folder)
 
     async def stop(self) -> None:
         if self._broker is not None:
@@ -86,7 +125,10 @@ class BrokerPart(Part):
 
     async def _connect(self) -> bool:
         address, port = await self.ground.network.route(self.asker, self.plan.host, self.plan.port)
-        return await bytes_come(address, port, CONNECT, CONNACK)
+        own = self.askers_own
+        if own is None:
+            return await bytes_come(address, port, connect_packet(), CONNACK)
+        return await bytes_come(address, port, connect_packet(own.user), CONNACK, own.tls())
 
     async def close(self) -> None:
         await super().close()

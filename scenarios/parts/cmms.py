@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+
 import httpx2
 
 from shakedown.scenarios.parts.part import ANSWER_S, Ground, Part
@@ -25,7 +27,9 @@ class CmmsPart(Part):
     async def start(self) -> None:
         if self._service is None:
             database = self.ground.scratch / f"{self.name}.sqlite"
-            self._service = Cmms(*await self.bind(), database=database, name=self.plan.host)
+            security = self.ground.security
+            tls = security.serving(self.plan.host, self.names, clients_too=False) if security else None
+            self._service = Cmms(*await self.bind(), database=database, name=self.plan.host, tls=tls)
         await self.here(self._service.start())
 
     async def stop(self) -> None:
@@ -44,14 +48,22 @@ class CmmsPart(Part):
 
     async def _get(self, within_s: float) -> bool:
         try:
-            async with httpx2.AsyncClient(timeout=within_s, trust_env=False) as client:
+            async with httpx2.AsyncClient(
+                timeout=within_s, trust_env=False, verify=self.tls or True
+            ) as client:
                 return (await client.get(f"{await self.url_from(self.asker)}/assets")).is_success
         except httpx2.HTTPError:
             return False
 
     async def url_from(self, host: str) -> str:
         """Its address as `host` dials it."""
-        return "http://{}:{}".format(*await self.ground.network.route(host, self.plan.host, self.plan.port))
+        address, port = await self.ground.network.route(host, self.plan.host, self.plan.port)
+        return f"{'https' if self.ground.security else 'http'}://{address}:{port}"
+
+    @property
+    def tls(self) -> ssl.SSLContext | None:
+        """What a client of it trusts, if the run is secure."""
+        return self.ground.security.trusting() if self.ground.security is not None else None
 
     @property
     def failures(self) -> FailureSwitch:

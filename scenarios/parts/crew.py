@@ -18,12 +18,14 @@ class CrewPart(Person):
     async def run(self) -> None:
         line = self.ground.find(LinePart, self.line)
         assert line.line_ is not None
+        cmms = self.ground.find(CmmsPart, self.line)
         crew = Crew(
-            await self.ground.find(CmmsPart, self.line).url_from(self.plan.host),
+            await cmms.url_from(self.plan.host),
             seed=self.ground.seed,
             log=self.log(),
             open_faults=self.open_faults,
             repair=line.line_.repair,
+            tls=cmms.tls,
             parameters=CrewParameters(**self.setup.scenario.people.crew.model_dump()),
         )
         await crew.run()

@@ -21,7 +21,11 @@ class ObserverPart(TaskPart):
 
     async def start(self) -> None:
         address, port = await self.dial(self.ground.find(BrokerPart, self.line))
-        self._observer = Observer(address, port, log=self.folder / "observer.jsonl")
+        own = self.own
+        self._observer = Observer(
+            address, port, log=self.folder / "observer.jsonl",
+            tls=own.tls() if own else None, user=own.user if own else None,
+        )  # fmt: skip
         await super().start()
         await self.ready("the observer's connection to the broker", self._observer.connected)
 

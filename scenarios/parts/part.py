@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from abc import ABC, abstractmethod
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
@@ -12,7 +13,9 @@ from typing import Any, ClassVar, TypeVar
 
 from shakedown.scenarios.errors import HarnessFault, in_words
 from shakedown.scenarios.parts.plan import Plan
+from shakedown.scenarios.security import PROBE, Security
 from shakedown.scenarios.setups import Setup
+from shakedown.twin.authority import Credentials
 from shakedown.twin.enterprise.json_mapping import JsonMapping
 from shakedown.twin.network.model import Host, Network
 
@@ -25,7 +28,8 @@ ANSWER_S = 2.0  # how long a part may take to answer a probe
 
 @dataclass
 class Ground:
-    """What the parts of one run share. `setups` and `folders` are by bridge; `json` is how plain JSON is read."""
+    """What the parts of one run share. `setups` and `folders` are by bridge; `json` is how plain JSON is read, and
+    `security` is there if the run is secure."""
 
     network: Network[Any]
     setups: dict[str, Setup]
@@ -34,6 +38,7 @@ class Ground:
     seed: int
     broker: str
     json: JsonMapping | None = None
+    security: Security | None = None
     parts: dict[str, Part] = field(default_factory=dict)
     is_complete: bool = False
 
@@ -149,6 +154,21 @@ class Part(ABC):
         """What it listens on."""
         return await self.ground.network.listen_address(self.plan.host, self.plan.port)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """How others may dial its host."""
+        return self.ground.network.names_of(self.plan.host)
+
+    @property
+    def own(self) -> Credentials | None:
+        """What it shows to who asks who it is, if the run is secure."""
+        return self.ground.security.client(self.name) if self.ground.security is not None else None
+
+    @property
+    def askers_own(self) -> Credentials | None:
+        """The same of who asks it whether it serves."""
+        return self.ground.security.client(PROBE) if self.ground.security is not None else None
+
     async def dial(self, other: Part) -> tuple[str, int]:
         """What this part dials to reach another."""
         return await self.ground.network.route(self.plan.host, other.plan.host, other.plan.port)
@@ -228,9 +248,11 @@ async def _yes() -> bool:
     return True
 
 
-async def bytes_come(address: str, port: int, said: bytes, answer: bytes) -> bool:
+async def bytes_come(
+    address: str, port: int, said: bytes, answer: bytes, tls: ssl.SSLContext | None = None
+) -> bool:
     """Whether who listens there answers `said` with something that begins with `answer`."""
-    reader, writer = await asyncio.open_connection(address, port)
+    reader, writer = await asyncio.open_connection(address, port, ssl=tls)
     try:
         writer.write(said)
         with contextlib.suppress(asyncio.IncompleteReadError):

@@ -7,12 +7,15 @@ from collections.abc import Sequence
 
 from asyncua import Client, ua
 
+from shakedown.bridge.south.config import SecurityConfig
+from shakedown.bridge.south.security import secure
 from shakedown.scenarios.parts.part import ANSWER_S, Ground, Part
 from shakedown.scenarios.parts.plan import Plan
+from shakedown.scenarios.security import PROBE
 from shakedown.twin.ledger import Change
 from shakedown.twin.line.signals import signals_of
 from shakedown.twin.servers.limits import OpcUaCounters
-from shakedown.twin.servers.opcua import OpcUaServer
+from shakedown.twin.servers.opcua import OpcUaSecurity, OpcUaServer
 
 
 class Plc(Part):
@@ -40,8 +43,26 @@ class Plc(Part):
 
     async def start(self) -> None:
         if self.server is None:
-            self.server = OpcUaServer(*await self.bind(), self._signals, endpoint_name=self.setup.plant.plant)
+            name = self.setup.plant.plant
+            self.server = OpcUaServer(
+                *await self.bind(), self._signals, endpoint_name=name, security=self._security(name)
+            )
         await self.here(self.server.start())
+
+    def _security(self, endpoint_name: str) -> OpcUaSecurity | None:
+        """Who is trusted, and by which password, if the run is secure: who dials it, and who asks whether it serves."""
+        security = self.ground.security
+        if security is None:
+            return None
+        pair = security.server(self.plan.host, self.names, application_uri=f"urn:shakedown:{endpoint_name}")
+        dialling = [part.name for part in self.ground.parts.values() if self.name in part.plan.dials]
+        clients = [security.client(name) for name in (*dialling, PROBE)]
+        return OpcUaSecurity(
+            pair.certificate.read_bytes(),
+            pair.key.read_bytes(),
+            trusted=tuple(client.certificate.read_bytes() for client in clients),
+            users=dict(client.user for client in clients),
+        )
 
     async def stop(self) -> None:
         if self.server is not None:
@@ -58,6 +79,15 @@ class Plc(Part):
     async def _read(self, within_s: float) -> bool:
         address, port = await self.ground.network.route(self.asker, self.plan.host, self.plan.port)
         client = Client(f"opc.tcp://{address}:{port}/", timeout=within_s)
+        own, security = self.askers_own, self.ground.security
+        if own is not None and security is not None:
+            server = security.server(self.plan.host, self.names)
+            files = SecurityConfig(
+                certificate=str(own.certificate), key=str(own.key), server_certificate=str(server.certificate)
+            )
+            secure(client, files, PROBE)
+            client.set_user(own.username)
+            client.set_password(own.password())
         try:
             async with client:
                 node = client.get_node(ua.ObjectIds.Server_ServerStatus_State)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import aiomqtt
 
 from shakedown.scenarios.bridges.fields import metrics_of
@@ -36,18 +38,18 @@ class PrimaryHostPart(TaskPart):
     def _make(self, address: str, port: int) -> PrimaryHost:
         site, log, mapping = self.setup.site, self.folder / "host.jsonl", self.ground.json
         target = next(iter(site.north.values()))
-        keep_alive_s = round(target.host_keep_alive_s)
+        own = self.own
+        common: dict[str, Any] = {
+            "keep_alive_s": round(target.host_keep_alive_s), "log": log, "displays": self.displays,
+            "tls": own.tls() if own else None, "user": own.user if own else None,
+        }  # fmt: skip
         if mapping is None:
-            return PrimaryHost(
-                address, port, host_id=target.primary_host, keep_alive_s=keep_alive_s, log=log, displays=self.displays
-            )  # fmt: skip
+            return PrimaryHost(address, port, host_id=target.primary_host, **common)
         reader = JsonReader(
             mapping, [KnownMetric(m.device, m.name, m.node, m.type) for m in metrics_of(site)]
         )
         edge = f"{site.group_id}/{site.line}"
-        return JsonHost(
-            address, port, reader=reader, edge=edge, keep_alive_s=keep_alive_s, log=log, displays=self.displays
-        )  # fmt: skip
+        return JsonHost(address, port, reader=reader, edge=edge, **common)
 
     async def run(self) -> None:
         assert self._scada is not None

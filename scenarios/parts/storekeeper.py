@@ -19,5 +19,5 @@ class StorekeeperPart(Person):
     async def run(self) -> None:
         start_ns = self.ground.find(LinePart, self.line).begins_ns
         assets = described(self.setup.plant, start_ns)["assets"]
-        url = await self.ground.find(CmmsPart, self.line).url_from(self.plan.host)
-        await Storekeeper(url, assets).run()
+        cmms = self.ground.find(CmmsPart, self.line)
+        await Storekeeper(await cmms.url_from(self.plan.host), assets, tls=cmms.tls).run()

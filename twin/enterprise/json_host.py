@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,10 +31,14 @@ class JsonHost(PrimaryHost):
         keep_alive_s: int,
         log: Path,
         displays: Sequence[Display] = (),
+        tls: ssl.SSLContext | None = None,
+        user: tuple[str, str] | None = None,
     ) -> None:
         self._reader, self._name = reader, edge
         self._other: set[str] = set()
-        super().__init__(address, port, host_id="json", keep_alive_s=keep_alive_s, log=log, displays=displays)
+        super().__init__(
+            address, port, host_id="json", keep_alive_s=keep_alive_s, log=log, displays=displays, tls=tls, user=user
+        )  # fmt: skip
 
     async def _session(self) -> None:
         async with self._connection(will=None) as client:

@@ -24,7 +24,6 @@ _STOP_TIMEOUT_S = 10.0
 _ANSWER_TIMEOUT_S = 5.0
 _POLL_S = 0.02
 _PR_SET_PDEATHSIG = 1
-CONNECT = b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x0a\x00\x00"  # MQTT 3.1.1, clean session, no client identifier
 
 _CONFIGURATION = """\
 # Written by the lab at every start. Bounds as those of the embedded broker.
@@ -233,6 +232,14 @@ async def _still_alive(process: Process) -> bool:
     return False
 
 
+def connect_packet(user: tuple[str, str] | None = None) -> bytes:
+    """CONNECT of MQTT 3.1.1: clean session, no client identifier, keep-alive 10 s."""
+    texts = [b"", *(text.encode() for text in user or ())]
+    payload = b"".join(len(text).to_bytes(2, "big") + text for text in texts)
+    body = b"\x00\x04MQTT\x04" + (b"\xc2" if user else b"\x02") + b"\x00\x0a" + payload
+    return b"\x10" + len(body).to_bytes(1, "big") + body
+
+
 def die_with_parent() -> None:
     """Linux: the kernel kills this process when its parent dies, however that dies."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -252,7 +259,7 @@ class ForeignBroker:
             async with asyncio.timeout(_ANSWER_TIMEOUT_S):
                 reader, writer = await asyncio.open_connection(self.address, self.port)
                 try:
-                    writer.write(CONNECT)
+                    writer.write(connect_packet())
                     answer = await reader.readexactly(4)
                     writer.write(b"\xe0\x00")
                 finally:
