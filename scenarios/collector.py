@@ -6,7 +6,7 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-THRESHOLDS = (10_000, 20, 20)  # Python's own are (700, 10, 10)
+THRESHOLDS = (50_000, 20, 20)  # Python's own are (700, 10, 10)
 
 
 @contextmanager

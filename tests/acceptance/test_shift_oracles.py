@@ -233,7 +233,9 @@ def test_the_baseline_policy_is_frozen() -> None:
     assert policy_sha256({"name": "naive", "deadband": 0.5}) != POLICY_SHA256
 
 
-@pytest.mark.parametrize(("cut", "needed"), [(0.6, 320), (0.7, 80), (0.8, 40)])
+@pytest.mark.parametrize(
+    ("cut", "needed"), [pytest.param(0.6, 320, marks=pytest.mark.slow), (0.7, 80), (0.8, 40)]
+)
 def test_a_cut_is_shown_with_the_episodes_of_the_reference_and_not_with_half_of_them(
     cut: float, needed: int
 ) -> None:

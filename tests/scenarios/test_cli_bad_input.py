@@ -138,6 +138,7 @@ def test_a_run_folder_that_exists_is_kept(line):
     assert (line.folder / "run" / "precious").read_text() == "kept"
 
 
+@pytest.mark.slow
 def test_a_file_that_may_not_grow_is_a_harness_fault_and_no_verdict(line):
     def limit():
         resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))

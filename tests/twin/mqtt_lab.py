@@ -85,6 +85,11 @@ class Lab:
 Case = Callable[..., Awaitable[None]]
 KINDS = ("embedded", "embedded-wall", "mosquitto", "amqtt")
 VIRTUAL = ("embedded", "amqtt")
+MARKS = {
+    "embedded-wall": [pytest.mark.wall],
+    "mosquitto": [pytest.mark.wall],
+    "amqtt": [pytest.mark.slow, pytest.mark.long],  # a library as it is changes with its version alone
+}
 
 
 def conforms(*clauses: str, fails: tuple[str, ...] = ()) -> Callable[[Case], Callable[..., None]]:
@@ -103,12 +108,7 @@ def conforms(*clauses: str, fails: tuple[str, ...] = ()) -> Callable[[Case], Cal
         strict = pytest.mark.xfail(strict=True, reason=f"does not keep {', '.join(clauses)}")
         return pytest.mark.parametrize(
             "kind",
-            [
-                pytest.param(
-                    kind, marks=[strict] * (kind in fails) + [pytest.mark.wall] * (kind not in VIRTUAL)
-                )
-                for kind in KINDS
-            ],
+            [pytest.param(kind, marks=[*MARKS.get(kind, []), *[strict] * (kind in fails)]) for kind in KINDS],
         )(test)
 
     return parametrise

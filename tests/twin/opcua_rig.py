@@ -142,11 +142,18 @@ def play(
     return run(main())
 
 
+NIGHTLY = [pytest.mark.slow, pytest.mark.long]  # a library as it is changes with its version alone
+on_both_servers = pytest.mark.parametrize("kind", [pytest.param("bare", marks=NIGHTLY), "corrected"])
+
+
 def contrast(*, bare: Any, corrected: Any) -> Any:
     """Run the test for both servers; `expected` is what each is known to do."""
     return pytest.mark.parametrize(
         ("kind", "expected"),
-        [pytest.param("bare", bare, id="bare"), pytest.param("corrected", corrected, id="ours")],
+        [
+            pytest.param("bare", bare, id="bare", marks=NIGHTLY),
+            pytest.param("corrected", corrected, id="ours"),
+        ],
     )
 
 

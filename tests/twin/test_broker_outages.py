@@ -25,7 +25,7 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("outage_s", [2, 12])
+@pytest.mark.parametrize("outage_s", [pytest.param(2, marks=pytest.mark.slow), 12])
 @pytest.mark.parametrize("fault", [*FAULTS, "down", "reset", "unplugged"])
 def test_subscriber_outages_lose_nothing(fault: str, outage_s: int) -> None:
     """[MQTT-4.3.2-1] [MQTT-4.4.0-1], over two outages shorter than the keep-alive or longer than it."""

@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 import simpy
 
 from shakedown.bridge.yamlfile import read
@@ -54,13 +53,14 @@ def test_same_seed_same_bytes_and_another_seed_other_bytes(tmp_path: Path) -> No
     assert first.splitlines()[1:] != other.splitlines()[1:]
 
 
-@pytest.mark.parametrize("hash_seed", ["0", "1", "4294967295"])
-def test_bytes_do_not_depend_on_the_hash_seed(tmp_path: Path, hash_seed: str) -> None:
-    path = tmp_path / "elsewhere"
-    environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
-    subprocess.run([sys.executable, "-c", RUN, BOTTLING, path], env=environment, check=True)
-    here = hashlib.sha256(_ledger(tmp_path / "here", 7)).hexdigest()
-    assert hashlib.sha256(path.read_bytes()).hexdigest() == here
+def test_bytes_do_not_depend_on_the_hash_seed(tmp_path: Path) -> None:
+    found = {hashlib.sha256(_ledger(tmp_path / "here", 7)).hexdigest()}
+    for hash_seed in ("0", "4294967295"):
+        path = tmp_path / hash_seed
+        environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+        subprocess.run([sys.executable, "-c", RUN, BOTTLING, path], env=environment, check=True)
+        found.add(hashlib.sha256(path.read_bytes()).hexdigest())
+    assert len(found) == 1
 
 
 def test_a_faster_scan_shows_the_same_machines_more_often(tmp_path: Path) -> None:

@@ -115,6 +115,7 @@ def test_two_reliable_machines(mean_1_s: float, mean_2_s: float, buffer: int, tm
     assert half_width < one_place, "too short to tell a buffer from one with a place more"
 
 
+@pytest.mark.slow
 def test_two_unreliable_machines(tmp_path: Path) -> None:
     mean, half_width = _measured(_machine(1.0, 30, 8), _machine(0.9, 40, 10), 5, 4_000, tmp_path)
     exact = unreliable((1.0, 1 / 0.9), (1 / 30, 1 / 40), (1 / 8, 1 / 10), 5)

@@ -127,6 +127,7 @@ def _certificate(folder: Path, name: str) -> tuple[Path, Path]:
     return certificate_file, key_file
 
 
+@pytest.mark.slow
 def test_mqtt_over_tls_and_the_trace_is_of_the_plaintext(traffic: ModuleType, tmp_path: Path) -> None:
     async def main(certificate: Path, key: Path) -> tuple[int, str]:
         client_tls = ssl.create_default_context(cafile=str(certificate))

@@ -11,7 +11,7 @@ from asyncua import ua
 
 from shakedown.twin.servers.encoding import INFO_OVERFLOW
 from shakedown.twin.servers.limits import OpcUaLimits
-from tests.twin.opcua_rig import Lab, Tag, contrast, data_values, plain, play
+from tests.twin.opcua_rig import Lab, Tag, contrast, data_values, on_both_servers, plain, play
 
 ABSOLUTE, PERCENT = ua.DeadbandType.Absolute, ua.DeadbandType.Percent
 
@@ -274,7 +274,7 @@ def test_nan_after_nan_is_no_change(kind: str, expected: int) -> None:
     assert play(kind, scenario) == expected
 
 
-@pytest.mark.parametrize("kind", ["bare", "corrected"])
+@on_both_servers
 def test_bad_status_and_source_timestamp_arrive_as_given(kind: str) -> None:
     async def scenario(lab: Lab) -> tuple[Any, ...]:
         await lab.write(1.0)
@@ -303,7 +303,7 @@ def test_server_timestamp_is_set(kind: str, expected: bool) -> None:
     assert play(kind, scenario) is expected
 
 
-@pytest.mark.parametrize("kind", ["bare", "corrected"])
+@on_both_servers
 def test_one_unknown_node_leaves_the_others_monitored(kind: str) -> None:
     tags = tuple(Tag(f"T{i}") for i in range(50))
 

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
 from asyncua import ua
 
 from shakedown.twin.servers.limits import OpcUaLimits
-from tests.twin.opcua_rig import Lab, Peer, code_of, contrast, data_values, plain, play, status_of
+from tests.twin.opcua_rig import (
+    Lab,
+    Peer,
+    code_of,
+    contrast,
+    data_values,
+    on_both_servers,
+    plain,
+    play,
+    status_of,
+)
 
 
 @contrast(bare=("Good", "Good"), corrected=("BadMessageNotAvailable", "BadSubscriptionIdInvalid"))
@@ -108,7 +117,7 @@ async def outage(lab: Lab, peer: Peer, values: list[float]) -> tuple[Peer, list[
     return back, recovered + plain(await back.drain())
 
 
-@pytest.mark.parametrize("kind", ["bare", "corrected"])
+@on_both_servers
 def test_two_outages_in_a_row_lose_nothing(kind: str) -> None:
     """The bare server passes this one, as long as every answer to a Republish arrives."""
 

@@ -12,7 +12,18 @@ from asyncua import Client, ua, uamethod
 
 from shakedown.twin.servers.corrected import require_corrected_version
 from shakedown.twin.servers.limits import OpcUaLimits
-from tests.twin.opcua_rig import Lab, Peer, Tag, code_of, contrast, data_values, plain, play, status_of
+from tests.twin.opcua_rig import (
+    Lab,
+    Peer,
+    Tag,
+    code_of,
+    contrast,
+    data_values,
+    on_both_servers,
+    plain,
+    play,
+    status_of,
+)
 
 
 def inner_server(lab: Lab) -> Any:
@@ -71,7 +82,7 @@ def test_modify_subscription_takes_effect(kind: str, expected: tuple[float, floa
     assert play(kind, scenario) == expected
 
 
-@pytest.mark.parametrize("kind", ["bare", "corrected"])
+@on_both_servers
 def test_keep_alive_every_max_keep_alive_count(kind: str) -> None:
     async def scenario(lab: Lab) -> list[float]:
         loop = asyncio.get_running_loop()

@@ -52,9 +52,13 @@ def ack_s(arrivals: list[Arrival], parameters: OperatorParameters, seed: int = 0
     return [(done.done_ns - arrival.ns) / S for arrival, done in simulate(arrivals, parameters, seed)]
 
 
-@pytest.mark.parametrize(
-    ("median_s", "per_10_min"), [(15, 5), (15, 10), (15, 15), (25, 5), (25, 10), (4, 20)]
-)
+CELLS = [
+    (15, 10),
+    *(pytest.param(*c, marks=pytest.mark.slow) for c in [(15, 5), (15, 15), (25, 5), (25, 10), (4, 20)]),
+]
+
+
+@pytest.mark.parametrize(("median_s", "per_10_min"), CELLS)
 def test_mean_acknowledgement_time_is_that_of_the_queue(median_s: float, per_10_min: float) -> None:
     times = ack_s(poisson(per_10_min, 800, 1), OperatorParameters(median_s=median_s, uses_ppv=False))
     batches = [float(np.mean(batch)) for batch in np.array_split(times, 20)]

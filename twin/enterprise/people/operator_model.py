@@ -142,10 +142,12 @@ class Operator:
 
     def next_ns(self) -> int | None:
         """When something happens next if nothing more is annunciated; None for never."""
-        moments = [self._in_hand[1]] if self._in_hand else []
-        moments += [self._put_off[0][0]] if self._put_off else []
-        moments += [self._next_base_ns] if self._next_base_ns is not None else []
-        return min(moments, default=None)
+        first = self._next_base_ns
+        if self._put_off and (first is None or self._put_off[0][0] < first):
+            first = self._put_off[0][0]
+        if self._in_hand and (first is None or self._in_hand[1] < first):
+            first = self._in_hand[1]
+        return first
 
     def advance(self, ns: int) -> list[Handled]:
         """Everything handled up to and including `ns`, in order."""
