@@ -213,13 +213,12 @@ class Journal:
         for count, blob in packed:
             self._connection.execute("INSERT INTO batch VALUES (?, ?, ?)", (self.last_row + 1, count, blob))
             self.last_row += count
-        for key, value in entries.items():
-            if value is None:
-                self._connection.execute("DELETE FROM entry WHERE key = ?", (key,))
-                self._entries.pop(key, None)
-            else:
-                self._connection.execute("INSERT OR REPLACE INTO entry VALUES (?, ?)", (key, value))
-                self._entries[key] = value
+        for key in [key for key, value in entries.items() if value is None]:
+            self._connection.execute("DELETE FROM entry WHERE key = ?", (key,))
+            self._entries.pop(key, None)
+        if kept := {key: value for key, value in entries.items() if value is not None}:
+            self._connection.executemany("INSERT OR REPLACE INTO entry VALUES (?, ?)", kept.items())
+            self._entries.update(kept)
         overflow = self.last_row - self._floor + 1 - self.rows_max
         if overflow > 0:
             self.dropped += overflow
