@@ -60,7 +60,7 @@ shift-seeds: $(TEST_READY) ## no criterion red on 100 consecutive seeds of shift
 	$(BIN)/python -m pytest -q tests/scenarios/test_seeds.py -k shift --shift-seeds 100 -n 2 -m "" --junit-xml=shift-seeds.xml $(ARGS)
 
 clean: ## remove the virtual environment and what tools left behind
-	rm -rf $(VENV) .types build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) .types build dist *.egg-info bridge/*.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 
 $(READY): pyproject.toml bridge/pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'

@@ -38,8 +38,8 @@ class MakeSouth(Protocol):
 
     `stored(key)` gives back an entry that went into the journal with readings. The keys of a south are its name, and
     `<name>/...`. `connect_to` maps `host:port` of the configuration to the address that is dialled. `on_alive(name)`
-    says that data or signs of life arrive, `on_lost(name)` that they no longer do; each in turn, once. Raises ConfigError where
-    a file or variable that the entry names is not there.
+    says that data or signs of life arrive, `on_lost(name)` that they no longer do; each in turn, once. Raises
+    ConfigError where a file or variable that the entry names is not there.
     """
 
     def __call__(

@@ -12,8 +12,6 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("acceptance", "bridge", "reports", "scenarios", "twin")
 
 TO_BE_OPENED = (
-    {"scenarios.checks", "scenarios.model"},
-    {"scenarios.lab", "scenarios.people"},
     {"twin.enterprise.broker_amqtt", "twin.enterprise.broker_connection", "twin.enterprise.broker_session"},
     {
         "twin.line.calendar", "twin.line.causes", "twin.line.faults", "twin.line.materials",
