@@ -18,6 +18,7 @@ import numpy as np
 from shakedown.acceptance.join import Joined, TopicJoin
 from shakedown.acceptance.run import KEEP_ALIVE_FACTOR, Run, S, merged
 from shakedown.acceptance.session import EDGE_KINDS, Message, Replay
+from shakedown.acceptance.sparkplug import Value
 
 EXAMPLES_MAX = 10
 
@@ -52,26 +53,30 @@ class Attribution:
 def attribute(run: Run, joined: Joined) -> Attribution:
     """Say of each lost sample whose loss it is. Reads the wire log only when something was lost."""
     wanted: Wanted = {}
+    by_values = run.bridge.promises.identity == "values"
     for part in joined.topics:
         for index in np.flatnonzero(part.lost).tolist():
-            key = (part.topic.device, part.topic.metric, int(part.ts_ms[index]))
+            known_by = part.values[index] if by_values else int(part.ts_ms[index])
+            key = (part.topic.device, part.topic.metric, known_by)
             wanted.setdefault(key, []).append((part, index))
     found = Attribution()
     if not wanted:
         return found
     accepted, in_reach = _accepted(run, wanted)
+    is_sparkplug = run.bridge.promises.protocol == "sparkplug"
     is_broker = run.wire is not None and run.wire.is_broker
-    for (device, metric, ts_ms), entries in wanted.items():
+    for (device, metric, _), entries in wanted.items():
         for part, index in entries:
             mark = (device, metric, index)
-            owner, why = _REASONS[mark in accepted, mark in in_reach, is_broker]
+            owner, why = _REASONS[mark in accepted, mark in in_reach, is_broker] if is_sparkplug else UNREAD
             found.totals[owner] += 1
             found.owners.setdefault(part.topic.name, {})[index] = owner
             if len(found.examples) < EXAMPLES_MAX:
-                found.examples.append(LostSample(part.topic.name, ts_ms, owner, why))
+                found.examples.append(LostSample(part.topic.name, int(part.ts_ms[index]), owner, why))
     return found
 
 
+UNREAD = ("unattributed", "plain JSON is read by the host alone")
 _TO_REPEAT = ("bridge", "passed only while host or broker were disturbed: it had to be sent again")
 _REASONS: dict[tuple[bool, bool, bool], tuple[str, str]] = {
     # (passed at all, passed while the host could hear, the log is the broker's own)
@@ -83,7 +88,7 @@ _REASONS: dict[tuple[bool, bool, bool], tuple[str, str]] = {
     (True, True, False): ("unattributed", "seen by the observer, not by the host, behind a foreign broker"),
 }
 
-Wanted = dict[tuple[str, str, int], list[tuple[TopicJoin, int]]]
+Wanted = dict[tuple[str, str, Value], list[tuple[TopicJoin, int]]]
 Mark = tuple[str, str, int]
 
 
@@ -94,6 +99,7 @@ def _accepted(run: Run, wanted: Wanted) -> tuple[set[Mark], set[Mark]]:
     if run.wire is None:
         return accepted, in_reach
     deaf = DeafTimes(run)
+    by_values = run.bridge.promises.identity == "values"
     for message in Replay(log=run.wire):
         if (
             not isinstance(message, Message)
@@ -102,7 +108,7 @@ def _accepted(run: Run, wanted: Wanted) -> tuple[set[Mark], set[Mark]]:
         ):
             continue
         for device, metric, ts_ms, value, quality, _ in message.samples:
-            for part, index in wanted.get((device, metric, ts_ms or 0), ()):
+            for part, index in wanted.get((device, metric, value if by_values else ts_ms or 0), ()):
                 if part.quality[index] == quality and part.topic.same(part.values[index], value, quality):
                     mark = (device, metric, index)
                     accepted.add(mark)

@@ -42,7 +42,8 @@ class Criterion:
     `figures` is the type of what `judge` finds. A run for which `applies` says no has nothing of the kind, and the
     criterion is absent from its verdict. `unpromised` says why the bridge of a run does not owe it, "" if it does: it
     is then NOT_APPLICABLE, and measured only if it `is_measured_anyway`. Where a `decisive` one is, nothing is
-    concluded of the run. `takes_time`: a run can be too short for it, and a scenario may announce so.
+    concluded of the run. `of_samples`: it takes samples that can be told from one another. `takes_time`: a run can be
+    too short for it, and a scenario may announce so.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Criterion:
     unpromised: Callable[[Run], str] = promised
     decisive: bool = False
     is_measured_anyway: bool = False
+    of_samples: bool = False
     takes_time: bool = True
 
 

@@ -2,10 +2,15 @@
 
 A sample is the same on both sides when device, metric, source timestamp (ms), value and quality agree; of several
 equal ones the k-th received is the k-th offered. A value repeated in a birth is never a duplicate.
+
+Of a bridge that promises identity by values alone, a sample is known by a value that no other of its signal has, and
+its rows take the source's time. A topic in which values do not identify is left out, and named in `unidentified`.
 """
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -39,6 +44,7 @@ class TopicJoin:
     quality: Ints
     coalescable: NDArray[np.bool_]  # the contract lets the source or the bridge leave this one out
     received_ns: Ints  # first arrival, NEVER if none
+    identified: bool = True  # what tells one sample from another is there
     first_birth_ns: int | None = None
     live_ns: Ints = field(
         default_factory=lambda: np.zeros(0, np.int64)
@@ -56,6 +62,13 @@ class TopicJoin:
     pending: NDArray[np.bool_] = field(
         default_factory=lambda: np.zeros(0, np.bool_)
     )  # eligible, not arrived, and it still had time
+
+    def take(self, arrived: list[int], live: list[tuple[int, int, bool]]) -> None:
+        """What became of the samples, and the rows that may advance freshness: (received ns, source ms, is Good)."""
+        self.received_ns = np.array(arrived, dtype=np.int64)
+        self.live_ns = np.array([entry[0] for entry in live], dtype=np.int64)
+        self.live_ts_ms = np.array([entry[1] for entry in live], dtype=np.int64)
+        self.live_good = np.array([entry[2] for entry in live], dtype=np.bool_)
 
 
 class Example(msgspec.Struct, kw_only=True, frozen=True):
@@ -83,8 +96,8 @@ class Joined:
     )  # metrics of known devices that site.yaml does not name
     rows: int = 0
     withdrawn: int = 0
-    out_of_order: int = 0  # rows of data that came live after a newer one of their topic
     declared_lost: int = 0
+    unidentified: list[str] = field(default_factory=list)
 
     def count(self, mark: str) -> int:
         """How many samples carry `mark` ("eligible", "lost", "late" or "pending")."""
@@ -109,8 +122,10 @@ def join(run: Run) -> Joined:
     for part in joined.topics:
         siblings.setdefault(part.topic.device, []).append(part)
     for part in joined.topics:
-        rows = rows_of.get((part.topic.device, part.topic.metric))
-        if rows is not None:
+        rows = rows_of.get((part.topic.device, part.topic.metric), np.zeros(0, np.int64))
+        if run.bridge.promises.identity == "values":
+            _match_values(run, joined, part, rows)
+        elif len(rows):
             _match(run, joined, part, rows, siblings[part.topic.device])
     _judge_window(run, joined, siblings)
     return joined
@@ -171,7 +186,7 @@ def _match(run: Run, joined: Joined, part: TopicJoin, rows: Ints, siblings: list
     at: dict[int, list[int]] = {}
     for index, ts_ms in enumerate(part.ts_ms.tolist()):
         at.setdefault(ts_ms, []).append(index)
-    joined.out_of_order += _out_of_order(run, rows)
+    joined.breaches["out_of_order"] += _out_of_order(run, rows)
     first_ts_ms = int(part.ts_ms[0]) if len(part.ts_ms) else NEVER
     arrived = part.received_ns.tolist()
     by_data = bytearray(len(arrived))  # 1: a data message has brought it
@@ -206,17 +221,65 @@ def _match(run: Run, joined: Joined, part: TopicJoin, rows: Ints, siblings: list
             joined.breach(
                 "unexpected", topic, ts_ms=ts_ms, value=value, received_ns=received_ns, looks_like=why
             )
-    part.received_ns = np.array(arrived, dtype=np.int64)
-    part.live_ns = np.array([entry[0] for entry in live], dtype=np.int64)
-    part.live_ts_ms = np.array([entry[1] for entry in live], dtype=np.int64)
-    part.live_good = np.array([entry[2] for entry in live], dtype=np.bool_)
+    part.take(arrived, live)
 
 
 def _out_of_order(run: Run, rows: Ints) -> int:
+    """Rows of data that came live after a newer one of their topic."""
     host = run.host
     live = np.frombuffer(host.live, np.int8)[rows] & ~np.frombuffer(host.birth, np.int8)[rows]
     ts_ms = np.frombuffer(host.ts_ms, np.int64)[rows[live == 1]]
     return int(np.count_nonzero(ts_ms[1:] < np.maximum.accumulate(ts_ms)[:-1])) if len(ts_ms) else 0
+
+
+def _match_values(run: Run, joined: Joined, part: TopicJoin, rows: Ints) -> None:
+    """Give each row of one topic the sample of its value, or its breach: order is one too, for no timestamp tells it.
+
+    A value below all that were offered is one of before the ledger began, and no breach.
+    """
+    numbers = [_number(value) for value in part.values]
+    order = sorted(range(len(numbers)), key=numbers.__getitem__)
+    ascending = [numbers[index] for index in order]
+    if any(map(math.isnan, numbers)) or any(before == now for before, now in pairwise(ascending)):
+        part.identified = False
+        joined.unidentified.append(part.topic.name)
+        return
+    host, quality, at = run.host, part.quality.tolist(), dict(zip(ascending, order, strict=True))
+    arrived, by_data = part.received_ns.tolist(), bytearray(len(numbers))
+    live: list[tuple[int, int, bool]] = []
+    newest = -1
+    for row in rows.tolist():
+        value, received_ns, birth = host.values[row], host.received_ns[row], host.birth[row]
+        if birth and part.first_birth_ns is None:
+            part.first_birth_ns = received_ns
+        number = _number(value)
+        place = bisect_left(ascending, number)
+        near = [at[number]] if number in at else order[max(0, place - 1) : place + 1]
+        same = (i for i in near if part.topic.same(part.values[i], value, quality[i]))
+        index = next(same, None)
+        if index is None:
+            if host.quality[row] != GOOD:
+                joined.withdrawn += 1
+            elif place:
+                facts = {"ts_ms": host.ts_ms[row], "value": value, "received_ns": received_ns}
+                joined.breach("unexpected", part.topic, **facts)
+            continue
+        if not birth:
+            facts = {"ts_ms": int(part.ts_ms[index]), "value": value, "received_ns": received_ns}
+            if by_data[index]:
+                joined.breach("duplicated", part.topic, **facts)
+            elif index < newest:
+                joined.breach("out_of_order", part.topic, **facts)
+            by_data[index], newest = 1, max(newest, index)
+        if arrived[index] == NEVER:
+            arrived[index] = received_ns
+        if host.live[row]:
+            live.append((received_ns, int(part.ts_ms[index]), host.quality[row] == GOOD))
+    part.take(arrived, live)
+
+
+def _number(value: Value) -> float:
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
 
 
 def _first_open(equal: list[int], arrived: list[int], by_data: bytearray) -> int:
@@ -273,7 +336,7 @@ def _judge_window(run: Run, joined: Joined, siblings: dict[str, list[TopicJoin]]
             inside = (part.ns >= start_ns) & (part.ns < run.window_end_ns)
             missing = part.received_ns == NEVER
             deadline_ns = run.deadlines_ns(part.ns)
-            part.eligible = inside & ~(part.coalescable & missing)
+            part.eligible = inside & ~(part.coalescable & missing) & part.identified
             part.pending = part.eligible & missing & (deadline_ns > run.end_ns)
             part.lost = part.eligible & missing & ~part.pending
             part.late = part.eligible & ~missing & (part.received_ns > deadline_ns)

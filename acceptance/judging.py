@@ -91,7 +91,7 @@ def _conclude(run: Run, verdict: Verdict, only: Collection[str]) -> None:
         "wrong": joined.breaches["wrong"] + joined.breaches["wrong_quality"],
         "unexpected": joined.breaches["unexpected"],
         "duplicated": joined.breaches["duplicated"],
-        "out_of_order": joined.out_of_order,
+        "out_of_order": joined.breaches["out_of_order"],
         "declared": min(lost, joined.declared_lost),
     }
     verdict.attribution = attribution.counts()
@@ -135,6 +135,8 @@ def _judged(criterion: Criterion, evidence: Evidence) -> CriterionResult:
         if reason and not criterion.is_measured_anyway:
             return _result(criterion, None, verdict="NOT_APPLICABLE", statement=_not_applicable(reason))
         found = criterion.judge(evidence)
+        if criterion.of_samples and found.verdict != "FAIL" and (needs := _identity(evidence)):
+            found.verdict, found.needs = "INCONCLUSIVE", needs
         if reason:
             found.verdict, found.needs = "NOT_APPLICABLE", None
             found.statement = f"{_not_applicable(reason)} {found.statement}"
@@ -144,6 +146,17 @@ def _judged(criterion: Criterion, evidence: Evidence) -> CriterionResult:
         evidence.run.problems.append(problem)
         said = f"The {problem.what}: nothing is said about the bridge."
         return _result(criterion, None, verdict="HARNESS_FAULT", statement=said)
+
+
+def _identity(evidence: Evidence) -> str:
+    """What it takes to tell all samples from one another, where values alone do; "" if they do."""
+    unknown = evidence.joined.unidentified
+    if not unknown:
+        return ""
+    return (
+        f"values that step with each sample, as the overlay `stepping` makes them: of {len(unknown)} of"
+        f" {len(evidence.run.topics)} topics they do not tell one sample from another, first {unknown[0]}"
+    )
 
 
 def _not_applicable(reason: str) -> str:

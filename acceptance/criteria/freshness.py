@@ -53,13 +53,18 @@ class TopicShare(msgspec.Struct, frozen=True):
 
 
 class Figures(msgspec.Struct, kw_only=True, frozen=True):
-    """`cuts` in nanoseconds; `worst` are those that were fresh for the smallest share of the time."""
+    """`cuts` in nanoseconds; latency from source to host, of what was offered outside of them; None if nothing arrived.
+
+    `worst` are the topics that were fresh for the smallest share of the time.
+    """
 
     judged_s: float
     critical_topics: int
     within_slo: int
     within_slo_with_cuts: int
     cuts: list[tuple[int, int]]
+    latency_p50_s: float | None
+    latency_p99_s: float | None
     worst: list[TopicShare]
 
 
@@ -67,7 +72,11 @@ def judge(evidence: Evidence) -> Finding:
     """Integrate over the changes and arrivals of each topic; no polling."""
     run = evidence.run
     cuts = cut_spans(run)
-    topics = [topic_freshness(run, part, cuts, _host_stale(run)) for part in evidence.joined.topics]
+    topics = [
+        topic_freshness(run, part, cuts, _host_stale(run))
+        for part in evidence.joined.topics
+        if part.identified
+    ]
     critical = [topic for topic in topics if topic.part.topic.critical]
     within = [topic for topic in critical if topic.share >= SHARE_MIN]
     judged_s = min((topic.judged_s for topic in critical), default=0.0)
@@ -77,12 +86,15 @@ def judge(evidence: Evidence) -> Finding:
     if judged_s < JUDGED_S_MIN or not critical:
         verdict = "INCONCLUSIVE"
         needs = f"{JUDGED_S_MIN - judged_s:.0f} s more outside of injected cuts"
+    p50_s, p99_s = latency_s(evidence, cuts)
     figures = Figures(
         judged_s=round(judged_s, 3),
         critical_topics=len(critical),
         within_slo=len(within),
         within_slo_with_cuts=sum(topic.share_with_cuts >= SHARE_MIN for topic in critical),
         cuts=[(int(start), int(end)) for start, end in cuts],
+        latency_p50_s=p50_s,
+        latency_p99_s=p99_s,
         worst=[_row(topic) for topic in worst(topics)],
     )
     return Finding(
@@ -93,7 +105,8 @@ def judge(evidence: Evidence) -> Finding:
         figures=figures,
         blocks=[
             Sentence(
-                f"With the injected cuts counted as well, {figures.within_slo_with_cuts} of {len(critical)} did."
+                f"With the injected cuts counted as well, {figures.within_slo_with_cuts} of {len(critical)} did. Outside"
+                f" of them half of the samples arrived within {seconds(p50_s, 3)}, 99 % within {seconds(p99_s, 3)}."
             ),
             Table(
                 title="The topics that were fresh for the smallest share of the time",
@@ -109,6 +122,22 @@ def _shown(topic: TopicShare) -> Row:
     cells = [topic.topic, seconds(topic.slo_s), percent(topic.share, 2), percent(topic.share_with_cuts, 2)]
     wrong = topic.critical and topic.share < SHARE_MIN
     return Row([*cells, seconds(topic.longest_stale_s)], "bad" if wrong else "")
+
+
+def latency_s(evidence: Evidence, cuts: Spans) -> tuple[float | None, float | None]:
+    """Half and 99 % of the samples offered outside of cuts arrived within these times (nearest rank)."""
+    found = []
+    for part in evidence.joined.topics:
+        cut = np.searchsorted(cuts[:, 0], part.ns, side="right") > np.searchsorted(
+            cuts[:, 1], part.ns, side="right"
+        )
+        taken = part.eligible & (part.received_ns != NEVER) & ~cut
+        found.append(part.received_ns[taken] - part.ns[taken])
+    waits = np.concatenate([np.zeros(0, np.int64), *found])
+    if not len(waits):
+        return None, None
+    p50, p99 = np.percentile(waits, (50, 99), method="inverted_cdf") / S
+    return round(float(p50), 6), round(float(p99), 6)
 
 
 def worst(topics: list[TopicFreshness], count: int = WORST_LISTED) -> list[TopicFreshness]:
@@ -204,11 +233,15 @@ def _not_good(run: Run, part: TopicJoin, host_stale: Spans, end_ns: int) -> Span
 
 
 def _host_stale(run: Run) -> Spans:
-    """Times at which the host held the whole edge node as stale: death, or the broker lost, until the next birth."""
+    """Times at which the host held the whole edge node as stale: death, or the broker lost, until the next birth.
+
+    Plain JSON has no births: there it is until the host has the broker again.
+    """
+    back = "online" if run.bridge.promises.protocol == "sparkplug" else "connected"
     spans, since = [], None
     for ns, kind, details in run.host.events:
-        ours = details.get("edge") == run.site.edge
-        if kind == "online" and ours and since is not None:
+        ours = kind == "connected" or details.get("edge") == run.site.edge
+        if kind == back and ours and since is not None:
             spans.append((since, ns))
             since = None
         elif since is None and (kind == "disconnected" or (kind == "stale" and ours)):
@@ -279,4 +312,5 @@ CRITERION = Criterion(
     judge=judge,
     figures=Figures,
     decisive=True,
+    of_samples=True,
 )

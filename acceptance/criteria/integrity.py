@@ -17,6 +17,7 @@ KINDS = {
     "unexpected": "a sample that the source never offered",
     "duplicated": "the same sample twice after dedupe",
 }
+BY_VALUES = KINDS | {"out_of_order": "a sample after a newer one, without a timestamp that says so"}
 UNDECLARED_LISTED_MAX = 20
 
 
@@ -32,13 +33,14 @@ class Figures(msgspec.Struct, kw_only=True, frozen=True):
 def judge(evidence: Evidence) -> Finding:
     """Any row at the enterprise without exactly one sample behind it is a breach."""
     joined = evidence.joined
-    found = {kind: joined.breaches[kind] for kind in KINDS if joined.breaches[kind]}
+    kinds = BY_VALUES if evidence.run.bridge.promises.identity == "values" else KINDS
+    found = {kind: joined.breaches[kind] for kind in kinds if joined.breaches[kind]}
     total = sum(found.values())
     if total:
         example = joined.examples[next(iter(found))][0]
         statement = (
             f"{total:,} of {joined.rows:,} rows at the enterprise are not what the line said: "
-            + "; ".join(f"{count:,} times {KINDS[kind]}" for kind, count in found.items())
+            + "; ".join(f"{count:,} times {kinds[kind]}" for kind, count in found.items())
             + f". First: {example.topic} at {example.ts_ms} ms"
             + (f", {example.looks_like}." if example.looks_like else ".")
         )
@@ -56,7 +58,7 @@ def judge(evidence: Evidence) -> Finding:
         statement=statement,
         needs=None if joined.rows else "a run in which something arrives",
         figures=Figures(
-            breaches={kind: joined.breaches[kind] for kind in KINDS},
+            breaches={kind: joined.breaches[kind] for kind in kinds},
             examples=joined.examples,
             withdrawn=joined.withdrawn,
             undeclared_metrics=dict(joined.undeclared.most_common(UNDECLARED_LISTED_MAX)),
@@ -67,7 +69,7 @@ def judge(evidence: Evidence) -> Finding:
 
 def _row(kind: str, example: Example) -> Row:
     received = f"{_said(example.value)} at {example.ts_ms} ms"
-    return Row([KINDS[kind], example.topic, received, _said(example.expected), example.looks_like], "bad")
+    return Row([BY_VALUES[kind], example.topic, received, _said(example.expected), example.looks_like], "bad")
 
 
 def _said(value: Any) -> str:
@@ -81,5 +83,6 @@ CRITERION = Criterion(
     threshold="no value wrong, unexpected, or duplicated after dedupe; none Good that the source called otherwise",
     judge=judge,
     figures=Figures,
+    of_samples=True,
     takes_time=False,
 )

@@ -273,5 +273,6 @@ CRITERION = Criterion(
     figures=Figures,
     unpromised=unpromised,
     decisive=True,
+    of_samples=True,
     is_measured_anyway=True,
 )

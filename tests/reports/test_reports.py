@@ -93,6 +93,38 @@ def test_junit_counts_what_is_not_passed(run, outcomes, failures, errors):
     assert len(suite.findall(".//error")) == errors
 
 
+def test_what_is_not_promised_is_skipped_and_never_passed(run):
+    rewrite(run, loss="NOT_APPLICABLE")
+    render(run)
+    suite = Xml.parse(run / "junit.xml").getroot()
+    assert len(suite.findall(".//skipped")) == int(suite.get("skipped")) == 2
+    assert "➖ NOT APPLICABLE" in (run / "summary.md").read_text()
+    page = (run / "report.html").read_text()
+    assert "Not promised by this bridge, and so not judged: Loss across outages." in page
+    assert "3 of 5 criteria met." in page
+
+
+def test_what_is_wrong_is_said_in_every_report(run):
+    document = json.loads((run / "verdict.json").read_text())
+    criterion = document["criteria"][0]
+    criterion |= {"verdict": "FAIL", "statement": "The bridge ended.", "blocks": [
+        {"type": "sentence", "text": "Last lines:", "items": ["out of memory"], "tone": "bad"},
+        {"type": "sentence", "text": "Nothing to see here."},
+        {"type": "table", "title": "Wrong", "columns": [{"title": "what"}, {"title": "how often", "kind": "number"}],
+         "rows": [{"cells": ["seq", "3"], "tone": "bad"}, {"cells": ["alias", "0"]}]},
+    ]}  # fmt: skip
+    document["verdict"] = "FAIL"
+    (run / "verdict.json").write_text(json.dumps(document))
+    render(run)
+    for name in ("junit.xml", "summary.md"):
+        text = (run / name).read_text()
+        for line in ("The bridge ended.", "Last lines:", "out of memory", "Wrong:", "seq: how often 3"):
+            assert line in text, (name, line)
+        assert "Nothing to see" not in text
+        assert "alias" not in text
+    assert "out of memory" in (run / "report.html").read_text()
+
+
 def test_the_summary_has_a_row_for_each_criterion_and_fault(run):
     lines = (run / "summary.md").read_text().splitlines()
     verdict = read_verdict(run / "verdict.json")
