@@ -105,7 +105,7 @@ def judge(evidence: Evidence) -> Finding:
         figures=figures,
         blocks=[
             Sentence(
-                f"With the injected cuts counted as well, {figures.within_slo_with_cuts} of {len(critical)} did. Outside"
+                f"With the injected cuts counted, {figures.within_slo_with_cuts} of {len(critical)} did. Outside"
                 f" of them half of the samples arrived within {seconds(p50_s, 3)}, 99 % within {seconds(p99_s, 3)}."
             ),
             Table(

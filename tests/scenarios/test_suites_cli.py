@@ -26,7 +26,7 @@ def test_every_criterion_of_every_run_is_one_line_that_starts_with_its_verdict(p
     _, result = piped
     assert (result.returncode, result.stderr) == (3, "")
     rows = [row.split() for row in result.stdout.splitlines() if row.startswith(("PASS ", "INCONCLUSIVE "))]
-    assert [row[1] for row in rows] == ["wan_outage"] * 4 + ["wan_outage_fast"] * 4
+    assert [row[1] for row in rows] == ["wan_outage"] * 5 + ["wan_outage_fast"] * 5
     for scenario in ("wan_outage", "wan_outage_fast"):
         lines = [row for row in result.stdout.splitlines() if f" {scenario} " in row]
         assert sum("Integrity of what arrived: 0 of " in row for row in lines) == 1
