@@ -141,6 +141,8 @@ def _rows_by_topic(run: Run, joined: Joined) -> dict[tuple[str, str], Ints]:
     found: dict[tuple[str, str], Ints] = {}
     for key, (edge, device, metric) in enumerate(run.host.edges):
         rows = order[bounds[key] : bounds[key + 1]]
+        if edge in run.neighbours:
+            continue  # another bridge of the same lab, judged by itself
         if edge != run.site.edge:
             joined.undeclared[f"{edge}/{device}/{metric}"] += len(rows)
         elif (device, metric) in known:

@@ -78,6 +78,12 @@ class Run:
     bridge: Bridge = field(default_factory=Bridge)
 
     @property
+    def neighbours(self) -> frozenset[str]:
+        """The edge nodes of the other bridges of the same lab: what they say is judged in their own runs."""
+        bridges = (self.manifest.get("run") or {}).get("bridges") or {}
+        return frozenset(str(bridge.get("edge")) for bridge in bridges.values()) - {self.site.edge}
+
+    @property
     def topics(self) -> tuple[Topic, ...]:
         return self.site.topics
 

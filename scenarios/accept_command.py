@@ -117,7 +117,7 @@ def accept(
     requests = [
         runner.Request(setup, folder, clock, seed, broker, toxiproxy, strict, chosen) for setup in setups
     ]
-    if len(requests) == 1:
+    if len(requests) == 1 and not setups[0].others:
         _one(requests[0], scenarios[0], duration)
     else:
         _all(requests, suite, scenarios, folder, duration)

@@ -96,12 +96,15 @@ def replay(run: Path) -> None:
     from shakedown.scenarios.suite_folder import runs_in
 
     runs = runs_in(run)
-    same = True
+    same, repeated = True, set[Path]()
     for number, folder in enumerate(runs, 1):
+        if folder in repeated:
+            continue  # with another bridge of the same run
         of_several = folder != run
         with terminated_like_interrupted():
             result = repeat(folder, ERR, f"{number} of {len(runs)}  {folder.name}" if of_several else "")
         same &= result.same
+        repeated.update(result.folders)
         _print_replay(result, f"{folder.name} " if of_several else "")
     if not same:
         sys.exit(1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -18,7 +18,7 @@ from shakedown.scenarios import checks
 from shakedown.scenarios.errors import UsageError
 from shakedown.scenarios.parts.plan import BRIDGE, Plan, plan
 from shakedown.scenarios.plant_files import PLANTS, known_plants
-from shakedown.scenarios.scenario import Override, Scenario
+from shakedown.scenarios.scenario import Override, PartModel, Scenario
 from shakedown.scenarios.security import secured
 from shakedown.scenarios.setups import Setup
 from shakedown.twin.line.plant import Plant
@@ -62,23 +62,49 @@ def _plant_folder(plant: str, scenario_file: Path) -> Path:
 
 
 def set_up(scenario_file: Path) -> Setup:
-    """Read a scenario, its plant and its site. Raises ConfigError (every problem of all of them) or UsageError."""
+    """Read a scenario, and plant and site of each of its bridges.
+
+    Raises ConfigError (every problem of all of them) or UsageError.
+    """
     document, marks = read(scenario_file)
     reading = Reading(document, marks, Scenario)
     scenario = reading.model or reading.settled()
-    folder = _plant_folder(scenario.plant, scenario_file)
-    layers = [_overlay(folder, name, scenario_file) for name in scenario.overlays]
-    layers.append(Layer(scenario.override, marks, ("override",)))
-    return _join(reading, document, folder, layers)
+    common = Layer(scenario.override, marks, ("override",))
+    sources = {}
+    for name, part in {BRIDGE: PartModel(kind="bridge"), **scenario.parts}.items():
+        if part.kind == "bridge":
+            folder = _plant_folder(part.plant or scenario.plant, scenario_file)
+            overlays = scenario.overlays if part.overlays is None else part.overlays
+            layers = [_overlay(folder, overlay, scenario_file) for overlay in overlays]
+            own = Layer(part.override, marks, ("parts", name, "override"))
+            sources[name] = Source(folder, [*layers, common, own])
+    return _join(reading, document, sources)
 
 
-def set_up_again(folder: Path) -> Setup:
-    """Read the inputs that a run folder keeps; their overrides are applied already. Raises ConfigError."""
+def set_up_again(folder: Path, beside: Mapping[str, Path] | None = None) -> Setup:
+    """Read the inputs that a run folder keeps; their overrides are applied already. Raises ConfigError.
+
+    `beside` are the folders of all bridges of the run by name, None for a run with one.
+    """
     document, marks = read(folder / "scenario.yaml")
     reading = Reading(document, marks, Scenario)
     if reading.model is not None:
-        reading.model = reading.model.model_copy(update={"override": Override(), "overlays": ()})
-    return _join(reading, document, folder, [])
+        parts = {
+            name: part.model_copy(update={"override": Override(), "overlays": None, "plant": None})
+            for name, part in reading.model.parts.items()
+        }
+        update = {"override": Override(), "overlays": (), "parts": parts}
+        reading.model = reading.model.model_copy(update=update)
+    return _join(
+        reading, document, {name: Source(place, []) for name, place in (beside or {BRIDGE: folder}).items()}
+    )
+
+
+class Source(NamedTuple):
+    """Where the line of a bridge comes from."""
+
+    folder: Path
+    layers: list[Layer]
 
 
 class Layer(NamedTuple):
@@ -98,28 +124,47 @@ def _overlay(folder: Path, name: str, scenario_file: Path) -> Layer:
     return Layer(validate(document, marks, Override), marks)
 
 
-def _join(scenario: Reading[Scenario], document: dict[str, Any], folder: Path, layers: list[Layer]) -> Setup:
-    plant_document, plant = _overridden(folder / "plant.yaml", Plant, layers)
+def _join(scenario: Reading[Scenario], document: dict[str, Any], sources: Mapping[str, Source]) -> Setup:
     is_secure = scenario.model is not None and scenario.model.secure
-    lift = (lambda site: secured(site, BRIDGE)) if is_secure else _as_it_is
-    site_document, site = _overridden(folder / "site.yaml", Site, layers, lift)
-    # A copy is compiled: setups are equal wherever they were read from.
-    site.check(lambda found: config.check_site(found.model_copy(), site.marks))
-    if (line := plant.model) is not None:
-        site.check(lambda found: checks.check_site(found, site.marks, line, is_secure), plant)
+    lines = {name: _Line(name, source, is_secure) for name, source in sources.items()}
+    sites = {
+        name: (line.site.model, line.site.marks)
+        for name, line in lines.items()
+        if line.site.model is not None
+    }
     plans: dict[str, Plan] = {}
-    if (read_site := site.model) is not None:
-        sites = {BRIDGE: (read_site, site.marks)}
-        scenario.check(lambda found: plans.update(plan(found, scenario.marks, sites)), site)
+    readings = [reading for line in lines.values() for reading in (line.plant, line.site)]
+    if len(sites) == len(lines):
+        scenario.check(lambda found: plans.update(plan(found, scenario.marks, sites)), *readings)
     scenario.check(lambda found: checks.check_faults(found, scenario.marks, plans))
-    return Setup(
-        scenario=scenario.settled(plant, site),
-        plant=plant.settled(),
-        site=site.settled(),
-        documents={"scenario": document, "plant": plant_document, "site": site_document},
-        plans=plans,
-        name=BRIDGE,
-    )
+    settled = scenario.settled(*readings)
+    setups = [
+        Setup(
+            scenario=settled,
+            plant=line.plant.settled(),
+            site=line.site.settled(),
+            documents={"scenario": document, "plant": line.plant_document, "site": line.site_document},
+            plans=plans,
+            name=name,
+        )
+        for name, line in lines.items()
+    ]
+    return setups[0].model_copy(update={"others": tuple(setups[1:])})
+
+
+class _Line:
+    """Plant and site of one bridge, as far as they could be read."""
+
+    def __init__(self, bridge: str, source: Source, is_secure: bool) -> None:
+        folder, layers = source
+        lift = (lambda site: secured(site, bridge)) if is_secure else _as_it_is
+        self.plant_document, self.plant = _overridden(folder / "plant.yaml", Plant, layers)
+        self.site_document, self.site = _overridden(folder / "site.yaml", Site, layers, lift)
+        site = self.site
+        # A copy is compiled: setups are equal wherever they were read from.
+        site.check(lambda found: config.check_site(found.model_copy(), site.marks))
+        if (model := self.plant.model) is not None:
+            site.check(lambda found: checks.check_site(found, site.marks, model, is_secure), self.plant)
 
 
 def _as_it_is(document: Any) -> Any:
@@ -155,7 +200,11 @@ def to_yaml(document: dict[str, Any]) -> str:
 
 
 def aligned(setup: Setup, begins_ns: int) -> Setup:
-    """The same setup for a line that begins at `begins_ns`: there the calendar of its OEE begins too."""
+    """The same setup for lines that begin at `begins_ns`: there the calendar of their OEE begins too."""
+    return setup.each(lambda one: _aligned(one, begins_ns) if one.site.oee else one)
+
+
+def _aligned(setup: Setup, begins_ns: int) -> Setup:
     offset_s = begins_ns // 1_000_000_000 % 86_400
     oee = {
         name: line.model_copy(update={"offset_s": float(offset_s)}) for name, line in setup.site.oee.items()
@@ -168,6 +217,10 @@ def aligned(setup: Setup, begins_ns: int) -> Setup:
 
 def shortened(setup: Setup, duration_s: float) -> Setup:
     """The same setup with a run of `duration_s`; faults that no longer fit are left out."""
+    return setup.each(lambda one: _shortened(one, duration_s))
+
+
+def _shortened(setup: Setup, duration_s: float) -> Setup:
     faults = tuple(fault for fault in setup.scenario.faults if fault.at_s + fault.for_s <= duration_s)
     warm_up_s = min(setup.scenario.warm_up_s, duration_s)
     update = {"duration_s": duration_s, "faults": faults, "warm_up_s": warm_up_s}

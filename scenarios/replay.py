@@ -11,8 +11,8 @@ from rich.console import Console
 from shakedown.scenarios.bridges.choice import choose
 from shakedown.scenarios.errors import UsageError
 from shakedown.scenarios.model import set_up_again
-from shakedown.scenarios.run_folder import file_sha256, read_manifest
-from shakedown.scenarios.runner import Request, accept
+from shakedown.scenarios.run_folder import bridges_of, file_sha256, read_manifest
+from shakedown.scenarios.runner import Request, accept_each
 
 COMPARED = (
     "ledger.jsonl",
@@ -34,6 +34,7 @@ class Replay:
     trace_now: str
     differing: tuple[str, ...]
     other_versions: tuple[str, ...]
+    folders: tuple[Path, ...]  # of all bridges of the run: they were repeated together
 
     @property
     def same(self) -> bool:
@@ -55,22 +56,34 @@ def replay(folder: Path, console: Console, which: str = "") -> Replay:
         raise UsageError(f"{folder}: a run on clock {manifest['clock']} with broker {manifest['broker']} happened in "
                          "the real world once and cannot be repeated; only virtual and paced runs with the embedded "
                          "broker can. Repeat the drill instead: shakedown accept with the same options.")  # fmt: skip
-    if missing := [name for name in COMPARED if not (folder / name).is_file()]:
-        raise UsageError(f"{folder} lacks {', '.join(missing)}, so there is nothing to compare with. Give a run folder "
-                         "as it was written; shakedown verify says what became of this one.")  # fmt: skip
-    setup = set_up_again(folder)
+    beside = bridges_of(folder, manifest)
+    for place in beside.values():
+        if missing := [name for name in COMPARED if not (place / name).is_file()]:
+            raise UsageError(f"{place} lacks {', '.join(missing)}, so there is nothing to compare with. Give a run "
+                             "folder as it was written; shakedown verify says what became of this one.")  # fmt: skip
+    setup = set_up_again(folder, beside)
     with tempfile.TemporaryDirectory(prefix="shakedown-replay-") as scratch:
-        again = Path(scratch) / "run"
         bridge = choose((manifest.get("bridge") or {}).get("name", "ours"))
-        request = Request(setup, again, seed=manifest["seed"], strict=manifest["strict"], bridge=bridge)
-        outcome = accept(request, console, which=which)
-        compared = [*COMPARED, *(name for name in OF_A_SHIFT if (folder / name).exists())]
+        out = Path(scratch) / "run"
+        request = Request(setup, out, seed=manifest["seed"], strict=manifest["strict"], bridge=bridge)
+        outcomes = accept_each(request, console, which=which)
         differing = tuple(
-            name for name in compared if file_sha256(folder / name) != file_sha256(again / name)
+            f"{place.name}/{name}" if len(beside) > 1 else name
+            for bridge_name, place in beside.items()
+            for name in _differing(place, outcomes[bridge_name].folder)
         )
-        versions = read_manifest(again)["versions"] | {"python": read_manifest(again)["python"]}
+        outcome = next(iter(outcomes.values()))
+        again = read_manifest(outcome.folder)
+        versions = again["versions"] | {"python": again["python"]}
     before = manifest["versions"] | {"python": manifest["python"]}
     other = tuple(
         f"{name} {before.get(name)} -> {now}" for name, now in versions.items() if before.get(name) != now
     )
-    return Replay(manifest["trace_sha256"], outcome.facts["trace_sha256"], differing, other)
+    return Replay(
+        manifest["trace_sha256"], outcome.facts["trace_sha256"], differing, other, tuple(beside.values())
+    )
+
+
+def _differing(before: Path, again: Path) -> list[str]:
+    compared = [*COMPARED, *(name for name in OF_A_SHIFT if (before / name).exists())]
+    return [name for name in compared if file_sha256(before / name) != file_sha256(again / name)]

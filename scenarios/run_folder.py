@@ -15,6 +15,7 @@ from typing import Any
 
 from shakedown.scenarios.errors import UsageError
 from shakedown.scenarios.model import to_yaml
+from shakedown.scenarios.parts.plan import BRIDGE
 from shakedown.scenarios.setups import Setup
 
 FORMAT = 1
@@ -192,3 +193,16 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{folder / 'manifest.json'} is no manifest of a run ({error}). Give the folder that a run "
                          "printed at its end.") from None  # fmt: skip
+
+
+def bridges_of(folder: Path, manifest: dict[str, Any]) -> dict[str, Path]:
+    """The run folders of all bridges of the run that `folder` is of, by bridge; of a run with one, itself.
+
+    Raises UsageError when one is not there any more.
+    """
+    bridges = manifest.get("run", {}).get("bridges", {})
+    found = {name: folder.parent / Path(entry["folder"]).name for name, entry in bridges.items()}
+    if gone := [str(path) for path in found.values() if not path.is_dir()]:
+        raise UsageError(f"{folder} is of a run with {len(found)} bridges, which are repeated together, and "
+                         f"{', '.join(gone)} is not there. Give one in the folder that the run wrote.")  # fmt: skip
+    return found or {BRIDGE: folder}

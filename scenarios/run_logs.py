@@ -4,31 +4,47 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+
+from shakedown.twin.clock.holding import current_host
 
 BRIDGE = "shakedown.bridge"
 
 
 @contextmanager
-def logs_into(folder: Path) -> Iterator[None]:
-    """Send log lines into `folder` instead of the terminal, and leave logging as it was found."""
+def logs_into(folders: Mapping[str, Path]) -> Iterator[None]:
+    """Send log lines into the folder of each bridge instead of the terminal, and leave logging as it was found.
+
+    With several bridges in this process, a line is that of the bridge on whose host it was written.
+    """
     root, bridge = logging.getLogger(), logging.getLogger(BRIDGE)
-    handlers = {root: _handler(folder / "lab.log"), bridge: _handler(folder / "bridge.log")}
-    before = {logger: (logger.level, logger.propagate) for logger in handlers}
+    handlers: list[tuple[logging.Logger, logging.Handler]] = []
+    for name, folder in folders.items():
+        own = _handler(folder / "bridge.log")
+        if len(folders) > 1:
+            own.addFilter(partial(_is_of, name))
+        handlers += [(root, _handler(folder / "lab.log")), (bridge, own)]
+    before = {logger: (logger.level, logger.propagate) for logger in (root, bridge)}
     root.setLevel(logging.WARNING)
     bridge.setLevel(logging.INFO)
     bridge.propagate = False
-    for logger, handler in handlers.items():
+    for logger, handler in handlers:
         logger.addHandler(handler)
     try:
         yield
     finally:
-        for logger, handler in handlers.items():
+        for logger, handler in handlers:
             logger.removeHandler(handler)
             handler.close()
-            logger.level, logger.propagate = before[logger]
+        for logger, (level, propagate) in before.items():
+            logger.level, logger.propagate = level, propagate
+
+
+def _is_of(bridge: str, _: logging.LogRecord) -> bool:
+    return getattr(current_host.get(), "name", None) == bridge
 
 
 def _handler(path: Path) -> logging.Handler:

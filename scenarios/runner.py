@@ -24,8 +24,9 @@ from shakedown.scenarios.collector import rare_collections
 from shakedown.scenarios.errors import LAB_ERRORS, HarnessFault, RunFault, UsageError, in_words
 from shakedown.scenarios.lab import Lab
 from shakedown.scenarios.model import aligned
+from shakedown.scenarios.parts.bridge import BridgePart
 from shakedown.scenarios.progress import Progress
-from shakedown.scenarios.run_folder import RunFolder
+from shakedown.scenarios.run_folders import RunFolders
 from shakedown.scenarios.run_logs import logs_into
 from shakedown.scenarios.setups import Setup
 from shakedown.scenarios.timeline import Timeline
@@ -60,9 +61,11 @@ class Request:
     @property
     def needed_bytes(self) -> int:
         """What the run will write, and as much again."""
-        plant, scenario = self.setup.plant, self.setup.scenario
-        return disk_space.needed(
-            plant.scan_ms / 1000, sum(1 for _ in plant.each_signal()), scenario.duration_s
+        duration_s = self.setup.scenario.duration_s
+        plants = [one.plant for one in self.setup.bridges.values()]
+        return sum(
+            disk_space.needed(plant.scan_ms / 1000, sum(1 for _ in plant.each_signal()), duration_s)
+            for plant in plants
         )
 
     @property
@@ -86,11 +89,18 @@ def _asked(request: Request) -> dict[str, Any]:
     return {name: getattr(request, name) for name in names} | {"bridge": request.bridge.manifest}
 
 
-@rare_collections()
 def accept(
     request: Request, console: Console, factory: BridgeFactory = our_bridge, *, which: str = ""
 ) -> Outcome:
-    """Carry out a run, judge it and write its reports.
+    """Carry out a run with one bridge, judge it and write its reports, as `accept_each` does."""
+    return accept_each(request, console, factory, which=which)[request.setup.name]
+
+
+@rare_collections()
+def accept_each(
+    request: Request, console: Console, factory: BridgeFactory = our_bridge, *, which: str = ""
+) -> dict[str, Outcome]:
+    """Carry out a run, judge each bridge by itself and write its reports; the outcomes by bridge.
 
     `factory` makes our bridge on virtual and paced clocks; `which` tells who watches which of several runs this is.
     Raises UsageError when the run cannot be had as asked, RunFault when the lab itself fails (what was written stays,
@@ -99,33 +109,41 @@ def accept(
     if factory is not our_bridge:
         request = replace(request, bridge=OurBridge(factory))
     request.bridge.check(request.setup, request.clock)
-    request = replace(request, setup=request.bridge.promised(request.setup))
-    folder = RunFolder(request.out)
+    request = replace(request, setup=request.setup.each(request.bridge.promised))
+    folders = RunFolders(request.out, request.setup)
     try:
-        disk_space.check_start(folder.path, request.needed_bytes)
-        folder.ask(request.setup, **_asked(request))
-        with Progress(console, which) as progress, _scratch(request) as scratch, logs_into(folder.path):
+        disk_space.check_start(request.out.parent, request.needed_bytes)
+        folders.ask(request.setup, **_asked(request))
+        with Progress(console, which) as progress, _scratch(request) as scratch, logs_into(folders.paths):
             facts = run(
-                _carry_out(request, folder, scratch, progress),
+                _carry_out(request, folders, scratch, progress),
                 clock=request.clock,
                 seed=request.seed,
                 start=datetime.now(UTC) if request.on_the_wall else START,
             )
-            folder.note(status="complete", **facts)
-            progress.say("judging")
-            verdict = judge(folder.path, strict=request.strict)
-            verdict.write(folder.path / "verdict.json")
-            progress.say("writing the reports")
-            render(folder.path)
-        return Outcome(folder.finish(), verdict, facts)
+            folders.note(facts)
+            verdicts = {bridge: _judge(path, request, progress) for bridge, path in folders.paths.items()}
+        return {
+            bridge: Outcome(folders.of[bridge].finish(), verdict, facts[bridge])
+            for bridge, verdict in verdicts.items()
+        }
     except (UsageError, ConfigError, KeyboardInterrupt, asyncio.CancelledError):
-        folder.discard()
+        folders.discard()
         raise
     except Exception as fault:
-        folder.fail(f"{type(fault).__name__}: {fault}")
+        seen = folders.fail(f"{type(fault).__name__}: {fault}")
         if isinstance(fault, (HarnessFault, *LAB_ERRORS)):
-            raise RunFault(in_words(fault).rstrip("."), folder.path) from fault
+            raise RunFault(in_words(fault).rstrip("."), seen) from fault
         raise
+
+
+def _judge(path: Path, request: Request, progress: Progress) -> Verdict:
+    progress.say("judging")
+    verdict = judge(path, strict=request.strict)
+    verdict.write(path / "verdict.json")
+    progress.say("writing the reports")
+    render(path)
+    return verdict
 
 
 @contextlib.contextmanager
@@ -138,29 +156,30 @@ def _scratch(request: Request):  # type: ignore[no-untyped-def]
 
 
 async def _carry_out(
-    request: Request, folder: RunFolder, scratch: Path, progress: Progress
-) -> dict[str, Any]:
+    request: Request, folders: RunFolders, scratch: Path, progress: Progress
+) -> dict[str, dict[str, Any]]:
     network: Network[Any] = (
         WireNetwork(toxiproxy=request.toxiproxy) if request.on_the_wall else MemoryNetwork(seed=request.seed)
     )
-    setup, folders = request.setup, {request.setup.name: folder.path}
+    setup = request.setup
     lab = Lab(
-        setup.plans, setup.bridges, folders,
+        setup.plans, setup.bridges, folders.paths,
         network=network, seed=request.seed, broker=request.broker, scratch=scratch, json=request.bridge.json_mapping,
     )  # fmt: skip
-    timeline = Timeline(setup.scenario, lab, setup.plans, folders)
+    timeline = Timeline(setup.scenario, lab, setup.plans, folders.paths)
     try:
         progress.say("starting the lab")
         await _start(lab)
         begins_ns = None
-        if setup.site.oee:
+        if any(one.site.oee for one in setup.bridges.values()):
             begins_ns = (time.time_ns() // NS_PER_S + BEGIN_IN_S) * NS_PER_S
             setup = aligned(setup, begins_ns)
-            folder.ask(setup, **_asked(request))
+            folders.ask(setup, **_asked(request))
         for bridge in lab.bridges:
+            (own := scratch / bridge.name).mkdir()
             place = Place(
-                lab.site_of(setup), bridge.host, folder.path, scratch, await bridge.addresses(), request.on_the_wall,
-                bridge.was_seen, bridge.other_topics, progress.note,
+                lab.site_of(setup.bridges[bridge.name]), bridge.host, folders.paths[bridge.name], own,
+                await bridge.addresses(), request.on_the_wall, bridge.was_seen, bridge.other_topics, progress.note,
             )  # fmt: skip
             bridge.use(request.bridge.runner(place))
         async with progress.follow(timeline, lambda: lab.backlog):
@@ -170,12 +189,15 @@ async def _carry_out(
             await lab.stop(complete=False)
         raise
     await lab.stop(complete=True)
-    facts: dict[str, Any] = {"start_ns": timeline.start_ns, "end_ns": lab.end_ns}
-    for bridge in lab.bridges:
-        if ended := timeline.bridges_ended.get(bridge.name) or bridge.bridge_ended_with():
-            facts["bridge_ended"] = ended
-    if isinstance(network, MemoryNetwork):
-        facts["trace_sha256"] = network.trace_sha256()
+    return {bridge.name: _facts(bridge, timeline, lab) for bridge in lab.bridges}
+
+
+def _facts(bridge: BridgePart, timeline: Timeline, lab: Lab) -> dict[str, Any]:
+    facts: dict[str, Any] = {"status": "complete", "start_ns": timeline.start_ns, "end_ns": lab.end_ns}
+    if ended := timeline.bridges_ended.get(bridge.name) or bridge.bridge_ended_with():
+        facts["bridge_ended"] = ended
+    if isinstance(lab.network, MemoryNetwork):
+        facts["trace_sha256"] = lab.network.trace_sha256()
     return facts
 
 

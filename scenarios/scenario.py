@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from shakedown.scenarios.faults import AnyFault
 
@@ -62,6 +62,13 @@ class PeopleModel(Strict):
     crew: CrewModel = CrewModel()
 
 
+class Override(Strict):
+    """Keys of the plant's files that this scenario sets otherwise."""
+
+    plant: dict[str, Any] = Field(default_factory=dict)
+    site: dict[str, Any] = Field(default_factory=dict)
+
+
 class PartModel(Strict):
     """A part that a scenario adds, or one that follows from a site.yaml and is placed elsewhere."""
 
@@ -73,13 +80,21 @@ class PartModel(Strict):
         default=(), description="Other parts that it needs: they are started before it"
     )
     options: dict[str, Any] = Field(default_factory=dict, description="What a kind of your own wants to know")
+    plant: str | None = Field(
+        default=None, description="Of a bridge: the plant of its line, if not the scenario's"
+    )
+    overlays: tuple[str, ...] | None = Field(default=None, description="Of a bridge: if not the scenario's")
+    override: Override = Field(
+        default=Override(), description="Of a bridge: over what the scenario overrides"
+    )
 
-
-class Override(Strict):
-    """Keys of the plant's files that this scenario sets otherwise."""
-
-    plant: dict[str, Any] = Field(default_factory=dict)
-    site: dict[str, Any] = Field(default_factory=dict)
+    @model_validator(mode="after")
+    def _only_a_bridge_has_a_line(self) -> PartModel:
+        named = self.model_fields_set & {"plant", "overlays", "override"}
+        if self.kind != "bridge" and named:
+            raise ValueError(f"{', '.join(sorted(named))} is for a part of kind bridge, and this is a {self.kind}"
+                             " - remove it")  # fmt: skip
+        return self
 
 
 class Scenario(Strict):

@@ -124,7 +124,7 @@ def users_of(
     users = {PROBE: User(security.client(PROBE).password())}
     for plan in plans:
         if broker.name in plan.dials:
-            publish, subscribe = _topics(plan, setups[plan.lines[0]], json)
+            publish, subscribe = _topics(plan, setups[(plan.lines or tuple(setups))[0]], json)
             users[plan.name] = User(security.client(plan.name).password(), publish, subscribe)
     return users
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from shakedown.bridge.config import Site
@@ -28,3 +29,12 @@ class Setup(Strict):
     def bridges(self) -> dict[str, Setup]:
         """The setup of each bridge of the run, by its name."""
         return {setup.name: setup for setup in (self, *self.others)}
+
+    @property
+    def edge(self) -> str:
+        """The edge node of its bridge, `group/node`."""
+        return f"{self.site.group_id}/{self.site.line}"
+
+    def each(self, change: Callable[[Setup], Setup]) -> Setup:
+        """The same run with the setup of every bridge changed."""
+        return change(self).model_copy(update={"others": tuple(map(change, self.others))})

@@ -12,11 +12,10 @@ from pathlib import Path
 import msgspec
 
 from shakedown.acceptance.files import Problem
-from shakedown.acceptance.verdict import Verdict
 from shakedown.reports.suite import INDEX, Suite, SuiteRun, concluded, faulty, render_suite
 from shakedown.scenarios import run_folder
 from shakedown.scenarios.errors import UsageError
-from shakedown.scenarios.scenario import Scenario
+from shakedown.scenarios.runner import Outcome
 
 FORMAT = 1
 
@@ -32,16 +31,16 @@ class SuiteFolder:
         """Where the run of `scenario` belongs."""
         return self.path / scenario
 
-    def concluded(self, scenario: Scenario, verdict: Verdict) -> SuiteRun:
-        """Note the verdict of the run at the scenario's place."""
-        chain = json.loads((self.place(scenario.name) / "chain.json").read_text(encoding="utf-8"))
-        return concluded(scenario.name, scenario.title, scenario.name, chain["head"], verdict)
+    def concluded(self, scenario: str, title: str, outcome: Outcome) -> SuiteRun:
+        """Note the verdict of a run in this folder."""
+        chain = json.loads((outcome.folder / "chain.json").read_text(encoding="utf-8"))
+        return concluded(scenario, title, outcome.folder.name, chain["head"], outcome.verdict)
 
-    def faulty(self, scenario: Scenario, what: str, seen: Path | None) -> SuiteRun:
+    def faulty(self, scenario: str, title: str, what: str, seen: Path | None) -> SuiteRun:
         """Note that the lab failed; `seen` is the folder with what was seen until then, None if nothing was."""
-        where = seen.name if seen else scenario.name
+        where = seen.name if seen else scenario
         remedy = f"{f'What was seen until then is in {seen.name}. ' if seen else ''}Run it again alone."
-        return faulty(scenario.name, scenario.title, Problem(what, where, remedy))
+        return faulty(scenario, title, Problem(what, where, remedy))
 
     def finish(self, suite: Suite) -> Path:
         """Write the index and the reports, chain them and give the folder its name."""

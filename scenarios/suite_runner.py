@@ -11,7 +11,8 @@ from rich.console import Console
 from shakedown.reports.suite import Suite, SuiteRun, worst
 from shakedown.scenarios.bridge_runner import BridgeFactory, our_bridge
 from shakedown.scenarios.errors import HarnessFault, RunFault, UsageError, in_words
-from shakedown.scenarios.runner import Request, accept
+from shakedown.scenarios.run_folders import place_of
+from shakedown.scenarios.runner import Request, accept_each
 from shakedown.scenarios.suite_folder import SuiteFolder
 
 
@@ -44,9 +45,10 @@ def accept_all(
     try:
         for number, request in enumerate(requests, 1):
             which = f"{number} of {len(requests)}  {request.setup.scenario.name}"
-            runs.append(_run(request, folder, console, factory, which, first=not runs))
+            found = _runs(request, folder, console, factory, which, first=not runs)
+            runs += found
             if console.is_terminal:
-                console.print(f"{which}  {runs[-1].verdict}")
+                console.print(f"{which}  {worst(found)}")
         return SuiteOutcome(folder.final, _finish(name, requests[0], runs, folder))
     except KeyboardInterrupt:
         if whole := folder.whole_runs():
@@ -56,7 +58,7 @@ def accept_all(
         folder.leave()
 
 
-def _run(
+def _runs(
     request: Request,
     folder: SuiteFolder,
     console: Console,
@@ -64,19 +66,24 @@ def _run(
     which: str,
     *,
     first: bool,
-) -> SuiteRun:
-    scenario = request.setup.scenario
+) -> list[SuiteRun]:
+    """Carry out one scenario: a run for each of its bridges."""
+    scenario, setup = request.setup.scenario, request.setup
+    out = folder.place(scenario.name)
+    names = {bridge: place_of(out, setup, bridge).name for bridge in setup.bridges}
     try:
-        outcome = accept(replace(request, out=folder.place(scenario.name)), console, factory, which=which)
-    except RunFault as fault:
-        return folder.faulty(scenario, fault.what, fault.folder)
-    except UsageError as error:
+        outcomes = accept_each(replace(request, out=out), console, factory, which=which)
+    except (RunFault, UsageError) as error:
+        if isinstance(error, RunFault):
+            return [
+                folder.faulty(name, scenario.title, error.what, folder.path / f"{name}.partial")
+                for name in names.values()
+            ]
         if first:
             raise
-        return folder.faulty(
-            scenario, str(error), None
-        )  # what was asked could be had before: the lab has changed
-    return folder.concluded(scenario, outcome.verdict)
+        # what was asked could be had before: the lab has changed
+        return [folder.faulty(name, scenario.title, str(error), None) for name in names.values()]
+    return [folder.concluded(names[bridge], scenario.title, outcome) for bridge, outcome in outcomes.items()]
 
 
 def _finish(name: str, asked: Request, runs: list[SuiteRun], folder: SuiteFolder) -> Suite:

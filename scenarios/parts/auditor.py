@@ -43,7 +43,7 @@ class AuditorPart(Part):
         if not self.ground.is_complete:
             self.log.cut()
             return
-        audit_ledger(self.folder / "ledger.jsonl", self.log, self.ground.seed)
+        audit_ledger(self.folder / "ledger.jsonl", self.log, self.ground.seed_of(self.line))
         self.log.close(time.time_ns())
         for cmms in self.ground.all_of(CmmsPart, self.line):
             try:

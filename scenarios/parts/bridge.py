@@ -79,7 +79,7 @@ class BridgePart(Part):
     @property
     def edge(self) -> str:
         """Its edge node, `group/node`."""
-        return f"{self.setup.site.group_id}/{self.setup.site.line}"
+        return self.setup.edge
 
     def ask_rebirth(self) -> None:
         """Have its primary host ask it for a rebirth."""
@@ -104,7 +104,8 @@ class BridgePart(Part):
 
     def flood(self) -> str | None:
         """What is wrong when the enterprise has many times what was ever offered; None while all is well."""
-        offered, host = self.ground.find(LinePart, self.line).samples, self._enterprise
+        host = self._enterprise
+        offered = sum(self.ground.find(LinePart, line).samples for line in host.plan.lines)
         if max(host.samples, host.messages) <= FLOOD_FACTOR * offered + FLOOD_ROWS:
             return None
         return (

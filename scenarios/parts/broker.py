@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 from shakedown.scenarios.brokers import Broker, foreign_address
@@ -24,27 +25,25 @@ REFUSALS_MAX = 1_000  # that are written down
 
 
 class AcceptanceLog:
-    """broker.jsonl of every line on a broker: each PUBLISH that the embedded broker accepted, and who was refused."""
+    """broker.jsonl: every PUBLISH that the embedded broker accepted, and who was refused."""
 
-    def __init__(self, logs: list[JsonLines]) -> None:
-        self._logs = logs
+    def __init__(self, path: Path) -> None:
+        self._log = JsonLines(path)
         self._refused = 0
         self.messages = 0
 
     def on_accept(self, ns: int, client_id: str, topic: str, payload: bytes, qos: int, retain: bool) -> None:
         self.messages += 1
-        for log in self._logs:  # msgspec writes bytes as base64
-            log.write(["A", ns, client_id, topic, bytes(payload), qos, retain])
+        # msgspec writes bytes as base64
+        self._log.write(["A", ns, client_id, topic, bytes(payload), qos, retain])
 
     def on_refuse(self, ns: int, what: str, username: str, client_id: str, detail: str) -> None:
         self._refused += 1
         if self._refused <= REFUSALS_MAX:  # the counters say how many there were
-            for log in self._logs:
-                log.write(["R", ns, what, username[:200], client_id[:200], detail[:200]])
+            self._log.write(["R", ns, what, username[:200], client_id[:200], detail[:200]])
 
     def close(self) -> None:
-        for log in self._logs:
-            log.close(time.time_ns(), messages=self.messages)
+        self._log.close(time.time_ns(), messages=self.messages)
 
 
 class BrokerPart(Part):
@@ -69,8 +68,7 @@ class BrokerPart(Part):
     def _make(self, address: str, port: int) -> Broker:
         choice = self.ground.broker
         if choice == "embedded":
-            folders = [self.ground.folders[line] for line in self.plan.lines]
-            self._log = AcceptanceLog([JsonLines(folder / "broker.jsonl") for folder in folders])
+            self._log = AcceptanceLog(self.folder / "broker.jsonl")
             return EmbeddedBroker(
                 address, port, on_accept=self._log.on_accept, on_refuse=self._log.on_refuse, **self._access()
             )
@@ -134,6 +132,7 @@ class BrokerPart(Part):
         await super().close()
         if self._log is not None:
             self._log.close()
+            self.share("broker.jsonl")
 
     @property
     def counters(self) -> Any:

@@ -21,7 +21,7 @@ class CrewPart(Person):
         cmms = self.ground.find(CmmsPart, self.line)
         crew = Crew(
             await cmms.url_from(self.plan.host),
-            seed=self.ground.seed,
+            seed=self.ground.seed_of(self.line),
             log=self.log(),
             open_faults=self.open_faults,
             repair=line.line_.repair,

@@ -39,7 +39,7 @@ class LinePart(TaskPart):
         self._scans = Scans(plant.plant, self._publish)
         self._env = simpy.Environment()
         self.ledger = Ledger(self.folder / "ledger.jsonl", start_ns=time.time_ns())
-        self.line_ = Line(plant, self._env, self.ground.seed, self.ledger)
+        self.line_ = Line(plant, self._env, self.ground.seed_of(self.line), self.ledger)
         self.line_.on_scan = self._scans.offer
         self.line_.start()
         self._handing_on = self.host.spawn(self._scans.run(), name=f"scans of {self.name}")

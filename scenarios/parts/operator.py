@@ -23,7 +23,7 @@ class OperatorPart(Person):
         if self._desk is None:  # later the list is still on the screen
             host = self.ground.find(PrimaryHostPart, self.line)
             self._desk = OperatorDesk(
-                CommandButton(host.command), seed=self.ground.seed, log=self.log(), is_true=self._is_true,
+                CommandButton(host.command), seed=self.ground.seed_of(self.line), log=self.log(), is_true=self._is_true,
                 priorities=self._priorities(),
             )  # fmt: skip
             host.displays.append(self._desk.show)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 import ssl
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
@@ -12,7 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from shakedown.scenarios.errors import HarnessFault, in_words
-from shakedown.scenarios.parts.plan import Plan
+from shakedown.scenarios.parts.plan import BRIDGE, Plan
 from shakedown.scenarios.security import PROBE, Security
 from shakedown.scenarios.setups import Setup
 from shakedown.twin.authority import Credentials
@@ -41,6 +43,10 @@ class Ground:
     security: Security | None = None
     parts: dict[str, Part] = field(default_factory=dict)
     is_complete: bool = False
+
+    def seed_of(self, line: str) -> int:
+        """The seed of a line: two lines of one plant are no twins."""
+        return self.seed if line == BRIDGE else (self.seed + zlib.crc32(line.encode())) % 2**32
 
     def find(self, kind: type[P], line: str) -> P:
         """The part of that kind that belongs to the line of the bridge `line`."""
@@ -120,6 +126,12 @@ class Part(ABC):
     def folder(self) -> Path:
         """Where the run of that line is written."""
         return self.ground.folders[self.line]
+
+    def share(self, name: str) -> None:
+        """Give what this part has written to the folders of the other lines that it serves."""
+        for line in self.plan.lines[1:]:
+            with contextlib.suppress(FileNotFoundError):  # it never came to write
+                shutil.copyfile(self.folder / name, self.ground.folders[line] / name)
 
     async def here(self, coro: Coroutine[Any, Any, T]) -> T:
         """What `coro` returns, carried out on this part's host. Raises HarnessFault when that takes too long."""

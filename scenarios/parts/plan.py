@@ -48,13 +48,19 @@ def plan(scenario: Scenario, marks: Marks, sites: Mapping[str, tuple[Site, Marks
     to, parts that wait for each other, a part that nobody uses.
     """
     planner = _Planner(scenario, marks)
+    edges: dict[str, str] = {}
     for bridge, (site, site_marks) in sites.items():
+        edge = f"{site.group_id}/{site.line}"
+        if (other := edges.setdefault(edge, bridge)) != bridge:
+            text = f"bridges {other!r} and {bridge!r} are one edge node, {edge} - give one another line"
+            planner.problems.append(site_marks.problem(("line",), text))
         planner.add_line(bridge, site, site_marks)
     planner.add_others()
+    ordered = in_order(planner.found.values(), marks)
     planner.check_routes()
     if planner.problems:
         raise ConfigError(planner.problems)
-    return {one.name: one for one in in_order(planner.found.values(), marks)}
+    return {one.name: one for one in ordered}
 
 
 def in_order(plans: Iterable[Plan], marks: Marks) -> list[Plan]:
@@ -85,7 +91,14 @@ class _Planner:
         self.found: dict[str, Plan] = {}
         self._places: dict[str, Written] = {}
         self.problems: list[str] = []
+        joined: dict[frozenset[str], str] = {}
         for name, conduit in self._conduits.items():
+            zones = frozenset(conduit.zones or ())
+            if len(zones) < 2 or joined.setdefault(zones, name) != name:
+                text = "joins a zone to itself" if len(zones) < 2 else f"joins what {joined[zones]!r} joins"
+                self._report(
+                    (marks, ("network", name)), f"{name!r} {text} - give two zones that no other joins"
+                )
             one = Plan(
                 f"probe_{name}",
                 "probe",
@@ -192,7 +205,7 @@ class _Planner:
         return (self._marks, ("parts", name, key)) if part and part.zone else self._places[name]
 
     def _add(self, one: Plan, written: Written) -> Plan:
-        """Add a part, where the scenario places it; a broker serves the lines of several bridges."""
+        """Add a part, where the scenario places it; a broker and a primary host may serve several lines."""
         placed = self._parts.get(one.name)
         if placed is not None and placed.kind == one.kind and placed.zone:
             one = replace(one, zone=placed.zone)
@@ -200,7 +213,8 @@ class _Planner:
             text = f"{one.name!r} is the {one.kind} of a site.yaml, and no {placed.kind} - rename one of them"
             self._report((self._marks, ("parts", one.name, "kind")), text)
         before = self.found.get(one.name)
-        if before is not None and before.kind == one.kind == "broker" and before.port == one.port:
+        shared = ("broker", "primary_host")
+        if before is not None and before.kind in shared and before == replace(one, lines=before.lines):
             one = replace(before, lines=(*before.lines, *one.lines))
         elif before is not None:
             what = f"is the name of two parts, a {before.kind} and a {one.kind}" if before.kind != one.kind else (

@@ -61,6 +61,10 @@ class PrimaryHostPart(TaskPart):
         self._scada.cut()
         await super().crash()
 
+    async def close(self) -> None:
+        await super().close()
+        self.share("host.jsonl")
+
     async def answers(self, within_s: float = ANSWER_S) -> bool:
         """Whether the broker answers on its connection."""
         return self.is_running() and await self.ask(self._round_trip(), self.plan.host, within_s)

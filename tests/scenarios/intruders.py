@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urlsplit
 
@@ -45,7 +46,7 @@ class Intruded(OurBridge):
         site, place = self._place.site, self._place
         north, south = next(iter(site.north.values())), next(iter(site.south.values()))
         self._mqtt = place.connect_to["{}:{}".format(*north.host_port)]
-        self._secrets, self._ca = place.scratch / "secrets", north.tls.ca
+        self._secrets, self._ca = Path(north.tls.ca).parent, north.tls.ca
         self._edge = f"{site.group_id}/{{}}/{site.line}"
         await self._without_certificate()
         await self._with_wrong_password()

@@ -23,7 +23,7 @@ from shakedown.twin.network.memory_sockets import MemorySocket
 from shakedown.twin.network.memory_tcp import Connection, Path
 from shakedown.twin.network.memory_tls import TracedSSLProtocol
 from shakedown.twin.network.memory_transport import Address, MemoryTransport
-from shakedown.twin.network.model import ZONES, Host, Network, NetworkError
+from shakedown.twin.network.model import Host, Network, NetworkError
 
 _LOOPBACK = ("localhost", "127.0.0.1")
 _ANY = (None, "", "0.0.0.0")
@@ -87,7 +87,7 @@ class MemoryNetwork(Network[MemoryConduit]):
     def address_of(self, host: Host) -> str:
         """The host's address: 10.<zone>.x.y, counted in the order of adding."""
         number = list(self.hosts).index(host.name) + 1
-        return f"10.{10 * (ZONES.index(host.zone) + 1)}.{number // 250}.{number % 250 + 1}"
+        return f"10.{10 * (self.zones.index(host.zone) + 1)}.{number // 250}.{number % 250 + 1}"
 
     def _path(self, client: Host, server: Host) -> Path:
         if client is server:

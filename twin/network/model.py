@@ -18,6 +18,8 @@ from shakedown.twin.clock.holding import Holding, current_host
 T = TypeVar("T")
 
 ZONES = ("cell", "site", "enterprise")
+"""The zones that are always there; a conduit brings others."""
+ZONES_MAX = 25
 
 Direction = Literal["up", "down", "both"]
 """`up` is from who connects to who listens, `down` the way back."""
@@ -166,11 +168,12 @@ class Network(ABC, Generic[C]):
     def __init__(self) -> None:
         self.hosts: dict[str, Host] = {}
         self.conduits: dict[str, C] = {}
+        self.zones = list(ZONES)
 
     def add_host(self, name: str, zone: str) -> Host:
         """Put a host into a zone; raises NetworkError for a name taken or a zone unknown."""
-        if zone not in ZONES:
-            raise NetworkError(f"host {name!r}: unknown zone {zone!r}; zones are {', '.join(ZONES)}")
+        if zone not in self.zones:
+            raise NetworkError(f"host {name!r}: unknown zone {zone!r}; zones are {', '.join(self.zones)}")
         if name in self.hosts:
             raise NetworkError(f"host {name!r} is there already, in zone {self.hosts[name].zone!r}")
         host = self.hosts[name] = Host(name, zone, self)
@@ -184,14 +187,14 @@ class Network(ABC, Generic[C]):
         jitter_ms: float = 0.0,
         bandwidth_kB_s: float | None = None,  # noqa: N803 (SI prefix)
     ) -> C:
-        """Join two zones; raises NetworkError when the name or the pair of zones is taken."""
-        for zone in zones:
-            if zone not in ZONES:
-                raise NetworkError(f"conduit {name!r}: unknown zone {zone!r}; zones are {', '.join(ZONES)}")
+        """Join two zones, also new ones; raises NetworkError when the name or the pair of zones is taken."""
         if name in self.conduits:
             raise NetworkError(f"conduit {name!r} is there already")
         if self.conduit_between(*zones) is not None or zones[0] == zones[1]:
             raise NetworkError(f"conduit {name!r}: {zones[0]} and {zones[1]} are joined already")
+        self.zones += [zone for zone in zones if zone not in self.zones]
+        if len(self.zones) > ZONES_MAX:
+            raise NetworkError(f"conduit {name!r}: more than {ZONES_MAX} zones; remedy: fewer")
         conduit = self.conduits[name] = self._make_conduit(
             name, (zones[0], zones[1]), latency_ms, jitter_ms, bandwidth_kB_s
         )
