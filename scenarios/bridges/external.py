@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from shakedown.scenarios.bridge_runner import BridgeRunner
-from shakedown.scenarios.bridges.fields import Fields
+from shakedown.scenarios.bridges.fields import Fields, Mqtt, OpcUa
 from shakedown.scenarios.errors import HarnessFault, UsageError
 
 POLL_S = 0.2
@@ -55,12 +55,28 @@ class ExternalBridge(BridgeRunner):
         return None
 
 
+def credentials(part: OpcUa | Mqtt) -> list[str]:
+    """What to show there, and where it lies; no secret itself."""
+    names = (
+        "username",
+        "password_file",
+        "policy",
+        "ca",
+        "certificate",
+        "key",
+        "server_certificate",
+        "application_uri",
+    )
+    return [f"{name} {getattr(part, name)}" for name in names if getattr(part, name, "")]
+
+
 def invitation(fields: Fields, within_s: float) -> str:
     """What somebody needs to configure a bridge by hand."""
     lines = [f"read    {server.endpoint}  (OPC UA, {server.name})" for server in fields.servers]
     lines += [f"write   {fields.mqtt.url}  (MQTT)"]
-    if fields.mqtt.username:
-        lines += [f"user    {fields.mqtt.username}  (its password is where site.yaml says)"]
+    for server in fields.servers:
+        lines += [f"with    {text}  (OPC UA, {server.name})" for text in credentials(server)]
+    lines += [f"with    {text}  (MQTT)" for text in credentials(fields.mqtt)]
     lines += [
         f"as      group {fields.group}, edge node {fields.edge}, primary host {fields.primary_host or 'none'}"
     ]

@@ -6,12 +6,13 @@ These are the fields of the templates of a bridge file, and the argument of a fa
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from shakedown.bridge.config import Site, compile_site
+from shakedown.bridge.config import NorthConfig, Site, compile_site
 from shakedown.bridge.core import datatypes
+from shakedown.bridge.secret import read_secret
 from shakedown.bridge.south.config import OpcUaConfig
 
 
@@ -29,7 +30,7 @@ NO_SECRET = Secret()
 
 @dataclass(frozen=True)
 class OpcUa:
-    """An OPC UA server to read from."""
+    """An OPC UA server to read from; without `policy` it has no security, and everybody is anonymous."""
 
     name: str  # as in site.yaml, `south`
     endpoint: str
@@ -40,6 +41,12 @@ class OpcUa:
     queue_size: int
     username: str = ""
     password: Secret = NO_SECRET
+    password_file: str = ""
+    policy: str = ""  # Basic256Sha256, and the mode is then SignAndEncrypt
+    certificate: str = ""  # of the client, with its key; what trusts it is the server's list
+    key: str = ""
+    server_certificate: str = ""
+    application_uri: str = ""  # as in the client's certificate
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,7 @@ class Mqtt:
     keep_alive_s: int
     username: str = ""
     password: Secret = NO_SECRET
+    password_file: str = ""
     ca: str = ""
     certificate: str = ""
     key: str = ""
@@ -130,13 +138,20 @@ def fields_of(site: Site, connect_to: Mapping[str, tuple[str, int]], **more: Any
         host, port = connect_to[f"{url.hostname}:{url.port or 4840}"]
         endpoint = f"opc.tcp://{host}:{port}{url.path}"
         timing = (south.publishing_interval_ms, south.sampling_interval_ms, south.queue_size)
-        servers.append(OpcUa(name, endpoint, host, port, *timing))
+        server = OpcUa(name, endpoint, host, port, *timing)
+        servers.append(replace(server, **_user(south), **_certificates(south)))
     north = next(iter(site.north.values()))
     mqtt_host, mqtt_port = connect_to["{}:{}".format(*north.host_port)]
     return Fields(
         opcua=servers[0],
         servers=tuple(servers),
-        mqtt=Mqtt(mqtt_host, mqtt_port, north.keep_alive_s),
+        mqtt=Mqtt(
+            mqtt_host,
+            mqtt_port,
+            north.keep_alive_s,
+            **_user(north),
+            **(north.tls.model_dump() if north.tls else {}),
+        ),
         enterprise=site.enterprise,
         site=site.site,
         area=site.area,
@@ -147,6 +162,22 @@ def fields_of(site: Site, connect_to: Mapping[str, tuple[str, int]], **more: Any
         metrics=metrics_of(site),
         **more,
     )
+
+
+def _user(connection: OpcUaConfig | NorthConfig) -> dict[str, Any]:
+    """Name, password and where that is, of a connection that asks for them."""
+    if connection.password is None:
+        return {}
+    password = Secret(read_secret(connection.password, "password"))
+    return {"username": connection.username, "password": password, "password_file": connection.password.file}
+
+
+def _certificates(south: OpcUaConfig) -> dict[str, Any]:
+    """What an OPC UA connection is secured with."""
+    security = south.security
+    if security == "none":
+        return {}
+    return {**security.model_dump(), "application_uri": f"urn:shakedown:{south.username}"}
 
 
 def metrics_of(site: Site) -> tuple[FieldMetric, ...]:

@@ -8,10 +8,12 @@ import yaml
 from shakedown.bridge.yamlfile import ConfigError
 from shakedown.scenarios import model
 from shakedown.scenarios.bridges.choice import choose
+from shakedown.scenarios.bridges.external import invitation
 from shakedown.scenarios.bridges.fields import Secret, fields_of
 from shakedown.scenarios.bridges.find import find_bridge, shipped_bridges
 from shakedown.scenarios.bridges.render import Renderer
 from shakedown.scenarios.errors import UsageError
+from shakedown.scenarios.security import Security
 
 GOOD = {"name": "mine", "title": "Mine", "command": ["true"]}
 
@@ -157,3 +159,26 @@ def test_a_bridge_in_real_time_is_not_run_in_virtual_time(setup):
 def test_a_bridge_that_somebody_else_starts_cannot_be_killed(setup):
     with pytest.raises(UsageError, match="cannot do that to one that it did not start"):
         choose("external").check(setup, "wall")
+
+
+def test_a_secure_run_gives_credentials_to_a_bridge_and_keeps_them_out_of_its_folder(tmp_path, setup):
+    (tmp_path / "secure.yaml").write_text(yaml.safe_dump(
+        {"name": "safe", "title": "Safe", "secure": True, "duration_s": 30, "warm_up_s": 5}
+    ))  # fmt: skip
+    security = Security(tmp_path)
+    own = security.client("bridge")
+    site = security.site(model.set_up(tmp_path / "secure.yaml"))
+    fields = fields_of(site, {"plc1:4840": ("127.0.0.9", 4841), "broker:8883": ("127.0.0.1", 8884)})
+    text = "{{ mqtt.url }} {{ mqtt.username }} {{ mqtt.password }} {{ mqtt.ca }} {{ mqtt.key }} {{ opcua.password }}"
+    text += " {{ opcua.policy }} {{ opcua.certificate }} {{ opcua.server_certificate }} {{ opcua.application_uri }}"
+    renderer = rendered(tmp_path, fields, files={"a": {"text": text}})
+    told = (
+        f"mqtts://127.0.0.1:8884 bridge {own.password()} {own.ca} {own.key} {own.password()} Basic256Sha256"
+    )
+    told += f" {own.certificate} {tmp_path}/secrets/server-plc1.pem {own.application_uri}"
+    assert renderer.files()["a"] == told
+    assert renderer.files_without_secrets()["a"] == told.replace(own.password(), "***")
+    invited = invitation(fields, 60)
+    assert own.password() not in invited
+    for needed in (own.password_file, own.ca, own.certificate, own.key, own.application_uri):
+        assert str(needed) in invited
