@@ -44,6 +44,10 @@ class TopicJoin:
     quality: Ints
     coalescable: NDArray[np.bool_]  # the contract lets the source or the bridge leave this one out
     received_ns: Ints  # first arrival, NEVER if none
+    row: list[int]  # of the host's, the one that arrived first; -1 if none
+    strays: list[tuple[int, str]] = field(
+        default_factory=list
+    )  # rows that brought no sample, and what they are
     identified: bool = True  # what tells one sample from another is there
     first_birth_ns: int | None = None
     live_ns: Ints = field(
@@ -179,7 +183,8 @@ def _offered(run: Run, topic: Topic, samples: Ints) -> TopicJoin:
         coalescable[1:] |= np.array([before == now for before, now in pairwise(expected)], dtype=bool)
         # The source itself is not reachable: the bridge says so for the whole device with a DDEATH.
         coalescable |= (status & np.uint64(0xFFFF0000)) == BAD_NO_COMMUNICATION
-    return TopicJoin(topic, ns, ns // MS, values, quality, coalescable, np.full(len(ns), NEVER, np.int64))
+    never = np.full(len(ns), NEVER, np.int64)
+    return TopicJoin(topic, ns, ns // MS, values, quality, coalescable, never, [-1] * len(ns))
 
 
 def _match(run: Run, joined: Joined, part: TopicJoin, rows: Ints, siblings: list[TopicJoin]) -> None:
@@ -204,8 +209,9 @@ def _match(run: Run, joined: Joined, part: TopicJoin, rows: Ints, siblings: list
         if equal:
             index = equal[0] if len(equal) == 1 else _first_open(equal, arrived, by_data)
             if arrived[index] == NEVER:
-                arrived[index] = received_ns
+                arrived[index], part.row[index] = received_ns, row
             elif not birth and by_data[index]:
+                part.strays.append((row, "duplicated"))
                 joined.breach("duplicated", topic, ts_ms=ts_ms, value=value, received_ns=received_ns)
             if not birth:
                 by_data[index] = 1
@@ -213,12 +219,15 @@ def _match(run: Run, joined: Joined, part: TopicJoin, rows: Ints, siblings: list
                 live.append((received_ns, ts_ms, seen_quality == GOOD))
         elif seen_quality != GOOD:
             joined.withdrawn += 1
+            part.strays.append((row, "withdrawn"))
             part.withdrawn_ts_ms.append(ts_ms)
             if host.live[row]:
                 live.append((received_ns, ts_ms, False))
         elif candidates:
+            part.strays.append((row, "wrong" if quality[candidates[0]] == GOOD else "wrong_quality"))
             _wrong(joined, part, candidates[0], value, ts_ms, siblings)
         elif not (birth and ts_ms < first_ts_ms):  # the value that the source had before the ledger began
+            part.strays.append((row, "unexpected"))
             why = _why_unexpected(part, value, ts_ms, received_ns)
             joined.breach(
                 "unexpected", topic, ts_ms=ts_ms, value=value, received_ns=received_ns, looks_like=why
@@ -261,20 +270,23 @@ def _match_values(run: Run, joined: Joined, part: TopicJoin, rows: Ints) -> None
         index = next(same, None)
         if index is None:
             if host.quality[row] != GOOD:
+                part.strays.append((row, "withdrawn"))
                 joined.withdrawn += 1
             elif place:
+                part.strays.append((row, "unexpected"))
                 facts = {"ts_ms": host.ts_ms[row], "value": value, "received_ns": received_ns}
                 joined.breach("unexpected", part.topic, **facts)
             continue
         if not birth:
             facts = {"ts_ms": int(part.ts_ms[index]), "value": value, "received_ns": received_ns}
             if by_data[index]:
+                part.strays.append((row, "duplicated"))
                 joined.breach("duplicated", part.topic, **facts)
             elif index < newest:
                 joined.breach("out_of_order", part.topic, **facts)
             by_data[index], newest = 1, max(newest, index)
         if arrived[index] == NEVER:
-            arrived[index] = received_ns
+            arrived[index], part.row[index] = received_ns, row
         if host.live[row]:
             live.append((received_ns, int(part.ts_ms[index]), host.quality[row] == GOOD))
     part.take(arrived, live)

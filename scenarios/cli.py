@@ -17,9 +17,11 @@ from shakedown.bridge.yamlfile import ConfigError
 from shakedown.scenarios.accept_command import accept
 from shakedown.scenarios.alarms_command import alarms_group
 from shakedown.scenarios.errors import EXIT_HARNESS, EXIT_INTERRUPTED, EXIT_USAGE, HarnessFault, UsageError
+from shakedown.scenarios.export_command import export
 from shakedown.scenarios.interruption import terminated_like_interrupted
 from shakedown.scenarios.monitor_command import monitor
 from shakedown.scenarios.plant_files import find_plant
+from shakedown.scenarios.show_command import show
 from shakedown.scenarios.terminal import ERR, OUT, paragraph
 from shakedown.twin.cli import twin_group
 
@@ -55,7 +57,9 @@ def cli() -> None:
 cli.add_command(accept)
 cli.add_command(bridge_group)
 cli.add_command(alarms_group)
+cli.add_command(export)
 cli.add_command(monitor)
+cli.add_command(show)
 cli.add_command(twin_group(find_plant))
 
 

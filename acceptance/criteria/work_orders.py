@@ -105,7 +105,7 @@ def applies(run: Run) -> bool:
 def judge(evidence: Evidence) -> Finding:
     """Pair annunciations with orders, and hold each order against the ledger."""
     run = evidence.run
-    calling = [entry for entry in evidence.alarms.policy.entries if entry.rule.work_order]
+    calling = _calling(evidence)
     pairs, breaches, pending = _paired(run, evidence, calling)
     for pair in pairs:
         breaches += _content(evidence, pair)
@@ -214,6 +214,15 @@ def _kind(kind: str, figures: Figures, texts: dict[str, str]) -> Row:
         f"{row.order or ''} {texts.get(row.alarm) or row.alarm} ({row.alarm}): {row.what}" for row in examples
     ]
     return Row([KINDS[kind], str(figures.breaches[kind]), Cell(small="; ".join(map(str.strip, said)))], "bad")
+
+
+def pairs_of(evidence: Evidence) -> list[Pair]:
+    """Each annunciation that needs a work order, with the order that it has."""
+    return _paired(evidence.run, evidence, _calling(evidence))[0]
+
+
+def _calling(evidence: Evidence) -> list[Annunciation]:
+    return [entry for entry in evidence.alarms.policy.entries if entry.rule.work_order]
 
 
 def _paired(
