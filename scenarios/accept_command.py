@@ -14,7 +14,7 @@ import click
 
 from shakedown.scenarios.errors import EXIT_INTERRUPTED, UsageError
 from shakedown.scenarios.interruption import terminated_like_interrupted
-from shakedown.scenarios.options import FiniteRange
+from shakedown.scenarios.options import CLOCKS, FiniteRange, is_clock
 from shakedown.scenarios.suites import DEFAULT, SUITES
 from shakedown.scenarios.terminal import ERR, paragraph
 from shakedown.scenarios.verdict_table import print_suite, print_suite_where, print_verdict, print_where
@@ -27,11 +27,9 @@ class _Clock(click.ParamType[str]):
     name = "clock"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if value in ("virtual", "wall") or re.fullmatch(r"x0*[1-9][0-9]{0,8}", value):
-            return value
-        self.fail(
-            f"{value!r} is no clock; give virtual, wall, or xN for N times real time, such as x60", param, ctx
-        )
+        if not is_clock(value):
+            self.fail(f"{value!r} is not a clock; give {CLOCKS}", param, ctx)
+        return value
 
 
 @click.command(

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import click
+
+CLOCKS = "virtual, wall, or xN for N times real time, such as x60"
+
+
+def is_clock(text: str) -> bool:
+    """Whether `text` names a clock."""
+    return text in ("virtual", "wall") or re.fullmatch(r"x0*[1-9][0-9]{0,8}", text) is not None
 
 
 class FiniteRange(click.FloatRange):

@@ -227,6 +227,12 @@ def _python(text: str) -> PythonBridge:
         raise UsageError(
             f"--bridge {text}: {name} cannot be called. Give a function or class that takes `Fields`."
         )
+    return of_factory(factory, text)
+
+
+def of_factory(factory: Callable[..., Any], text: str = "") -> PythonBridge:
+    """The bridge that a factory makes, under the name `text` or its own. Raises UsageError for its promises."""
+    text = text or f"python:{factory.__module__}:{getattr(factory, '__qualname__', factory)}"
     try:
         promises = Promises.model_validate(getattr(factory, "promises", {}))
     except ValidationError as error:

@@ -39,9 +39,9 @@ def assert_refused(line, result, *words, code=2):
     [
         (("nope",), ("Unknown scenario 'nope'", "wan_outage_fast", ".yaml")),
         (("nope.yaml",), ("nope.yaml does not exist", "shipped scenarios")),
-        (("--clock", "x0"), ("'x0' is no clock", "x60")),
-        (("--clock", "x²"), ("'x²' is no clock",)),
-        (("--clock", "x٣"), ("'x٣' is no clock",)),
+        (("--clock", "x0"), ("'x0' is not a clock", "x60")),
+        (("--clock", "x²"), ("'x²' is not a clock",)),
+        (("--clock", "x٣"), ("'x٣' is not a clock",)),
         (("--duration", "nan"), ("'nan' is no number to reckon with", "--duration")),
         (("--duration", "inf"), ("'inf' is no number to reckon with",)),
         (("--seed", "-1"), ("-1 is not in the range",)),

@@ -1,0 +1,199 @@
+"""What the pytest plugin gives to tests: runs of scenarios, and assertions on what was concluded of them."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from shakedown.acceptance.verdict import CriterionResult, Verdict
+from shakedown.bridge.yamlfile import ConfigError
+from shakedown.reports.frames import Run
+from shakedown.scenarios import brokers, model, runner
+from shakedown.scenarios.bridges.choice import Choice, FileBridge, choose, of_factory
+from shakedown.scenarios.errors import HarnessFault, UsageError
+from shakedown.scenarios.options import CLOCKS, is_clock
+from shakedown.scenarios.suites import SUITES
+
+FOLDERS_MAX = 10_000
+SEEDS = 2**32
+
+
+@dataclass(frozen=True)
+class AcceptedRun(Run):
+    """A finished run: its folder, what was concluded, and its data (frames.py)."""
+
+    verdict: Verdict
+    seed: int
+
+    @property
+    def report(self) -> Path:
+        """The page that shows everything."""
+        return self.folder / "report.html"
+
+    def criterion(self, name: str) -> CriterionResult:
+        """What one criterion says. Raises KeyError with the names of those that were judged."""
+        return self.verdict.criterion(name)
+
+    def assert_pass(self, *criteria: str) -> None:
+        """The run is a PASS, or each of `criteria` is; else the test fails with what they say."""
+        __tracebackhide__ = True
+        if criteria:
+            wrong = [result for result in map(self.criterion, criteria) if result.verdict != "PASS"]
+            failed = bool(wrong) or bool(self.verdict.harness)
+        else:
+            failed = self.verdict.verdict != "PASS"
+            wrong = [
+                result for result in self.verdict.criteria if result.verdict in ("FAIL", "HARNESS_FAULT")
+            ]
+            wrong = wrong or [
+                result
+                for result in self.verdict.criteria
+                if result.verdict not in ("PASS", "NOT_APPLICABLE") and not result.excused
+            ]
+        if failed:
+            raise AssertionError(self._said(wrong))
+
+    def assert_fail(self, *criteria: str) -> None:
+        """Each of `criteria` is a FAIL, and no other one is: for a bridge or a rule that must be refused."""
+        __tracebackhide__ = True
+        failed = {result.name for result in self.verdict.criteria if result.verdict == "FAIL"}
+        if failed != set(criteria) or self.verdict.harness:
+            others = [r for r in self.verdict.criteria if (r.name in criteria) != (r.verdict == "FAIL")]
+            asked = f"to FAIL were {', '.join(criteria) or 'none'}"
+            raise AssertionError(f"{asked}; {self._said(others)}")
+
+    def _said(self, results: list[CriterionResult]) -> str:
+        lines = [f"{self.verdict.scenario}, seed {self.seed}: {self.verdict.verdict}"]
+        lines += [f"{result.verdict}  {result.title}: {result.statement}" for result in results]
+        lines += [
+            f"harness  {found.what} ({found.where}): {found.remedy}" for found in self.verdict.harness[:3]
+        ]
+        return "\n".join([*lines, f"report  {self.report}"])
+
+
+@dataclass
+class Lab:
+    """Runs scenarios for the tests of one session; what the command line says is in `forced`."""
+
+    out: Path
+    folders: tuple[Path, ...]
+    forced: dict[str, Any] = field(default_factory=dict)
+    _runs: dict[tuple[Any, ...], AcceptedRun] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, config: pytest.Config, temporary: pytest.TempPathFactory) -> Lab:
+        """As the options of this pytest say."""
+        names = ("seed", "bridge", "clock")
+        given = {name: config.getoption(f"--shakedown-{name}") for name in names}
+        forced = {name: value for name, value in given.items() if value is not None}
+        if config.getoption("--shakedown-strict"):
+            forced["strict"] = True
+        out = config.getoption("--shakedown-out")
+        folder = config.invocation_params.dir / out if out else temporary.mktemp("shakedown", numbered=True)
+        return cls(folder, (config.invocation_params.dir, config.rootpath), forced)
+
+    def accept(
+        self,
+        scenario: str | os.PathLike[str],
+        *,
+        seed: int = 0,
+        strict: bool = False,
+        bridge: str | os.PathLike[str] | Callable[..., Any] = "ours",
+        clock: str | None = None,
+        broker: str = "embedded",
+        duration_s: float | None = None,
+        beside: Path | None = None,
+    ) -> AcceptedRun:
+        """Run a scenario (a shipped name or a file) against a bridge, as `shakedown accept` does; the finished run.
+
+        `bridge` is what `--bridge` takes, or a factory; `clock` is `wall` for a bridge file, else `virtual`, unless
+        given. Files are looked for in `beside`, where pytest was started, and in its root folder. Fails the test where
+        the run cannot be had as asked, and where the lab itself fails.
+        """
+        __tracebackhide__ = True
+        asked = {"seed": seed, "strict": strict, "bridge": bridge, "clock": clock} | self.forced
+        folders = (beside, *self.folders) if beside else self.folders
+        try:
+            return self._accept(_found(scenario, folders), folders, asked, broker, duration_s)
+        except (UsageError, ConfigError) as error:
+            pytest.fail(f"usage or configuration: {error}", pytrace=False)
+        except HarnessFault as fault:
+            pytest.fail(f"harness fault, and nothing is said of the bridge: {fault}", pytrace=False)
+
+    def _accept(
+        self,
+        scenario: str,
+        folders: tuple[Path, ...],
+        asked: dict[str, Any],
+        broker: str,
+        duration_s: float | None,
+    ) -> AcceptedRun:
+        _refuse_running_loop()
+        bridge = asked["bridge"] if callable(asked["bridge"]) else _found(asked["bridge"], folders)
+        key = (scenario, bridge, asked["seed"], asked["strict"], asked["clock"], broker, duration_s)
+        if key not in self._runs:
+            setup = model.set_up(model.find(scenario))
+            if duration_s is not None:
+                setup = model.shortened(setup, duration_s)
+            chosen: Choice = choose(bridge) if isinstance(bridge, str) else of_factory(bridge)
+            clock = asked["clock"] or ("wall" if isinstance(chosen, FileBridge) else "virtual")
+            seed = asked["seed"]
+            if not is_clock(clock):
+                raise UsageError(f"{clock!r} is not a clock. Give {CLOCKS}.")
+            if not 0 <= seed < SEEDS:
+                raise UsageError(f"Seed {seed} is not 0 to {SEEDS - 1}.")
+            brokers.check_choice(broker, clock, setup)
+            chosen.check(setup, clock)
+            request = runner.Request(
+                setup,
+                self._folder(setup.scenario.name, seed),
+                clock,
+                seed,
+                broker,
+                None,
+                asked["strict"],
+                chosen,
+            )
+            outcome = runner.accept(request, Console(file=io.StringIO()))
+            self._runs[key] = AcceptedRun(outcome.folder, outcome.verdict, seed)
+        return self._runs[key]
+
+    def _folder(self, scenario: str, seed: int) -> Path:
+        """A folder that is not there yet; processes of pytest-xdist have names of their own."""
+        worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+        name = "-".join([scenario, f"seed{seed}", *([worker] if worker else [])])
+        for number in range(1, FOLDERS_MAX):
+            folder = self.out / (name if number == 1 else f"{name}-{number}")
+            if not folder.exists() and not folder.with_name(f"{folder.name}.partial").exists():
+                return folder
+        raise UsageError(f"{self.out} holds {FOLDERS_MAX} runs of {scenario} already. Remove them, or give another "
+                         "--shakedown-out.")  # fmt: skip
+
+
+def _found(name: str | os.PathLike[str], folders: tuple[Path, ...]) -> str:
+    """The path of a file that is named relative to one of `folders`; any other name as it is."""
+    text = os.fspath(name)
+    if not re.search(r"\.ya?ml$", text):
+        if text in SUITES:
+            raise UsageError(
+                f"{text!r} is a suite. Name its scenarios, each in a test: {', '.join(SUITES[text])}."
+            )
+        return text
+    return next((str(folder / text) for folder in folders if (folder / text).is_file()), text)
+
+
+def _refuse_running_loop() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise UsageError("A run has an event loop of its own. Call accept() from a test that is not async.")
