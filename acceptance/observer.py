@@ -54,10 +54,11 @@ class Observer:
         port: int,
         *,
         log: str | Path,
+        name: str = "observer",
         tls: ssl.SSLContext | None = None,
         user: tuple[str, str] | None = None,
     ) -> None:
-        self._address, self._port = address, port
+        self._address, self._port, self._name = address, port, name
         self._tls = tls
         self._user = user or (None, None)
         self._encode = msgspec.json.Encoder().encode
@@ -87,7 +88,7 @@ class Observer:
         async with aiomqtt.Client(
             self._address,
             self._port,
-            identifier="shakedown-observer",
+            identifier=f"shakedown-{self._name}",
             clean_session=True,
             keepalive=KEEP_ALIVE_S,
             timeout=CONNECT_TIMEOUT_S,

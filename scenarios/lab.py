@@ -86,10 +86,10 @@ class Lab:
                 self._taken_down.push_async_callback(part.close)
                 await part.start()
 
-    def site_of(self, setup: Setup) -> Site:
-        """The site of a bridge as it runs here."""
+    def site_of(self, setup: Setup, scratch: Path) -> Site:
+        """The site of a bridge as it runs here; what it may know of the run's secrets is in `scratch`."""
         security = self._ground.security
-        return setup.site if security is None else security.site(setup)
+        return setup.site if security is None else security.site(setup, scratch)
 
     async def stop_lines(self) -> None:
         """Let the lines stand still; their servers go on serving what they have."""

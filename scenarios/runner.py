@@ -178,7 +178,7 @@ async def _carry_out(
         for bridge in lab.bridges:
             (own := scratch / bridge.name).mkdir()
             place = Place(
-                lab.site_of(setup.bridges[bridge.name]), bridge.host, folders.paths[bridge.name], own,
+                lab.site_of(setup.bridges[bridge.name], own), bridge.host, folders.paths[bridge.name], own,
                 await bridge.addresses(), request.on_the_wall, bridge.was_seen, bridge.other_topics, progress.note,
             )  # fmt: skip
             bridge.use(request.bridge.runner(place))

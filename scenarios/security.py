@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import ssl
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -16,7 +17,10 @@ from shakedown.twin.enterprise.json_mapping import JsonMapping
 from shakedown.twin.enterprise.server_tls import serving_context
 
 SECRETS = "secrets"
-"""Where certificates, keys and passwords of a run are: in its scratch folder, and relative to it in its site.yaml."""
+"""Where the secrets of a bridge are in its own scratch folder; its site.yaml names them relative to that."""
+
+AUTHORITY = "run-authority"
+"""Where all of a run are in its scratch folder; no bridge has a name with a hyphen."""
 
 PROBE = "asks"
 """Who asks a part whether it serves: it may connect, and nothing else."""
@@ -75,8 +79,7 @@ class Security:
     """The certificates, keys and passwords of one run, in `scratch`; what is asked for is made when it is asked for."""
 
     def __init__(self, scratch: Path) -> None:
-        self._folder = scratch / SECRETS
-        self._authority = Authority(self._folder)
+        self._authority = Authority(scratch / AUTHORITY)
         self._clients: dict[str, Credentials] = {}
         self._servers: dict[str, KeyPair] = {}
 
@@ -108,9 +111,14 @@ class Security:
         """The authority's own certificate."""
         return self._authority.ca
 
-    def site(self, setup: Setup) -> Site:
-        """The site of a bridge, with its files where they really are."""
-        return Site.model_validate(secured(setup.documents["site"], setup.name, str(self._folder)))
+    def site(self, setup: Setup, scratch: Path) -> Site:
+        """The site of a bridge with files that are put into its scratch folder: its own, and no other's."""
+        own, folder = self.client(setup.name), scratch / SECRETS
+        folder.mkdir(mode=0o700)
+        servers = [self._servers[south.endpoint_host].certificate for south in setup.site.south.values()]
+        for file in {own.ca, own.certificate, own.key, own.password_file, *servers}:
+            shutil.copy(file, folder)  # with its mode
+        return Site.model_validate(secured(setup.documents["site"], setup.name, str(folder)))
 
 
 def users_of(
@@ -136,7 +144,7 @@ def _topics(plan: Plan, setup: Setup, json: JsonMapping | None) -> tuple[tuple[s
     everything = "spBv1.0/#" if json is None else "#"
     if plan.kind == "primary_host":
         commands = ("spBv1.0/+/NCMD/+", "spBv1.0/+/DCMD/+/+")
-        return (f"spBv1.0/STATE/{next(iter(site.north.values())).primary_host}", *commands), (everything,)
+        return (f"spBv1.0/STATE/{plan.name}", *commands), (everything,)
     if plan.kind != "bridge":
         return (), (everything,)
     if json is not None:

@@ -7,7 +7,7 @@ import os
 import secrets
 import ssl
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -49,6 +49,11 @@ class Credentials:
     certificate: Path
     key: Path
     application_uri: str = ""  # of the certificate, if it is for OPC UA too
+
+    def at(self, folder: Path) -> Credentials:
+        """The same of copies in another folder."""
+        files = ("password_file", "ca", "certificate", "key")
+        return replace(self, **{name: folder / getattr(self, name).name for name in files})
 
     def tls(self) -> ssl.SSLContext:
         """What a client dials the lab with: it shows this certificate, and trusts the authority alone."""

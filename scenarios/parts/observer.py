@@ -23,7 +23,7 @@ class ObserverPart(TaskPart):
         address, port = await self.dial(self.ground.find(BrokerPart, self.line))
         own = self.own
         self._observer = Observer(
-            address, port, log=self.folder / "observer.jsonl",
+            address, port, log=self.folder / "observer.jsonl", name=self.name,
             tls=own.tls() if own else None, user=own.user if own else None,
         )  # fmt: skip
         await super().start()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urlsplit
 
@@ -13,6 +12,7 @@ from asyncua import ua
 
 from shakedown.bridge.south.security import secure
 from shakedown.scenarios.bridges.choice import OurBridge
+from shakedown.scenarios.security import AUTHORITY
 from shakedown.twin.authority import Authority, Credentials
 from tests.twin.mqtt_wire import Client, Will, connect, packet
 from tests.twin.opcua_rig import Peer
@@ -24,13 +24,16 @@ DISCONNECT = packet(14)
 class Intruded(OurBridge):
     """Our bridge, and intruders who come a few seconds after its first start."""
 
-    def __init__(self):
+    def __init__(self, forger="observer"):
         super().__init__()
+        self._forger = forger  # the user whom one of them is, and rightly so
         self.done = []  # what they were answered
 
     def runner(self, place):
-        self._place, runner = place, super().runner(place)
-        start = runner.start
+        runner = super().runner(place)
+        if hasattr(self, "_place"):
+            return runner  # one is enough
+        self._place, start = place, runner.start
 
         async def start_both():
             await start()
@@ -46,7 +49,7 @@ class Intruded(OurBridge):
         site, place = self._place.site, self._place
         north, south = next(iter(site.north.values())), next(iter(site.south.values()))
         self._mqtt = place.connect_to["{}:{}".format(*north.host_port)]
-        self._secrets, self._ca = Path(north.tls.ca).parent, north.tls.ca
+        self._secrets, self._ca = place.scratch.parent / AUTHORITY, north.tls.ca
         self._edge = f"{site.group_id}/{{}}/{site.line}"
         await self._without_certificate()
         await self._with_wrong_password()
@@ -72,12 +75,12 @@ class Intruded(OurBridge):
             self.done.append(("no certificate", (await client.receive()).kind))
 
     async def _with_wrong_password(self):
-        client = await Client.dial(*self._mqtt, tls=self._credentials("observer").tls())
-        self.done.append(("wrong password", await client.connect("x", user=("observer", "hunter2"))))
+        client = await Client.dial(*self._mqtt, tls=self._credentials(self._forger).tls())
+        self.done.append(("wrong password", await client.connect("x", user=(self._forger, "hunter2"))))
 
     async def _for_somebody_else(self):
-        """The observer's own user, who may publish nothing, tries to end the line's session and the host's."""
-        own = self._credentials("observer")
+        """A user who may do nothing of the kind tries to end the line's session and the host's."""
+        own = self._credentials(self._forger)
         will = Will(f"spBv1.0/{self._edge.format('NDEATH')}", b"forged", 1)
         client = await Client.dial(*self._mqtt, tls=own.tls())
         assert await client.connect("forger", user=own.user, will=will) == 0

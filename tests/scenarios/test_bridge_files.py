@@ -166,8 +166,10 @@ def test_a_secure_run_gives_credentials_to_a_bridge_and_keeps_them_out_of_its_fo
         {"name": "safe", "title": "Safe", "secure": True, "duration_s": 30, "warm_up_s": 5}
     ))  # fmt: skip
     security = Security(tmp_path)
-    own = security.client("bridge")
-    site = security.site(model.set_up(tmp_path / "secure.yaml"))
+    security.server("plc1", ["plc1"], application_uri="urn:plc1")
+    (scratch := tmp_path / "bridge").mkdir()
+    site = security.site(model.set_up(tmp_path / "secure.yaml"), scratch)
+    own = security.client("bridge").at(scratch / "secrets")
     fields = fields_of(site, {"plc1:4840": ("127.0.0.9", 4841), "broker:8883": ("127.0.0.1", 8884)})
     text = "{{ mqtt.url }} {{ mqtt.username }} {{ mqtt.password }} {{ mqtt.ca }} {{ mqtt.key }} {{ opcua.password }}"
     text += " {{ opcua.policy }} {{ opcua.certificate }} {{ opcua.server_certificate }} {{ opcua.application_uri }}"
@@ -175,7 +177,7 @@ def test_a_secure_run_gives_credentials_to_a_bridge_and_keeps_them_out_of_its_fo
     told = (
         f"mqtts://127.0.0.1:8884 bridge {own.password()} {own.ca} {own.key} {own.password()} Basic256Sha256"
     )
-    told += f" {own.certificate} {tmp_path}/secrets/server-plc1.pem {own.application_uri}"
+    told += f" {own.certificate} {scratch}/secrets/server-plc1.pem {own.application_uri}"
     assert renderer.files()["a"] == told
     assert renderer.files_without_secrets()["a"] == told.replace(own.password(), "***")
     invited = invitation(fields, 60)

@@ -97,6 +97,8 @@ def test_two_bridges_may_share_a_broker_and_a_primary_host(tmp_path):
     outcome, runs = carried_out(tmp_path, parts={"bridge_b": line_2()}, faults=[fault])
     assert_sound(outcome.suite)
     assert len({(run / "host.jsonl").read_bytes() for run in runs.values()}) == 1
+    seen = [row[2] for run in runs.values() for row in rows(run, "observer.jsonl") if row[0] == "E"]
+    assert seen == ["connected", "connected"]
     for run in outcome.suite.runs:
         verdict = json.loads((outcome.folder / run.folder / "verdict.json").read_text())
         integrity = next(c for c in verdict["criteria"] if c["name"] == "integrity")

@@ -16,7 +16,7 @@ from shakedown.scenarios import model
 from shakedown.scenarios.brokers import check_choice
 from shakedown.scenarios.errors import UsageError
 from shakedown.scenarios.replay import replay
-from shakedown.scenarios.runner import Request, accept
+from shakedown.scenarios.runner import Request, accept, accept_each
 from shakedown.scenarios.security import secured
 from shakedown.twin import authority
 
@@ -82,8 +82,12 @@ def test_a_shift_is_secure_up_to_the_work_order(tmp_path):
     assert (outcome.folder / "cmms.jsonl").read_text().endswith("]\n")
 
 
-REFUSED = {("tls", ""): 1, ("user", "observer"): 1, ("publish", "observer"): 5, ("will", "observer"): 1,
-           ("client_id", "observer"): 1, ("subscribe", "bridge"): 1}  # fmt: skip
+def refused_of(forger):
+    """What the intruders must be refused, and how often."""
+    return {("tls", ""): 1, ("user", forger): 1, ("publish", forger): 5, ("will", forger): 1,
+            ("client_id", forger): 1, ("subscribe", "bridge"): 1}  # fmt: skip
+
+
 ANSWERS = [
     "begun", ("wrong password", 5), ("client id", 2), ("wildcard", [0x80]),
     "BadCertificateUntrusted", "BadUserAccessDenied", "BadSecurityPolicyRejected", "ended",
@@ -97,14 +101,30 @@ def test_intruders_are_refused_and_counted_and_nothing_else_suffers(tmp_path, cl
     outcome = accept(Request(setup, tmp_path / "run", clock=clock, bridge=bridge), QUIET)
     assert bridge.done == ANSWERS
     assert passed(outcome)
-    log = [json.loads(line) for line in (outcome.folder / "broker.jsonl").read_text().splitlines()]
-    refused = [(what, user) for kind, _, what, user, *_ in (row for row in log if row[0] == "R")]
-    assert {row: refused.count(row) for row in refused} == REFUSED
+    assert refusals(outcome.folder) == refused_of("observer")
     counters = json.loads((outcome.folder / "server.json").read_text())
-    assert sum(counters["broker"]["refused"].values()) == sum(REFUSED.values())
+    assert sum(counters["broker"]["refused"].values()) == sum(refused_of("observer").values())
     server = counters["server"]
     assert [server[f"refused_{what}"] for what in ("certificates", "users", "in_clear")] == [1, 1, 1]
     assert b"forged" not in (outcome.folder / "observer.jsonl").read_bytes()
+
+
+def refusals(folder):
+    """Who was refused what, and how often, as broker.jsonl says."""
+    log = [json.loads(line) for line in (folder / "broker.jsonl").read_text().splitlines()]
+    refused = [(what, user) for kind, _, what, user, *_ in (row for row in log if row[0] == "R")]
+    return {row: refused.count(row) for row in refused}
+
+
+def test_of_two_bridges_at_one_broker_neither_speaks_for_the_other(tmp_path):
+    line_2 = {"line": "line2", "south": {"plc1": {"endpoint": "opc.tcp://plc2:4840"}}}
+    parts = {"bridge_b": {"kind": "bridge", "override": {"site": line_2}}}
+    bridge = Intruded("bridge_b")
+    setup = set_up(tmp_path, faults=[], duration_s=30, parts=parts)
+    outcomes = accept_each(Request(setup, tmp_path / "run", bridge=bridge), QUIET)
+    assert bridge.done == ANSWERS
+    assert [passed(outcome) for outcome in outcomes.values()] == [True, True]
+    assert [refusals(outcome.folder) for outcome in outcomes.values()] == [refused_of("bridge_b")] * 2
 
 
 @pytest.mark.wall
