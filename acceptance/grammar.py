@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+
+import msgspec
 
 from shakedown.acceptance.readers import TimelineEntry
 from shakedown.acceptance.session import DATA, EDGE_KINDS, Message, bd_seq
@@ -56,6 +57,14 @@ RULES: dict[str, tuple[str, str, str]] = {
 }  # fmt: skip
 
 
+class Example(msgspec.Struct, frozen=True):
+    """One message that breaks a rule."""
+
+    ns: int
+    topic: str
+    what: str
+
+
 @dataclass
 class Grammar:
     """Follows one edge node; `breaches` counts each rule, `examples` keeps the first of each.
@@ -68,7 +77,7 @@ class Grammar:
     reconnect_min_s: float = 1.0
     faults: Sequence[TimelineEntry] = ()
     breaches: Counter[str] = field(default_factory=Counter)
-    examples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    examples: dict[str, list[Example]] = field(default_factory=dict)
     messages: Counter[str] = field(default_factory=Counter)
     sessions: int = 0
     rebirth_commands: int = 0
@@ -116,7 +125,7 @@ class Grammar:
         self.breaches[rule] += 1
         kept = self.examples.setdefault(rule, [])
         if len(kept) < EXAMPLES_MAX:
-            kept.append({"ns": ns, "topic": topic[:TEXT_MAX], "what": text[:TEXT_MAX]})
+            kept.append(Example(ns, topic[:TEXT_MAX], text[:TEXT_MAX]))
 
     def absent(self) -> None:
         """The observer was away: births and deaths may have passed unseen."""

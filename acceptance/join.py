@@ -198,6 +198,7 @@ def _match(run: Run, joined: Joined, part: TopicJoin, rows: Ints, siblings: list
     arrived = part.received_ns.tolist()
     by_data = bytearray(len(arrived))  # 1: a data message has brought it
     live: list[tuple[int, int, bool]] = []
+    is_json = run.bridge.promises.protocol == "json"  # it has no births to show what was
     values, quality = part.values, part.quality.tolist()
     for row in rows.tolist():
         ts_ms, value, seen_quality = host.ts_ms[row], host.values[row], host.quality[row]
@@ -226,7 +227,7 @@ def _match(run: Run, joined: Joined, part: TopicJoin, rows: Ints, siblings: list
         elif candidates:
             part.strays.append((row, "wrong" if quality[candidates[0]] == GOOD else "wrong_quality"))
             _wrong(joined, part, candidates[0], value, ts_ms, siblings)
-        elif not (birth and ts_ms < first_ts_ms):  # the value that the source had before the ledger began
+        elif not ((birth or is_json) and ts_ms < first_ts_ms):  # what the source had before the ledger began
             part.strays.append((row, "unexpected"))
             why = _why_unexpected(part, value, ts_ms, received_ns)
             joined.breach(

@@ -114,9 +114,6 @@ def _counted(result: CriterionResult, criterion: Criterion, run: Run) -> Outcome
     if result.verdict == "NOT_APPLICABLE":
         if not criterion.decisive or run.manifest.get("only_promised") is True:
             return None
-        result.statement += (
-            " Without it nothing is concluded, unless the scenario says `only_promised: true`."
-        )
         return "INCONCLUSIVE"
     announced = run.manifest.get("may_be_inconclusive")
     if result.verdict == "INCONCLUSIVE" and isinstance(announced, list) and result.name in announced:
@@ -133,13 +130,17 @@ def _judged(criterion: Criterion, evidence: Evidence) -> CriterionResult:
     try:
         reason = criterion.unpromised(evidence.run)
         if reason and not criterion.is_measured_anyway:
-            return _result(criterion, None, verdict="NOT_APPLICABLE", statement=_not_applicable(reason))
+            return _result(
+                criterion, None, verdict="NOT_APPLICABLE", statement=_not_applicable(criterion, reason)
+            )
         found = criterion.judge(evidence)
         if criterion.of_samples and found.verdict != "FAIL" and (needs := _identity(evidence)):
             found.verdict, found.needs = "INCONCLUSIVE", needs
         if reason:
             found.verdict, found.needs = "NOT_APPLICABLE", None
-            found.statement = f"{_not_applicable(reason)} {found.statement}"
+            found.statement = (
+                f"{_not_applicable(criterion, reason)} It was measured all the same. {found.statement}"
+            )
         return _result(criterion, found, verdict=found.verdict, statement=found.statement)
     except Exception as error:  # any defect of a criterion must end in a verdict that names it
         problem = _crash(f"criterion {criterion.name!r}", error)
@@ -159,8 +160,9 @@ def _identity(evidence: Evidence) -> str:
     )
 
 
-def _not_applicable(reason: str) -> str:
-    return f"Not applicable: {reason}."
+def _not_applicable(criterion: Criterion, reason: str) -> str:
+    without = " Without it a run is concluded only if its scenario says `only_promised: true`."
+    return f"Not applicable: {reason}.{without if criterion.decisive else ''}"
 
 
 def _result(

@@ -14,7 +14,7 @@ from typing import Literal
 
 import msgspec
 
-from shakedown.acceptance.grammar import RULES, Grammar
+from shakedown.acceptance.grammar import RULES, Example, Grammar
 from shakedown.acceptance.readers import WireMessage
 from shakedown.acceptance.session import BIRTHS, COMMANDS, EDGE_KINDS, Message, Sessions
 
@@ -287,9 +287,8 @@ def _edge_of(topic: str) -> str:
     return f"{parts[1]}/{parts[3]}" if is_edge else ""
 
 
-def _finding(name: str, rule: str, example: dict[str, object]) -> Finding:
-    ns = example["ns"]
-    return Finding(ns if isinstance(ns, int) else 0, name, rule, str(example["topic"]), str(example["what"]))
+def _finding(name: str, rule: str, example: Example) -> Finding:
+    return Finding(example.ns, name, rule, example.topic, example.what)
 
 
 def _status(edge: _Edge) -> Status:

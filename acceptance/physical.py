@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import msgspec
+
 S = 1_000_000_000
 EVENTS_MAX = 1_000_000
 KEPT = frozenset({"state", "shift", "break", "fault", "swap", "upset", "order", "order_at"})
@@ -21,8 +23,7 @@ class Event(NamedTuple):
     data: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class TrueFault:
+class TrueFault(msgspec.Struct, frozen=True):
     """A fault of a machine: when it began, what tells it, and how long people have. Times in ns."""
 
     id: str

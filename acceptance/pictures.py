@@ -63,7 +63,8 @@ def _series(run: Run, joined: Joined) -> list[Series]:
     ages = [(_age_s(part, edges[1:]), part.topic.name) for part in joined.topics]
     age, topic = min(ages, key=lambda entry: (-np.nanmax(entry[0], initial=0.0), entry[1]))
     title = "Oldest change that had not arrived, of the topic that was stale the longest"
-    figures.append((title, "s", {topic: [None if math.isnan(at) else at for at in age.tolist()]}))
+    if not np.isnan(age).all():
+        figures.append((title, "s", {topic: [None if math.isnan(at) else at for at in age.tolist()]}))
     bands = [
         Span(fault.id, (fault.start_ns - start_ns) / S, (fault.end_ns - start_ns) / S)
         for fault in run.timeline

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
+
+import msgspec
 
 LIMIT = 1e-4  # what "less than 0.01 % never arrived" means
 CONFIDENCE = 0.95
@@ -135,8 +136,7 @@ def sprt(k: float, n: float, error: float = SPRT_ERROR) -> str:
     return "reject" if ratio >= boundary else "accept" if ratio <= -boundary else "continue"
 
 
-@dataclass(frozen=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True):
     """What can be said of the loss in this run. `needs`: how many more samples a PASS takes, None if it has them."""
 
     verdict: str

@@ -50,7 +50,7 @@ def suite_of(facts: RunFacts) -> Xml.Element:
         else:
             kind = "error" if outcome == "HARNESS_FAULT" else "failure"
             failure = Xml.SubElement(case, kind, type=outcome, message=criterion.measured)
-            failure.text = "\n".join([said, *text.wrong(criterion.blocks)])
+            failure.text = "\n".join([said, *text.wrong(criterion)])
     for number, fault in enumerate(verdict.harness, 1):
         fault_case(suite, name, number, fault, seconds)
     return suite

@@ -30,7 +30,7 @@ def render_markdown(facts: RunFacts) -> str:
     lines.append("")
     for c in verdict.criteria:
         lines.append(f"- **{_plain(c.title)}**: {_plain(c.in_full)}")
-        lines += [f"  - {_plain(line)}" for line in text.wrong(c.blocks) if c.verdict == "FAIL"]
+        lines += [f"  - {_plain(line)}" for line in text.wrong(c)]
     if verdict.harness:
         lines += ["", "## Faults of the lab", ""]
         lines += [f"- {_plain(f'{fault.what} ({fault.where}). {fault.remedy}')}" for fault in verdict.harness]

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from shakedown.acceptance.blocks import Block, Cell, Row, Sentence, Table
+from shakedown.acceptance.blocks import Cell, Row, Sentence, Table
+from shakedown.acceptance.verdict import CriterionResult
 
 LINES_MAX = 12
 
 
-def wrong(blocks: Iterable[Block]) -> list[str]:
-    """What blocks mark as bad, a line each: the points of a sentence, and rows with the heads of their columns."""
+def wrong(result: CriterionResult) -> list[str]:
+    """What a criterion that failed marks as bad, a line each: points of a sentence, rows with the heads of columns."""
     lines: list[str] = []
-    for block in blocks:
+    for block in result.blocks if result.verdict == "FAIL" else ():
         if isinstance(block, Sentence) and block.tone == "bad":
             lines += [block.text, *(f"  {item}" for item in block.items)]
         elif isinstance(block, Table):

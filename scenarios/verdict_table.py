@@ -37,7 +37,7 @@ def print_verdict(outcome: Outcome) -> None:
     for criterion in verdict.criteria:
         if criterion.verdict != "PASS":
             paragraph(OUT, _explained(criterion))
-            for line in text.wrong(criterion.blocks):
+            for line in text.wrong(criterion):
                 OUT.print(f"  {escape(line)}", style="dim", soft_wrap=True)
     for fault in verdict.harness:
         paragraph(OUT, f"harness fault: {escape(fault.what)} ({escape(fault.where)}). {escape(fault.remedy)}")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
+
 from shakedown.acceptance.alarms.annunciations import Annunciation, Transition, annunciations, transitions
 from shakedown.acceptance.alarms.baseline import naive
 from shakedown.acceptance.alarms.labels import Labelled, first_told, label
@@ -16,8 +18,7 @@ RESPONSE_SHARE = 0.25  # a fault must be told within this share of the time that
 POLLS = 2
 
 
-@dataclass(frozen=True)
-class Detection:
+class Detection(msgspec.Struct, frozen=True):
     """One fault and when each policy told it, in seconds from its onset; None if never."""
 
     fault: TrueFault

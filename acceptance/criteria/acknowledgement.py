@@ -75,16 +75,13 @@ class Recorded(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class Figures(msgspec.Struct, kw_only=True, frozen=True):
-    """The judged cell's bounds, every cell that one person can keep up with, and the names of the others."""
+    """The bounds of the judged cell, and every cell that one person can keep up with."""
 
-    operator: str = "simulated"
-    primary: str
     cut_lower_95: float | None
     cut_upper_95: float
     baseline_per_10_min: float
     cap_s: float
     cells: list[CellFigures]
-    unstable_cells: list[str]
     breaches: list[str]
     recorded: Recorded
 
@@ -123,13 +120,11 @@ def judge(evidence: Evidence) -> Finding:
     breaches = _breaches(evidence, primary, slower)
     verdict, needs = _verdict(len(onsets_s), low, high, primary.cut, breaches)
     figures = Figures(
-        primary=PRIMARY.name,
         cut_lower_95=low if onsets_s else None,
         cut_upper_95=high,
         baseline_per_10_min=round(observed_base(baseline, span_s), 3),
         cap_s=CAP_S,
         cells=[_row(outcome) for outcome in cells.values()],
-        unstable_cells=[cell.name for cell in GRID if not cell.stable],
         breaches=breaches,
         recorded=_recorded(evidence),
     )

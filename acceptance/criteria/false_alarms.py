@@ -39,35 +39,13 @@ DELAYS = (
 )
 
 
-class Missed(msgspec.Struct, frozen=True):
-    """A fault that nobody was told of, and why."""
-
-    fault: str
-    mode: str
-    machine: str
-    critical: bool
-    onset_ns: int
-    why: str
-
-
-class Delay(msgspec.Struct, frozen=True):
-    """How soon a fault was told, by these rules and by the naive ones; None if never."""
-
-    fault: str
-    mode: str
-    machine: str
-    delay_s: float | None
-    baseline_s: float | None
-    bound_s: float
-
-
 class Delays(msgspec.Struct, kw_only=True, frozen=True):
     """Of the faults that were told; `worst` begins with those that were not."""
 
     median_s: float
     p95_s: float
     max_s: float
-    worst: list[Delay]
+    worst: list[Detection]
 
 
 class Figures(msgspec.Struct, kw_only=True, frozen=True):
@@ -82,7 +60,7 @@ class Figures(msgspec.Struct, kw_only=True, frozen=True):
     vetoes: list[str]
     faults: int
     faults_still_to_be_told: int
-    missed: list[Missed]
+    missed: list[Detection]
     miss_rate_upper_95: float
     baseline_missed: int
     delays: Delays | None
@@ -115,7 +93,7 @@ def judge(evidence: Evidence) -> Finding:
         vetoes=vetoes,
         faults=len(view.detections),
         faults_still_to_be_told=view.pending,
-        missed=[_missed(entry.fault, entry.why_missed) for entry in missed][:LISTED_MAX],
+        missed=missed[:LISTED_MAX],
         miss_rate_upper_95=upper_bound(len(missed), len(view.detections)),
         baseline_missed=sum(entry.baseline_s is None for entry in view.detections),
         delays=_delays(view.detections),
@@ -142,13 +120,10 @@ def _shown(figures: Figures, start_ns: int) -> list[Block]:
         blocks.append(Sentence(_faults_in_words(figures)))
     if figures.missed:
         rows = [
-            Row([
-                clock((row.onset_ns - start_ns) / S),
-                Cell(f"{row.fault} {row.mode}", f"{row.machine}{', critical' if row.critical else ''}"),
-                row.why,
-            ])
-            for row in figures.missed
-        ]  # fmt: skip
+            Row([clock((fault.onset_ns - start_ns) / S), _name(fault), entry.why_missed])
+            for entry in figures.missed
+            for fault in (entry.fault,)
+        ]
         blocks.append(Table(title="Missed", columns=[*numbers("at"), *text("fault", "why")], rows=rows))
     if figures.delays is not None:
         slowest = sorted(figures.delays.worst, key=_closeness, reverse=True)[:SHOWN_MAX]
@@ -192,19 +167,25 @@ def _faults_in_words(figures: Figures) -> str:
     return text
 
 
-def _closeness(row: Delay) -> float:
+def _name(fault: TrueFault) -> Cell:
+    small = (
+        f"{fault.mode.replace('_', ' ')}, {fault.machine or 'line'}{', critical' if fault.critical else ''}"
+    )
+    return Cell(fault.id, small)
+
+
+def _closeness(row: Detection) -> float:
     """How close to its bound a fault was told, 1 at it; one that was missed is beyond all."""
     return math.inf if row.delay_s is None else row.delay_s / (row.bound_s or 1.0)
 
 
-def _delay_row(row: Delay) -> Row:
+def _delay_row(row: Detection) -> Row:
     share = min(_closeness(row), BEYOND)
     late = share > 1 + 1e-9
     told = f"{'missed' if row.delay_s is None else seconds(row.delay_s)}{' !' if late else ''}"
     naive = "missed" if row.baseline_s is None else seconds(row.baseline_s)
-    name = Cell(row.fault, f"{row.mode.replace('_', ' ')}, {row.machine or 'line'}")
     drawn = Cell(bars=[bar(share, BEYOND, "bad" if late else "ours", 1.0)])
-    return Row([name, told, seconds(row.bound_s), naive, drawn], "bad" if late else "")
+    return Row([_name(row.fault), told, seconds(row.bound_s), naive, drawn], "bad" if late else "")
 
 
 def _share(part: int, whole: int) -> float | None:
@@ -251,10 +232,6 @@ def _vetoes(view: AlarmView, hidden: list[Shelving]) -> list[str]:
     return found
 
 
-def _missed(fault: TrueFault, why: str) -> Missed:
-    return Missed(fault.id, fault.mode, fault.machine, fault.critical, fault.onset_ns, why)
-
-
 def _delays(detections: list[Detection]) -> Delays | None:
     delays = sorted(entry.delay_s for entry in detections if entry.delay_s is not None)
     if not delays:
@@ -262,13 +239,10 @@ def _delays(detections: list[Detection]) -> Delays | None:
     ordered = sorted(
         detections, key=lambda entry: (not entry.missed, -(entry.delay_s or 0.0), entry.fault.id)
     )
-    worst = [
-        Delay(fault.id, fault.mode, fault.machine, entry.delay_s, entry.baseline_s, entry.bound_s)
-        for entry in ordered[:LISTED_MAX]
-        for fault in (entry.fault,)
-    ]
     p95_s = delays[math.ceil(0.95 * len(delays)) - 1]
-    return Delays(median_s=delays[len(delays) // 2], p95_s=p95_s, max_s=delays[-1], worst=worst)
+    return Delays(
+        median_s=delays[len(delays) // 2], p95_s=p95_s, max_s=delays[-1], worst=ordered[:LISTED_MAX]
+    )
 
 
 def _statement(view: AlarmView, total: int, false: int, high: float, vetoes: list[str]) -> str:

@@ -60,17 +60,7 @@ class TopicLoss(msgspec.Struct, frozen=True):
 class Figures(msgspec.Struct, kw_only=True, frozen=True):
     """The decision and its bounds (standards 5.2); `outages` in order, `worst_topics` those that miss most."""
 
-    eligible: int
-    missing: int
-    limit: float
-    estimate: float | None
-    lower_95: float
-    upper_95: float
-    burst_size: float
-    n_eff: float
-    k_eff: float
-    sprt: str
-    attribution: dict[str, int]
+    decision: Decision
     examples: list[LostSample]
     pending: int
     bursts: list[Burst]
@@ -94,17 +84,7 @@ def judge(evidence: Evidence) -> Finding:
     if eligible == 0:
         verdict, needs = "INCONCLUSIVE", "a run whose judged window holds samples"
     figures = Figures(
-        eligible=decision.eligible,
-        missing=decision.lost,
-        limit=LIMIT,
-        estimate=decision.lost / decision.eligible if decision.eligible else None,
-        lower_95=decision.lower,
-        upper_95=decision.upper,
-        burst_size=decision.burst_size,
-        n_eff=decision.n_eff,
-        k_eff=decision.k_eff,
-        sprt=decision.sprt,
-        attribution=owners.counts(),
+        decision=decision,
         examples=owners.examples,
         pending=pending,
         bursts=[Burst(int(burst[0]), int(burst[-1]), len(burst)) for burst in bursts[:BURSTS_LISTED_MAX]],
@@ -129,11 +109,12 @@ def _shown(run: Run, figures: Figures) -> list[Block]:
     def at(ns: int) -> str:
         return clock((ns - run.ledger.start_ns) / S)
 
-    bounds = f"between {percent(figures.lower_95, 4)} and {percent(figures.upper_95, 4)}"
+    said = figures.decision
+    estimate = percent(said.lost / said.eligible if said.eligible else None, 4)
     blocks: list[Block] = [
         Sentence(
-            f"Lost or late are {percent(figures.estimate, 4)}; with 95 % confidence on each side {bounds}, as"
-            f" {figures.burst_size:g} at a time count as one. {percent(figures.limit, 4)} is the limit."
+            f"Lost or late are {estimate}; with 95 % confidence on each side between {percent(said.lower, 4)} and"
+            f" {percent(said.upper, 4)}, as {said.burst_size:g} at a time count as one; {percent(LIMIT, 2)} is allowed."
         ),
         Table(
             title="What each outage held up",

@@ -32,7 +32,6 @@ from shakedown.acceptance.oee.result import (
     ShiftFigures,
     ShiftResult,
     figures_of,
-    order_figures_of,
     shown,
 )
 from shakedown.acceptance.oee.variance import explain
@@ -270,7 +269,7 @@ def _row(evidence: Evidence, entry: Judged) -> ShiftResult:
         to_ms=truth.to_ns // MS,
         stops=truth.stops,
         truth=_true(truth),
-        reported=None if report is None else figures_of(report),
+        reported=None if report is None else figures_of(ShiftFigures, report),
         audit=_audit(evidence.run, truth),
         breaches=entry.breaches,
         orders=[] if report is None else _orders(entry.orders, by_order(report)),
@@ -293,7 +292,7 @@ def _orders(orders: list[OrderTruth] | None, told: dict[str, dict[str, Any]]) ->
             order=order.order,
             products=order.products,
             truth=msgspec.convert({**order.times_s, **order.exact, "oee": order.oee}, OrderFigures),
-            reported=order_figures_of(told[order.order]) if order.order in told else None,
+            reported=figures_of(OrderFigures, told[order.order]) if order.order in told else None,
         )
         for order in orders or ()
         if order.times_s["pbt_s"] or order.exact["produced"] or order.order in told

@@ -10,32 +10,22 @@ import msgspec
 from shakedown.acceptance.blocks import Row, Table, numbers, text
 from shakedown.acceptance.criterion import Criterion, Finding
 from shakedown.acceptance.evidence import Evidence
-from shakedown.acceptance.grammar import RULES, Grammar
+from shakedown.acceptance.grammar import RULES, Example, Grammar
 from shakedown.acceptance.run import Run, S
-from shakedown.acceptance.session import BIRTHS, Absence, Replay
+from shakedown.acceptance.session import Absence, Replay
 from shakedown.acceptance.wording import clock, number
 
 
-class Example(msgspec.Struct, frozen=True):
-    """One message that breaks a rule."""
-
-    ns: int
-    topic: str
-    what: str
-
-
 class Figures(msgspec.Struct, kw_only=True, frozen=True):
-    """What passed on the wire by kind of message, and the rules broken: how often, in words, with the first of each."""
+    """What passed on the wire by kind of message, and the rules broken: how often, with the first of each."""
 
     source: str | None
     messages: dict[str, int]
-    births: int
     sessions: int
     rebirth_commands: int
     messages_of_strangers: int
     historical_samples: int
     breaches: dict[str, int]
-    rules: dict[str, str]
     examples: dict[str, list[Example]]
 
 
@@ -59,12 +49,11 @@ def judge(evidence: Evidence) -> Finding:
 def _result(evidence: Evidence, grammar: Grammar) -> Finding:
     must = {rule: count for rule, count in grammar.breaches.items() if RULES[rule][0] == "MUST"}
     seen = sum(grammar.messages.values())
-    births = sum(grammar.messages[kind] for kind in BIRTHS)
     if must:
         worst = max(must, key=lambda rule: (must[rule], rule))
         example = grammar.examples[worst][0]
         statement = f"{sum(must.values()):,} breaches of {len(must)} rules; most often: {RULES[worst][1]}"
-        statement += f" ({example['topic']}: {example['what']})."
+        statement += f" ({example.topic}: {example.what})."
     elif grammar.messages["NBIRTH"]:
         statement = (
             f"{seen:,} messages in {grammar.sessions} session{'s'[: grammar.sessions != 1]} keep the rules of a"
@@ -82,16 +71,12 @@ def _result(evidence: Evidence, grammar: Grammar) -> Finding:
         figures=Figures(
             source=wire.path.name if wire else None,
             messages=dict(sorted(grammar.messages.items())),
-            births=births,
             sessions=grammar.sessions,
             rebirth_commands=grammar.rebirth_commands,
             messages_of_strangers=grammar.strangers,
             historical_samples=grammar.historical,
             breaches={rule: grammar.breaches[rule] for rule in RULES if grammar.breaches[rule]},
-            rules={
-                rule: f"{RULES[rule][0]}: {RULES[rule][1]} ({RULES[rule][2]})" for rule in grammar.breaches
-            },
-            examples={rule: [Example(**kept) for kept in found] for rule, found in grammar.examples.items()},
+            examples=grammar.examples,
         ),
         blocks=[_messages(grammar), *_broken(evidence.run, grammar)],
     )
@@ -114,24 +99,17 @@ def _broken(run: Run, grammar: Grammar) -> list[Table]:
     rows = []
     for rule in (name for name in RULES if grammar.breaches[name]):
         level, words, source = RULES[rule]
-        first = Example(**grammar.examples[rule][0])
+        first = grammar.examples[rule][0]
         at = clock((first.ns - run.ledger.start_ns) / S)
-        cells = [
-            f"{level}: {words} ({source})",
-            number(grammar.breaches[rule]),
-            at,
-            f"{first.topic}: {first.what}",
-        ]
-        rows.append(Row([*cells], "bad" if level == "MUST" else ""))
+        said, by = f"{level}: {words} ({source})", f"{first.topic}: {first.what}"
+        rows.append(Row([said, number(grammar.breaches[rule]), at, by], "bad" if level == "MUST" else ""))
     columns = [*text("rule"), *numbers("broken", "first at"), *text("by")]
     return [Table(title="Rules that were broken", columns=columns, rows=rows)] if rows else []
 
 
 def unpromised(run: Run) -> str:
     """A bridge that speaks plain JSON has no Sparkplug session."""
-    return (
-        "" if run.bridge.promises.protocol == "sparkplug" else "the bridge promises plain JSON, not Sparkplug"
-    )
+    return "the bridge promises plain JSON" if run.bridge.promises.protocol == "json" else ""
 
 
 CRITERION = Criterion(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -25,6 +25,7 @@ from shakedown.acceptance.oee import figures as of_reports
 from shakedown.acceptance.oee.variance import Steps
 from shakedown.acceptance.wording import NONE, clock, number, percent, signed
 
+F = TypeVar("F", bound=msgspec.Struct)
 SHIFTS_SHOWN_MAX = 6
 ORDERS_SHOWN_MAX = 12
 
@@ -131,18 +132,9 @@ STATIONS = (
 )
 
 
-def figures_of(values: dict[str, Any]) -> ShiftFigures:
-    """The figures of a shift among `values`; what is no number is None."""
-    return ShiftFigures(
-        **{name: of_reports.number(values.get(name)) for name in ShiftFigures.__struct_fields__}
-    )
-
-
-def order_figures_of(values: dict[str, Any]) -> OrderFigures:
-    """The figures of an order among `values`."""
-    return OrderFigures(
-        **{name: of_reports.number(values.get(name)) for name in OrderFigures.__struct_fields__}
-    )
+def figures_of(kind: type[F], values: dict[str, Any]) -> F:
+    """The figures of a shift or an order that a report holds among `values`; what is no number is None."""
+    return kind(**{name: of_reports.number(values.get(name)) for name in kind.__struct_fields__})
 
 
 def shown(figures: Figures, start_ns: int) -> list[Block]:
