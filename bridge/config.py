@@ -8,14 +8,13 @@ from typing import Any, Literal
 
 from pydantic import Field, PrivateAttr, field_validator
 
-from shakedown.bridge.config_base import Name, SecretConfig, TlsConfig
+from shakedown.bridge.config_base import Name, TlsConfig, UserConfig
 from shakedown.bridge.config_base import Strict as _Strict
 from shakedown.bridge.core import datatypes, naming
 from shakedown.bridge.core.model import Metric, Model, Value
 from shakedown.bridge.core.units import UCUM, UnitError, conversion
 from shakedown.bridge.operations_config import OperationsConfig
 from shakedown.bridge.operations_model import OperationsModel, compile_operations
-from shakedown.bridge.south.config import OpcUaConfig
 from shakedown.bridge.south.kinds import AnySouthConfig
 from shakedown.bridge.yamlfile import ConfigError, Marks, Path_, did_you_mean, load_reading
 
@@ -42,13 +41,11 @@ class ReconnectConfig(_Strict):
     max: float = Field(15.0, gt=0, le=600)
 
 
-class NorthConfig(_Strict):
+class NorthConfig(UserConfig):
     """One Sparkplug target above the bridge."""
 
     broker: str
     tls: TlsConfig | None = None
-    username: str = Field("", max_length=200)
-    password: SecretConfig | None = None
     keep_alive_s: int = Field(30, ge=1, le=3600)
     primary_host: str = ""
     host_keep_alive_s: float = Field(30.0, ge=1, le=3600)
@@ -74,6 +71,10 @@ class NorthConfig(_Strict):
     @property
     def secure(self) -> bool:
         return self.broker.startswith("mqtts://")
+
+    @property
+    def in_clear(self) -> str:
+        return "" if self.secure else "write mqtts:// and tls: {ca: FILE}"
 
     @property
     def host_port(self) -> tuple[str, int]:
@@ -198,21 +199,18 @@ class _Compiler:
 
     def check_connections(self) -> None:
         site = self.site
-        secured = "write security: {policy, certificate, key, server_certificate}"
         for name, south in site.south.items():
-            if isinstance(south, OpcUaConfig):
-                self._check_user(("south", name), south, "" if south.security != "none" else secured)
+            if isinstance(south, UserConfig):
+                self._check_user(("south", name), south)
         for name, north in site.north.items():
             if north.secure and north.tls is None:
                 self.report(("north", name, "broker"), north.broker, "add tls: {ca: FILE}", "has no tls")
-            self._check_user(
-                ("north", name), north, "" if north.secure else "write mqtts:// and tls: {ca: FILE}"
-            )
+            self._check_user(("north", name), north)
             if north.reconnect_s.max < north.reconnect_s.min:
                 path = ("north", name, "reconnect_s", "max")
                 self.report(path, north.reconnect_s.max, "raise it", "is less than min")
 
-    def _check_user(self, path: Path_, config: OpcUaConfig | NorthConfig, remedy_in_clear: str) -> None:
+    def _check_user(self, path: Path_, config: UserConfig) -> None:
         """A user name and a password go together, and only where nobody can listen."""
         username = config.username
         if bool(username) != (config.password is not None):
@@ -220,9 +218,9 @@ class _Compiler:
             self.report(
                 (*path, there), username, f"add {missing}:, or remove this", f"has no {missing} beside it"
             )
-        elif username and remedy_in_clear:
+        elif username and config.in_clear:
             what = "would have its password sent in the clear"
-            self.report((*path, "username"), username, remedy_in_clear, what)
+            self.report((*path, "username"), username, config.in_clear, what)
 
     def _check_source(self, entry: MetricConfig, path: Path_) -> None:
         if entry.south not in self.site.south:

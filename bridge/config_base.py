@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from shakedown.bridge.core import naming
 
@@ -53,5 +53,18 @@ class SecretConfig(Strict):
 
 
 _SECRET_REMEDY = "put it into a file that only the bridge may read and give {file: PATH}, or give {env: NAME}"
+
+
+class UserConfig(Strict):
+    """A connection that may say who it is; anonymous without a user name."""
+
+    username: str = Field("", max_length=200, description="anonymous if not given")
+    password: SecretConfig | None = None
+
+    @property
+    def in_clear(self) -> str:
+        """How to keep a password from being sent in the clear, "" where it is not."""
+        return ""
+
 
 Path_ = tuple[Any, ...]

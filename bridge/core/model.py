@@ -19,7 +19,7 @@ class Metric:
     device: str  # `<cell>.<asset>`; "" for the edge node itself
     name: str
     datatype: int  # Sparkplug B datatype, e.g. 10 Double
-    south: str = ""  # name of the OPC UA server it comes from
+    south: str = ""  # name of the source it comes from
     node_id: str = ""
     factor: float = 1.0
     offset: float = 0.0
@@ -42,7 +42,7 @@ class Model:
         return tuple(metric for metric in self.metrics if metric.device == device)
 
     def of_south(self, south: str) -> tuple[Metric, ...]:
-        """Metrics that one OPC UA server delivers, in alias order."""
+        """Metrics that one source delivers, in alias order."""
         return tuple(metric for metric in self.metrics if metric.south == south)
 
 

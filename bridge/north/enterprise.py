@@ -8,7 +8,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from shakedown.bridge.config import NorthConfig
 from shakedown.bridge.core import events as ev
@@ -18,6 +18,7 @@ from shakedown.bridge.core.forwarding import Forwarding, ForwardingConfig
 from shakedown.bridge.core.model import Model, Sample, Value
 from shakedown.bridge.core.session import Session, SessionConfig
 from shakedown.bridge.core.transitions import State
+from shakedown.bridge.journal import Journal
 from shakedown.bridge.journal_file import JournalError
 from shakedown.bridge.north.mqtt import MqttConnection
 from shakedown.bridge.north.tls import tls_context
@@ -28,17 +29,6 @@ REPLAY_TICK_S = 0.05
 
 GOODBYE_S = 12.0
 """How long a polite stop may take at most; a little more than the session's own patience."""
-
-
-class TargetJournal(Protocol):
-    """What a target needs of the journal."""
-
-    last_row: int
-
-    async def read(self, target: str, after_row: int, limit: int) -> list[tuple[int, Sample]]: ...
-    def watermark(self, target: str) -> int: ...
-    async def confirm(self, target: str, row: int) -> None: ...
-    async def next_bd_seq(self, target: str) -> int: ...
 
 
 class EnterpriseTarget:
@@ -52,7 +42,7 @@ class EnterpriseTarget:
         name: str,
         config: NorthConfig,
         model: Model,
-        journal: TargetJournal,
+        journal: Journal,
         *,
         connect_to: Mapping[str, tuple[str, int]] | None = None,
         session: type[Session] = Session,

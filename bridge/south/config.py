@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from shakedown.bridge.config_base import SecretConfig, Strict
+from shakedown.bridge.config_base import Strict, UserConfig
 
 
 class SouthConfig(Strict):
@@ -41,7 +41,7 @@ class SecurityConfig(Strict):
     server_certificate: str
 
 
-class OpcUaConfig(SouthConfig):
+class OpcUaConfig(SouthConfig, UserConfig):
     """One OPC UA server."""
 
     standard_port: ClassVar[int] = 4840
@@ -53,8 +53,6 @@ class OpcUaConfig(SouthConfig):
     )
     session_timeout_s: float = Field(120.0, ge=5, le=3600)
     security: Literal["none"] | SecurityConfig = "none"
-    username: str = Field("", max_length=200, description="anonymous if not given")
-    password: SecretConfig | None = None
 
     @field_validator("endpoint")
     @classmethod
@@ -62,3 +60,11 @@ class OpcUaConfig(SouthConfig):
         if not re.fullmatch(r"opc\.tcp://[^/:\s]+(:\d{1,5})?(/\S*)?", text):
             raise ValueError("is no OPC UA endpoint - write it as opc.tcp://host:4840")
         return text
+
+    @property
+    def in_clear(self) -> str:
+        return (
+            "write security: {policy, certificate, key, server_certificate}"
+            if self.security == "none"
+            else ""
+        )

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from shakedown.bridge.config import CmmsConfig, NorthConfig, ReconnectConfig
+from shakedown.bridge.config import NorthConfig, ReconnectConfig
 from shakedown.bridge.config_base import SecretConfig, TlsConfig
 from shakedown.bridge.core.model import Reading
 from shakedown.bridge.journal import Journal
 from shakedown.bridge.north.cmms_http import CmmsHttp, CmmsUnavailable
 from shakedown.bridge.north.enterprise import EnterpriseTarget
+from shakedown.bridge.operations_config import CmmsConfig
 from shakedown.bridge.south.config import OpcUaConfig, SecurityConfig
 from shakedown.bridge.south.opcua import OpcUaSouth
 from shakedown.bridge.yamlfile import ConfigError
