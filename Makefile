@@ -9,7 +9,7 @@ ARGS ?=
 # Where the environment forbids byte code, as many images for CI do, each of some hundred processes would compile everything.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: accept docs test ci-test ci-slow ci-wall ci-agreement long lint types format bench seeds shift-seeds clean help
+.PHONY: accept docs test ci-test ci-slow ci-wall ci-agreement nightly lint types format bench clean help
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,8 +32,8 @@ ci-wall: $(TEST_READY) ## wall clock, real brokers, proxies and processes; most 
 ci-agreement: $(TEST_READY) ## the same run on both clocks; each takes two minutes, and one worker would take them in turn
 	$(BIN)/python -m pytest -q -n 2 -m "wall and not long" tests/wall/test_agreement.py $(ARGS)
 
-long: $(TEST_READY) ## what CI has no time for: all mutants, more random outages and seeds, wan_outage_fast on the wall clock
-	$(BIN)/python -m pytest -q -n 2 -m "long and not bench" $(ARGS)
+nightly: $(TEST_READY) ## what CI has no time for (about two hours), and docs/nightly.md of it; ARGS="seeds" for a part
+	nice -n 10 $(BIN)/python -m tests.nightly $(ARGS)
 
 lint: $(TEST_READY) ## style, import directions, types
 	$(BIN)/ruff check .
@@ -52,12 +52,6 @@ docs: $(READY) ## write the tables of the documentation that follow from the cod
 
 bench: $(TEST_READY) ## speed, as ratios beside the bare libraries
 	$(BIN)/python -m pytest -q tests/bench -m bench --benchmark-enable --benchmark-sort=name --benchmark-columns=median,ops,rounds $(ARGS)
-
-seeds: $(TEST_READY) ## zero samples lost on 200 consecutive seeds of wan_outage (about a quarter of an hour)
-	$(BIN)/python -m pytest -q tests/scenarios/test_seeds.py -k lost --seeds 200 -n 2 -m "" $(ARGS)
-
-shift-seeds: $(TEST_READY) ## no criterion red on 100 consecutive seeds of shift_short (about an hour on two cores)
-	$(BIN)/python -m pytest -q tests/scenarios/test_seeds.py -k shift --shift-seeds 100 -n 2 -m "" --junit-xml=shift-seeds.xml $(ARGS)
 
 clean: ## remove the virtual environment and what tools left behind
 	rm -rf $(VENV) .types build dist *.egg-info bridge/*.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -1,4 +1,4 @@
-"""The healthy bridge on consecutive seeds (`make seeds`, `make shift-seeds`); CI runs the first ones."""
+"""The healthy bridge on consecutive seeds (`make nightly`); CI runs the first ones."""
 
 import io
 
