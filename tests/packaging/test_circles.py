@@ -14,19 +14,6 @@ PACKAGES = ("acceptance", "bridge", "reports", "scenarios", "twin")
 TO_BE_OPENED = (
     {"twin.enterprise.broker_amqtt", "twin.enterprise.broker_connection", "twin.enterprise.broker_session"},
     {
-        "twin.line.calendar", "twin.line.causes", "twin.line.faults", "twin.line.materials",
-        "twin.line.production_orders", "twin.line.shop",
-    },
-    {
-        "twin.line.checks", "twin.line.checks_production", "twin.line.checks_upsets", "twin.line.plant",
-        "twin.line.upsets",
-    },
-    {
-        "twin.network.memory", "twin.network.memory_links", "twin.network.memory_listen",
-        "twin.network.memory_sockets", "twin.network.memory_tcp", "twin.network.memory_transport",
-    },
-    {"twin.network.proxy_link", "twin.network.proxy_toxics"},
-    {
         "twin.servers.corrected", "twin.servers.history", "twin.servers.monitored_item",
         "twin.servers.monitored_item_service", "twin.servers.processor", "twin.servers.session",
         "twin.servers.subscription", "twin.servers.subscription_service", "twin.servers.tag",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import get_args
 
 from shakedown.bridge.yamlfile import load, parse, validate
-from shakedown.twin.line import Plant, checks
+from shakedown.twin.line import Plant, drivers, signal_spec
 from shakedown.twin.line.describe import signal_table
 from shakedown.twin.line.states import State
 from shakedown.twin.line.upsets import UPSETS
@@ -40,15 +40,15 @@ def test_the_example_is_a_plant() -> None:
 
 def test_every_register_driver_state_and_status_is_explained() -> None:
     text = PAGE.read_text()
-    registers = {*checks.MACHINE_REGISTERS, *checks.CONVEYOR_REGISTERS, *checks.RESERVOIR_REGISTERS}
-    drivers = {
-        *checks.MACHINE_DRIVERS,
-        *checks.CONVEYOR_DRIVERS,
-        *checks.RESERVOIR_DRIVERS,
-        *checks.PLANT_DRIVERS,
+    registers = get_args(signal_spec.Register)
+    driving = {
+        *drivers.MACHINE_DRIVERS,
+        *drivers.CONVEYOR_DRIVERS,
+        *drivers.RESERVOIR_DRIVERS,
+        *drivers.PLANT_DRIVERS,
     }
     kinds = [get_args(upset.model_fields["kind"].annotation)[0] for upset in UPSETS]
-    for name in [*sorted(registers), *sorted(drivers), *STATUS, *kinds]:
+    for name in [*sorted(registers), *sorted(driving), *STATUS, *kinds]:
         assert f"`{name}`" in text, name
     for state in State:
         assert re.search(rf"\| {int(state)} \| {state.name.title()} ", text), state

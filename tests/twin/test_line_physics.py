@@ -16,9 +16,9 @@ from shakedown.bridge.yamlfile import read
 from shakedown.twin.ledger import Change, Ledger
 from shakedown.twin.line import Line, Plant
 from shakedown.twin.line.physics import Physics
-from shakedown.twin.line.plant import SignalSpec
 from shakedown.twin.line.ramp import Ramp
 from shakedown.twin.line.sensors import Sensors
+from shakedown.twin.line.signal_spec import SignalSpec
 from shakedown.twin.line.states import State
 
 BOTTLING = Path(__file__).parents[2] / "scenarios" / "plants" / "bottling" / "plant.yaml"

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import simpy
 
 from shakedown.twin.line.master_data import Shift
+from shakedown.twin.line.process import LINE, Process, Record
 from shakedown.twin.line.randomness import MS_PER_S
-from shakedown.twin.line.shop import LINE, Process, Record
 from shakedown.twin.line.states import StopReason
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import simpy
 
 from shakedown.twin.line.faults import MachineFault
-from shakedown.twin.line.plant import FailureMode, SpeedLoss, Stoppage
 from shakedown.twin.line.quantities import Duration
 from shakedown.twin.line.randomness import Durations, stream
+from shakedown.twin.line.specs import FailureMode, SpeedLoss, Stoppage
 
 
 class Cause:

@@ -3,56 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from difflib import get_close_matches
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from shakedown.twin.line.plant import FailureMode, MachineSpec, Plant, ReservoirSpec, SignalSpec, Stoppage
-    from shakedown.twin.line.quantities import Duration
-
-Place = tuple[str | int, ...]
-Problem = tuple[Place, object, str]
-"""Where in the file, the value there, and `what - remedy`."""
-
-INTEGERS = {"Int16": 15, "UInt16": 16, "Int32": 31, "UInt32": 32, "Int64": 63, "UInt64": 64}
-"""Integer types and how many bits of magnitude they hold."""
-UNSIGNED = ("UInt16", "UInt32", "UInt64")
+from shakedown.twin.line.checks_production import check_production
+from shakedown.twin.line.checks_upsets import check_upsets
+from shakedown.twin.line.drivers import drivers, levels, responses
+from shakedown.twin.line.plant_model import PlantModel
+from shakedown.twin.line.problem import Place, Problem, did_you_mean
+from shakedown.twin.line.quantities import Duration
+from shakedown.twin.line.signal_spec import (
+    CONVEYOR_REGISTERS,
+    MACHINE_REGISTERS,
+    RESERVOIR_REGISTERS,
+    SignalSpec,
+)
+from shakedown.twin.line.specs import FailureMode, MachineSpec, ReservoirSpec, Stoppage
 
 CYCLE_S_MIN = 0.025  # the fastest can fillers built make about 40 parts a second
 
-MACHINE_REGISTERS = {
-    "state": tuple(INTEGERS),
-    "stop_reason": tuple(INTEGERS),
-    "product": ("String",),
-    "order": ("String",),
-    "heartbeat": UNSIGNED,
-    "infeed": UNSIGNED,
-    "good": UNSIGNED,
-    "reject": UNSIGNED,
-    "total": UNSIGNED,
-    "reworked": UNSIGNED,
-    "step": UNSIGNED,
-    "starved": ("Boolean",),
-    "blocked": ("Boolean",),
-}
-CONVEYOR_REGISTERS = {"heartbeat": UNSIGNED, "running": ("Boolean",), "parts": UNSIGNED}
-RESERVOIR_REGISTERS = {"heartbeat": UNSIGNED, "refilling": ("Boolean",)}
-"""What a controller shows without a sensor, and the types that can carry it."""
 
-COUNTERS = ("infeed", "good", "reject", "total", "reworked")
-"""Registers that only count up."""
-
-MACHINE_DRIVERS = ("run", "speed", "flow", "load", "queue", "fault", "setup", "mains")
-CONVEYOR_DRIVERS = ("belt", "fill")
-RESERVOIR_DRIVERS = ("level", "refill")
-PLANT_DRIVERS = ("ambient",)
-
-
-def problems(plant: Plant) -> list[Problem]:
+def problems(plant: PlantModel) -> list[Problem]:
     """Every contradiction in a plant file, in the order of the file."""
-    from shakedown.twin.line.checks_production import check_production
-    from shakedown.twin.line.checks_upsets import check_upsets
-
     return [
         *(
             found
@@ -67,77 +37,6 @@ def problems(plant: Plant) -> list[Problem]:
         *check_production(plant),
         *check_upsets(plant),
     ]
-
-
-def type_problem(spec: SignalSpec) -> str | None:
-    """Why a signal's type cannot carry its source, or None."""
-    if spec.show is not None:
-        tables = (MACHINE_REGISTERS, CONVEYOR_REGISTERS, RESERVOIR_REGISTERS)
-        allowed = next(table[spec.show] for table in tables if spec.show in table)
-        if spec.type not in allowed:
-            return f"type {spec.type} cannot show {spec.show} - use {' or '.join(allowed)}"
-        return None
-    if spec.type in ("Boolean", "String"):
-        return f"type {spec.type} cannot show a measured quantity - use Double, Float or an integer type"
-    if spec.range is None:
-        return "range is missing - a sensor has one, give [low, high] in the vendor's unit"
-    source = spec.response or spec.totaliser
-    if spec.type in INTEGERS:
-        least, most = integer_limits(spec.type)
-        if not least <= spec.range[0] <= spec.range[1] <= most:
-            return f"range {spec.range} does not fit type {spec.type} ({least} to {most}) - use a wider type"
-    if spec.type in INTEGERS and source is not None and source.resolution % 1:
-        return f"resolution {source.resolution:g} does not fit type {spec.type} - use a whole number, or type Double"
-    return None
-
-
-def integer_limits(data_type: str) -> tuple[int, int]:
-    """The least and the greatest number of an integer type."""
-    bits = INTEGERS[data_type]
-    return (0 if data_type in UNSIGNED else -(1 << bits)), (1 << bits) - 1
-
-
-def drivers(plant: Plant) -> list[str]:
-    """Names of everything physical that a response may follow, in the order in which a scan lists their values."""
-    return [
-        *PLANT_DRIVERS,
-        *(f"{name}.{driver}" for name in plant.machines for driver in machine_drivers(plant, name)),
-        *(f"{name}.{driver}" for name in plant.conveyors for driver in CONVEYOR_DRIVERS),
-        *(f"{name}.{driver}" for name in plant.reservoirs for driver in RESERVOIR_DRIVERS),
-    ]
-
-
-def machine_drivers(plant: Plant, machine: str) -> list[str]:
-    """What a machine drives: the same of each, its failure modes, and the set-points of its recipes."""
-    return [*MACHINE_DRIVERS, *plant.machines[machine].failures, *parameters(plant, machine)]
-
-
-def parameters(plant: Plant, machine: str) -> list[str]:
-    """Names of all parameters that any product's recipe sets at a machine."""
-    named = (
-        name
-        for recipes in plant.recipes.values()
-        if machine in recipes
-        for name in recipes[machine].parameters
-    )
-    return list(dict.fromkeys(named))
-
-
-def responses(plant: Plant) -> dict[str, SignalSpec]:
-    """The measured quantities by `<owner>.<signal>`: a response may follow another one too."""
-    return {f"{owner}.{name}": spec for owner, name, spec in plant.each_signal() if spec.show is None}
-
-
-def gains_of(spec: SignalSpec) -> dict[str, float]:
-    """The gains of a measured quantity, whichever its source."""
-    source = spec.response or spec.totaliser
-    return source.gains if source is not None else {}
-
-
-def did_you_mean(name: str, known: list[str]) -> str:
-    """A remedy for an unknown name."""
-    near = get_close_matches(name, known, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
 
 
 def _machine(place: Place, machine: MachineSpec) -> Iterator[Problem]:
@@ -168,7 +67,7 @@ def _machine(place: Place, machine: MachineSpec) -> Iterator[Problem]:
             yield (*inside, "code"), cause.code, text
 
 
-def _flow(plant: Plant) -> Iterator[Problem]:
+def _flow(plant: PlantModel) -> Iterator[Problem]:
     expected = len(plant.machines) - 1
     if len(plant.conveyors) != expected:
         yield (
@@ -188,7 +87,7 @@ def _flow(plant: Plant) -> Iterator[Problem]:
             yield ("orders", index, "product"), order.product, f"unknown product {order.product!r} - {remedy}"
 
 
-def _reservoirs(plant: Plant) -> Iterator[Problem]:
+def _reservoirs(plant: PlantModel) -> Iterator[Problem]:
     for name, reservoir in plant.reservoirs.items():
         place = ("reservoirs", name)
         unknown = [user for user in reservoir.users if user not in plant.machines]
@@ -206,7 +105,7 @@ def _reservoirs(plant: Plant) -> Iterator[Problem]:
             )
 
 
-def _use_per_s(plant: Plant, reservoir: ReservoirSpec) -> float:
+def _use_per_s(plant: PlantModel, reservoir: ReservoirSpec) -> float:
     """The most that the users of a reservoir draw in a second, over all products."""
     total = 0.0
     for name, use in reservoir.users.items():
@@ -219,7 +118,7 @@ def _use_per_s(plant: Plant, reservoir: ReservoirSpec) -> float:
     return total
 
 
-def _signals(plant: Plant) -> Iterator[Problem]:
+def _signals(plant: PlantModel) -> Iterator[Problem]:
     registers = {  # of two with one name, which is a problem of its own, the machine counts
         **dict.fromkeys(plant.reservoirs, RESERVOIR_REGISTERS),
         **dict.fromkeys(plant.conveyors, CONVEYOR_REGISTERS),
@@ -255,12 +154,12 @@ def _signals(plant: Plant) -> Iterator[Problem]:
             )
 
 
-def _gains(plant: Plant) -> Iterator[Problem]:
+def _gains(plant: PlantModel) -> Iterator[Problem]:
     measured = responses(plant)
     known = [*drivers(plant), *measured]
     for owner, name, spec in plant.each_signal():
         source = "response" if spec.response else "totaliser"
-        for key in gains_of(spec):
+        for key in spec.gains:
             place = ("signals", owner, name, source, "gains", key)
             factors = key.split("*")
             if len(factors) > 2:
@@ -277,26 +176,12 @@ def _gains(plant: Plant) -> Iterator[Problem]:
         )
 
 
-def levels(measured: dict[str, SignalSpec]) -> list[list[str]]:
-    """Measured quantities in the order of cause and effect: each level follows only drivers and earlier levels."""
-    waiting = {
-        name: {factor for key in gains_of(spec) for factor in key.split("*") if factor in measured}
-        for name, spec in measured.items()
-    }
-    ordered: list[list[str]] = []
-    while ready := [name for name, causes in waiting.items() if not causes & waiting.keys()]:
-        ordered.append(ready)
-        for name in ready:
-            del waiting[name]
-    return ordered
-
-
 def _circular(measured: dict[str, SignalSpec]) -> list[str]:
     placed = {name for level in levels(measured) for name in level}
     return [name for name in measured if name not in placed]
 
 
-def _dropouts(plant: Plant) -> Iterator[Problem]:
+def _dropouts(plant: PlantModel) -> Iterator[Problem]:
     known = list(plant.each_signal_named())
     for index, dropout in enumerate(plant.dropouts):
         for position, name in enumerate(dropout.signals):

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
-from shakedown.twin.line.checks import MACHINE_DRIVERS, Place, Problem, did_you_mean, parameters
-
-if TYPE_CHECKING:
-    from shakedown.twin.line.plant import Plant
+from shakedown.twin.line.drivers import MACHINE_DRIVERS, parameters
+from shakedown.twin.line.plant_model import PlantModel
+from shakedown.twin.line.problem import Place, Problem, did_you_mean
 
 
-def check_production(plant: Plant) -> Iterator[Problem]:
+def check_production(plant: PlantModel) -> Iterator[Problem]:
     """Every contradiction in calendar, bill, recipes, changeovers, assets, and failure modes."""
     yield from _calendar(plant)
     yield from _bill(plant)
@@ -25,7 +23,7 @@ def check_production(plant: Plant) -> Iterator[Problem]:
     yield from _orders(plant)
 
 
-def _calendar(plant: Plant) -> Iterator[Problem]:
+def _calendar(plant: PlantModel) -> Iterator[Problem]:
     after_s = 0.0
     for index, shift in enumerate(plant.calendar):
         if shift.begins_s < after_s:
@@ -37,7 +35,7 @@ def _calendar(plant: Plant) -> Iterator[Problem]:
         after_s = shift.ends_s
 
 
-def _bill(plant: Plant) -> Iterator[Problem]:
+def _bill(plant: PlantModel) -> Iterator[Problem]:
     yield from _unknown(plant.bill, list(plant.products), ("bill",), "product")
     for product, machines in plant.bill.items():
         yield from _unknown(machines, list(plant.machines), ("bill", product), "machine")
@@ -52,13 +50,13 @@ def _bill(plant: Plant) -> Iterator[Problem]:
             )
 
 
-def _recipes(plant: Plant) -> Iterator[Problem]:
+def _recipes(plant: PlantModel) -> Iterator[Problem]:
     yield from _unknown(plant.recipes, list(plant.products), ("recipes",), "product")
     for product, machines in plant.recipes.items():
         yield from _unknown(machines, list(plant.machines), ("recipes", product), "machine")
 
 
-def _changeovers(plant: Plant) -> Iterator[Problem]:
+def _changeovers(plant: PlantModel) -> Iterator[Problem]:
     products = list(plant.products)
     yield from _unknown(plant.changeovers, products, ("changeovers",), "product")
     for before, factors in plant.changeovers.items():
@@ -68,7 +66,7 @@ def _changeovers(plant: Plant) -> Iterator[Problem]:
             yield place, before, "changes over to itself - a machine does not; leave it out"
 
 
-def _drivers(plant: Plant) -> Iterator[Problem]:
+def _drivers(plant: PlantModel) -> Iterator[Problem]:
     """Failure modes and set-points are drivers: each name once a machine."""
     for machine, spec in plant.machines.items():
         taken = list(MACHINE_DRIVERS)
@@ -89,7 +87,7 @@ def _drivers(plant: Plant) -> Iterator[Problem]:
                 yield place, name, f"is also a driver or a failure mode of {machine} - rename it"
 
 
-def _orders(plant: Plant) -> Iterator[Problem]:
+def _orders(plant: PlantModel) -> Iterator[Problem]:
     ids = [order.id for order in plant.orders if order.id is not None]
     for index, order in enumerate(plant.orders):
         if order.id is not None and (ids.count(order.id) > 1 or plant.repeat_orders):

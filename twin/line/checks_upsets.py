@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
-from shakedown.twin.line.checks import Problem, did_you_mean
+from shakedown.twin.line.plant_model import PlantModel
+from shakedown.twin.line.problem import Problem, did_you_mean
+from shakedown.twin.line.signal_spec import SignalSpec
 from shakedown.twin.line.upsets.trip import Trip
 from shakedown.twin.line.upsets.upset import MachineUpset, SignalUpset, number_problem
 
-if TYPE_CHECKING:
-    from shakedown.twin.line.plant import Plant, SignalSpec
 
-
-def check_upsets(plant: Plant) -> Iterator[Problem]:
+def check_upsets(plant: PlantModel) -> Iterator[Problem]:
     """Every contradiction in the upsets."""
     signals = plant.each_signal_named()
     for name, upset in plant.upsets.items():
@@ -25,7 +23,7 @@ def check_upsets(plant: Plant) -> Iterator[Problem]:
             yield from _shifts(name, upset, signals)
 
 
-def affected(plant: Plant, upset: SignalUpset) -> list[str]:
+def affected(plant: PlantModel, upset: SignalUpset) -> list[str]:
     """The signals of an upset by full name; an owner stands for all of its signals."""
     return [
         f"{owner}.{signal}"
@@ -36,7 +34,7 @@ def affected(plant: Plant, upset: SignalUpset) -> list[str]:
 
 
 def _signals(
-    plant: Plant, name: str, upset: SignalUpset, signals: dict[str, SignalSpec]
+    plant: PlantModel, name: str, upset: SignalUpset, signals: dict[str, SignalSpec]
 ) -> Iterator[Problem]:
     for position, named in enumerate(upset.signals):
         place = ("upsets", name, "signals", position)
@@ -48,7 +46,7 @@ def _signals(
             yield ("upsets", name, "signals"), full, f"{full} {problem}"
 
 
-def _mode(plant: Plant, name: str, upset: MachineUpset) -> Iterator[Problem]:
+def _mode(plant: PlantModel, name: str, upset: MachineUpset) -> Iterator[Problem]:
     machine = plant.machines.get(upset.machine)
     if machine is None:
         remedy = did_you_mean(upset.machine, list(plant.machines))

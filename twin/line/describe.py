@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from shakedown.twin.line.plant import Plant, SignalSpec
+from shakedown.twin.line.plant import Plant
+from shakedown.twin.line.signal_spec import SignalSpec
 
 
 def signal_table(plant: Plant) -> str:

@@ -10,8 +10,8 @@ import simpy
 from shakedown.twin.line.checks_upsets import affected
 from shakedown.twin.line.machine import Machine
 from shakedown.twin.line.plant import Plant
+from shakedown.twin.line.process import Process, Record
 from shakedown.twin.line.randomness import MS_PER_S, stream
-from shakedown.twin.line.shop import Process, Record
 from shakedown.twin.line.upsets.trip import Trip
 from shakedown.twin.line.upsets.upset import Distortion, MachineUpset, Offer, SignalUpset, Upset, Value
 

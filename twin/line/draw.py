@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from html import escape
 
-from shakedown.twin.line.plant import ConveyorSpec, MachineSpec, Plant, ReservoirSpec
+from shakedown.twin.line.plant import Plant
+from shakedown.twin.line.specs import ConveyorSpec, MachineSpec, ReservoirSpec
 
 BOX_W, BOX_H, BELT_W = 200, 104, 130
 MARGIN, LINE_H, HEAD_H = 24, 17, 52

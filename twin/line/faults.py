@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import simpy
 
-from shakedown.twin.line.plant import FailureMode
-from shakedown.twin.line.randomness import MS_PER_S
-from shakedown.twin.line.shop import Record
-
-if TYPE_CHECKING:
-    from shakedown.twin.line.causes import Failure
+from shakedown.twin.line.process import Record
+from shakedown.twin.line.randomness import MS_PER_S, Durations
+from shakedown.twin.line.specs import FailureMode
 
 
 class UnknownFaultError(LookupError):
@@ -57,17 +54,19 @@ class Faults:
         self._open: dict[str, MachineFault] = {}  # at most one for each failure mode
         self.open = MappingProxyType(self._open)
 
-    def begin(self, machine: str, failure: Failure) -> MachineFault:
-        """The deviation of a failure begins."""
+    def begin(
+        self, machine: str, mode: str, spec: FailureMode, repair: Durations, forget: Callable[[], None]
+    ) -> MachineFault:
+        """The deviation of a failure mode begins; `repair` says how long hands will need, `forget` starts it anew."""
         self._count += 1
         fault = MachineFault(
             id=f"F{self._count:04d}",
             machine=machine,
-            mode=failure.mode,
-            spec=failure.spec,
-            repair_s=failure.repair.draw_ms() / MS_PER_S,
+            mode=mode,
+            spec=spec,
+            repair_s=repair.draw_ms() / MS_PER_S,
             repaired=self._env.event(),
-            forget=failure.forget,
+            forget=forget,
         )
         self._open[fault.id] = fault
         self._tell(fault, "onset")

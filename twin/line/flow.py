@@ -7,9 +7,9 @@ from typing import NamedTuple, Protocol
 
 import simpy
 
-from shakedown.twin.line.plant import ConveyorSpec
 from shakedown.twin.line.ramp import Ramp
 from shakedown.twin.line.randomness import MS_PER_S
+from shakedown.twin.line.specs import ConveyorSpec
 from shakedown.twin.line.states import StopReason
 
 
@@ -72,7 +72,7 @@ class Conveyor:
         return sum(part.bottles for _, part in self._parts)
 
     def scan(self, producing: bool, elapsed_ms: int) -> tuple[float, ...]:
-        """Move on to the next scan and say what drives the physics (checks.CONVEYOR_DRIVERS).
+        """Move on to the next scan and say what drives the physics (drivers.CONVEYOR_DRIVERS).
 
         The belt runs while a neighbour produces or a part is still on its way.
         """

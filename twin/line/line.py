@@ -10,9 +10,9 @@ from typing import Any
 import simpy
 
 from shakedown.twin.ledger import NS_PER_MS, Change, Chronicle
-from shakedown.twin.line import checks
 from shakedown.twin.line.calendar import Calendar
 from shakedown.twin.line.disturbances import Disturbances
+from shakedown.twin.line.drivers import drivers, responses
 from shakedown.twin.line.faults import Faults, MachineFault
 from shakedown.twin.line.flow import Conveyor, Sink, Source
 from shakedown.twin.line.header import described
@@ -20,14 +20,16 @@ from shakedown.twin.line.machine import Machine
 from shakedown.twin.line.master_data import Asset
 from shakedown.twin.line.materials import Materials
 from shakedown.twin.line.physics import Floats, Physics
-from shakedown.twin.line.plant import Ambient, Plant
+from shakedown.twin.line.plant import Plant
+from shakedown.twin.line.process import Process
 from shakedown.twin.line.production_orders import Orders, Warehouse
 from shakedown.twin.line.randomness import MS_PER_S
 from shakedown.twin.line.registers import Value, reader
 from shakedown.twin.line.reservoir import Reservoir
 from shakedown.twin.line.sensors import Sensors
-from shakedown.twin.line.shop import Process, Shop
+from shakedown.twin.line.shop import Shop
 from shakedown.twin.line.signals import signals_of
+from shakedown.twin.line.specs import Ambient
 from shakedown.twin.line.states import State
 
 Offer = tuple[Value, int]
@@ -131,8 +133,8 @@ class Line:
     def _build_signals(self) -> None:
         plant = self._plant
         owners: dict[str, object] = {**self.machines, **self.conveyors, **self.reservoirs}
-        measured = checks.responses(plant)
-        self._physics = Physics(checks.drivers(plant), measured, plant.scan_ms)
+        measured = responses(plant)
+        self._physics = Physics(drivers(plant), measured, plant.scan_ms)
         self._sensors = Sensors(measured, self._seed)
         self._sensor_places: list[int] = []
         self._registers: list[tuple[int, Callable[[int], Value]]] = []
@@ -174,7 +176,7 @@ class Line:
             quantities = self._physics.move(self._drivers(scan_ms))
 
     def _drivers(self, elapsed_ms: int) -> list[float]:
-        """What machines, conveyors and reservoirs did since the last scan, in the order of checks.drivers."""
+        """What machines, conveyors and reservoirs did since the last scan, in the order of drivers.drivers."""
         drivers = [_ambient_cel(self._plant.ambient, self._env.now)]
         for machine in self.machines.values():
             drivers += machine.scan(elapsed_ms)

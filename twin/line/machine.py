@@ -7,14 +7,15 @@ from typing import Any
 
 import simpy
 
-from shakedown.twin.line import checks
 from shakedown.twin.line.causes import Cause, Failure, Slowness, SmallStop
+from shakedown.twin.line.drivers import parameters
 from shakedown.twin.line.flow import Part, Sink, Source
 from shakedown.twin.line.master_data import Recipe
 from shakedown.twin.line.meter import Meter
+from shakedown.twin.line.process import Process
 from shakedown.twin.line.ramp import Ramp
 from shakedown.twin.line.randomness import MS_PER_S, Durations, stream
-from shakedown.twin.line.shop import Process, Shop
+from shakedown.twin.line.shop import Shop
 from shakedown.twin.line.states import State, StopReason
 
 RESTART_MS = 10_000
@@ -53,7 +54,7 @@ class Machine:
         self._blocked_after_ms = round(spec.blocked_after_s * MS_PER_S)
         self._ramp = Ramp(spec.ramp_s)
         self._meter = Meter(spec.energy)
-        self._parameters = checks.parameters(shop.plant, name)
+        self._parameters = parameters(shop.plant, name)
         self._recipe = Recipe()
 
         self.state = State.IDLE
@@ -133,7 +134,7 @@ class Machine:
         return begun
 
     def scan(self, elapsed_ms: int) -> tuple[float, ...]:
-        """Move on to the next scan and say what drives the physics (checks.MACHINE_DRIVERS)."""
+        """Move on to the next scan and say what drives the physics (drivers.MACHINE_DRIVERS)."""
         worked_ms = self.worked_ms
         run = (worked_ms - self._worked_at_scan_ms) / elapsed_ms if elapsed_ms else 0.0
         self._worked_at_scan_ms = worked_ms
@@ -257,7 +258,9 @@ class Machine:
         """A failure begins, or stops the machine until it is repaired."""
         fault = failure.fault
         if fault is None:
-            fault = self._shop.faults.begin(self.name, failure)
+            fault = self._shop.faults.begin(
+                self.name, failure.mode, failure.spec, failure.repair, failure.forget
+            )
             if not failure.begin(fault):
                 return
         stop = self._halt(State.ABORTED, failure.spec.code, "breakdown", failure.spec.cause)

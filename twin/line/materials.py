@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shakedown.twin.line.plant import Plant
-from shakedown.twin.line.shop import LINE, Record
+from shakedown.twin.line.process import LINE, Record
 
 SMALLEST = 1_000_000
 """Quantities are kept in millionths of the item's unit, as integers: so the mass balance is exact."""

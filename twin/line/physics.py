@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shakedown.twin.line import checks
-from shakedown.twin.line.plant import SignalSpec
+from shakedown.twin.line.drivers import levels
 from shakedown.twin.line.randomness import MS_PER_S
+from shakedown.twin.line.signal_spec import SignalSpec
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -46,7 +46,7 @@ class Physics:
         scan_s = scan_ms / MS_PER_S
         self._levels = [
             _level({name: measured[name] for name in names}, places, scan_s)
-            for names in checks.levels(dict(measured))
+            for names in levels(dict(measured))
         ]
 
     def settle(self, drivers: Sequence[float]) -> Floats:
@@ -76,7 +76,7 @@ def _level(measured: Mapping[str, SignalSpec], places: Mapping[str, int], scan_s
     for spec in measured.values():
         starts.append(len(terms))
         terms.append((spec.response.base if spec.response else 0.0, 0, 0))
-        for key, gain in checks.gains_of(spec).items():
+        for key, gain in spec.gains.items():
             first, _, second = key.partition("*")
             terms.append((gain, places[first], places[second or _ONE]))
         tau_s = spec.response.tau_s if spec.response else 0.0

@@ -9,7 +9,7 @@ import simpy
 
 from shakedown.twin.line.flow import Part
 from shakedown.twin.line.plant import Plant
-from shakedown.twin.line.shop import LINE, Record
+from shakedown.twin.line.process import LINE, Record
 from shakedown.twin.line.states import StopReason
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from shakedown.twin.line import checks
-from shakedown.twin.line.plant import SignalSpec
+from shakedown.twin.line.signal_spec import UNSIGNED, SignalSpec, integer_limits
 from shakedown.twin.line.states import StopReason
 
 Value = bool | int | float | str | None
@@ -33,11 +32,11 @@ _READERS: dict[str, Callable[[Any], Value]] = {
 def reader(spec: SignalSpec, owner: object) -> Callable[[int], Value]:
     """A function of the scan's number that reads the register; unsigned counters roll over as their type does."""
     if spec.show == "heartbeat":
-        _, mask = checks.integer_limits(spec.type)
+        _, mask = integer_limits(spec.type)
         return lambda scan: scan & mask
     assert spec.show is not None
     read = _READERS[spec.show]
-    if spec.type in checks.UNSIGNED:
-        _, mask = checks.integer_limits(spec.type)
+    if spec.type in UNSIGNED:
+        _, mask = integer_limits(spec.type)
         return lambda scan: read(owner) & mask  # type: ignore[operator]
     return lambda scan: read(owner)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from shakedown.twin.line.machine import Machine
-from shakedown.twin.line.plant import ReservoirSpec, Use
 from shakedown.twin.line.randomness import MS_PER_S
+from shakedown.twin.line.specs import ReservoirSpec, Use
 
 
 class _User:
@@ -35,7 +35,7 @@ class Reservoir:
         self.refilling = False
 
     def scan(self, elapsed_ms: int) -> tuple[float, ...]:
-        """Move on to the next scan and say what drives the physics (checks.RESERVOIR_DRIVERS)."""
+        """Move on to the next scan and say what drives the physics (drivers.RESERVOIR_DRIVERS)."""
         spec = self._spec
         refill = spec.refill_per_s * elapsed_ms / MS_PER_S if self.refilling else 0.0
         level = self.level + refill - sum(user.draw() for user in self._users)

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from shakedown.twin.line import checks
 from shakedown.twin.line.physics import Floats
-from shakedown.twin.line.plant import SignalSpec
 from shakedown.twin.line.randomness import stream
+from shakedown.twin.line.signal_spec import INTEGERS, SignalSpec
 
 NOISE_BLOCK = 512
 """Scans whose noise is drawn at once."""
@@ -31,7 +30,7 @@ class Sensors:
         self._low = np.array([low for low, _ in ranges])
         self._high = np.array([high for _, high in ranges])
         self._single = np.array([spec.type == "Float" for spec in specs], dtype=bool)
-        self._whole = [place for place, spec in enumerate(specs) if spec.type in checks.INTEGERS]
+        self._whole = [place for place, spec in enumerate(specs) if spec.type in INTEGERS]
         self._block = np.zeros((0, len(specs)))
         self._row = 0
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shakedown.twin.line.plant import Plant, SignalSpec
+from shakedown.twin.line.plant import Plant
+from shakedown.twin.line.signal_spec import SignalSpec
 
 NAMESPACE_INDEX = 2
 

@@ -227,7 +227,8 @@ class MemoryNetwork(Network[MemoryConduit]):
             raise OSError(errno.EADDRINUSE, f"port {port} of {here.name} is in use")
         loopback_only = loopback and name not in _ANY
         listener = self._listeners[here.name, port] = Listener(
-            self,
+            self.loop,
+            self._unlisten,
             here,
             ("127.0.0.1" if loopback_only else self.address_of(here), port),
             loopback_only=loopback_only,
@@ -239,7 +240,7 @@ class MemoryNetwork(Network[MemoryConduit]):
             await listener.start_serving()
         return listener
 
-    def unlisten(self, listener: Listener) -> None:
+    def _unlisten(self, listener: Listener) -> None:
         key = (listener.host.name, listener.address[1])
         if self._listeners.get(key) is listener:
             del self._listeners[key]

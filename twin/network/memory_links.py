@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from shakedown.twin.network.model import CAPABILITIES, Conduit, Direction
-
-if TYPE_CHECKING:
-    from shakedown.twin.network.memory_tcp import Connection
 
 
 class Cut(IntEnum):
@@ -30,6 +27,14 @@ class Way:
     cut: Cut = Cut.NONE
 
 
+class Crossing(Protocol):
+    """A connection, as a link on its way knows it."""
+
+    def refresh(self) -> None: ...
+    def sever(self) -> None: ...
+    def reset(self, reason: str) -> None: ...
+
+
 class MemoryConduit(Conduit):
     """A link whose faults act on the connections that cross it, at once and exactly."""
 
@@ -48,7 +53,7 @@ class MemoryConduit(Conduit):
         self._ways = {True: Way(*self._made_with), False: Way(*self._made_with)}
         self._faults: dict[tuple[str, bool], dict[str, Any]] = {}
         self.is_down = False
-        self.connections: dict[Connection, None] = {}
+        self.connections: dict[Crossing, None] = {}
 
     def way(self, up: bool) -> Way:
         """The state of one direction, `up` being from who connects to who listens."""

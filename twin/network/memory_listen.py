@@ -6,13 +6,10 @@ import asyncio
 import ssl
 from collections.abc import Callable
 from contextvars import Context
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from shakedown.twin.network.memory_transport import Address, SocketInfo
 from shakedown.twin.network.model import Host
-
-if TYPE_CHECKING:
-    from shakedown.twin.network.memory import MemoryNetwork
 
 
 class Listener(asyncio.AbstractServer):
@@ -20,7 +17,8 @@ class Listener(asyncio.AbstractServer):
 
     def __init__(
         self,
-        network: MemoryNetwork,
+        loop: asyncio.AbstractEventLoop,
+        unlisten: Callable[[Listener], None],
         host: Host,
         address: Address,
         *,
@@ -29,7 +27,8 @@ class Listener(asyncio.AbstractServer):
         protocol_factory: Callable[[], asyncio.BaseProtocol],
         tls: dict[str, Any] | None,
     ) -> None:
-        self.network = network
+        self._loop = loop
+        self._unlisten = unlisten
         self.host = host
         self.address = address
         self.loopback_only = loopback_only
@@ -37,14 +36,14 @@ class Listener(asyncio.AbstractServer):
         self.protocol_factory = protocol_factory
         self.tls = tls
         self._serving = False
-        self._closed: asyncio.Future[None] = network.loop.create_future()
+        self._closed: asyncio.Future[None] = loop.create_future()
 
     @property
     def sockets(self) -> tuple[SocketInfo, ...]:
         return (SocketInfo(self.address, None),) if self._serving else ()
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
-        return self.network.loop
+        return self._loop
 
     def is_serving(self) -> bool:
         return self._serving
@@ -62,7 +61,7 @@ class Listener(asyncio.AbstractServer):
     def close(self) -> None:
         """Stop listening; accepted connections go on."""
         self._serving = False
-        self.network.unlisten(self)
+        self._unlisten(self)
         if not self._closed.done():
             self._closed.set_result(None)
 

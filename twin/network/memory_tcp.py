@@ -12,15 +12,11 @@ import os
 import random
 from collections import deque
 from contextvars import Context
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from shakedown.twin.clock import VirtualLoop
 from shakedown.twin.network.memory_links import Cut, MemoryConduit
 from shakedown.twin.network.model import Host
-
-if TYPE_CHECKING:
-    from shakedown.twin.network.memory import MemoryNetwork
-    from shakedown.twin.network.memory_transport import MemoryTransport
 
 WINDOW_BYTES = 128 * 1024
 """What a sender's kernel and the receiver's hold together: sent, not yet read by the application."""
@@ -41,6 +37,31 @@ Item = tuple[bytes | None, bytes]
 FIN: Item = (None, b"")
 OPEN: Item = (b"", b"")
 """The packet that completes the handshake: the server accepts when it arrives."""
+
+
+class End(Protocol):
+    """One end of a connection: who sends, and whom it arrives at."""
+
+    loop: VirtualLoop
+    context: Context
+    flow: Flow
+    is_gone: bool
+
+    def arrived(self, item: Item) -> None: ...
+    def arrived_soon(self, item: Item) -> None: ...
+    def buffer_shrank(self) -> None: ...
+    def fail(self, error: OSError) -> None: ...
+    def fail_soon(self, error: OSError) -> None: ...
+
+
+class Books(Protocol):
+    """What all connections of a network have in common."""
+
+    seed: int
+    tcp_retries: int
+    connections: dict[Connection, None]
+
+    def record(self, when_ns: int, connection: int, up: bool, plain: bytes) -> None: ...
 
 
 class Path:
@@ -69,7 +90,7 @@ class Path:
 class Connection:
     """Two flows over one path, and what befalls them together."""
 
-    def __init__(self, network: MemoryNetwork, number: int, path: Path) -> None:
+    def __init__(self, network: Books, number: int, path: Path) -> None:
         self.network = network
         self.number = number
         self.path = path
@@ -78,7 +99,7 @@ class Connection:
         self.up: Flow
         self.down: Flow
 
-    def join(self, client: MemoryTransport, server: MemoryTransport) -> None:
+    def join(self, client: End, server: End) -> None:
         """Put the two ends together and enter the links."""
         self.up = Flow(self, True, client, server)
         self.down = Flow(self, False, server, client)
@@ -134,9 +155,7 @@ class Connection:
 class Flow:
     """One direction of a connection."""
 
-    def __init__(
-        self, connection: Connection, is_up: bool, sender: MemoryTransport, receiver: MemoryTransport
-    ) -> None:
+    def __init__(self, connection: Connection, is_up: bool, sender: End, receiver: End) -> None:
         self.connection = connection
         self.is_up = is_up
         self.sender = sender

@@ -8,19 +8,25 @@ import struct
 from asyncio import protocols, transports
 from collections.abc import Callable, Iterable
 from contextvars import Context
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from shakedown.twin.clock import VirtualLoop
 from shakedown.twin.network.memory_opcua import Carrying
 from shakedown.twin.network.memory_tcp import FIN, Flow, Item
 from shakedown.twin.network.memory_tls import TracedSSLProtocol
 
-if TYPE_CHECKING:
-    from shakedown.twin.network.memory_listen import Listener
-
 Address = tuple[str, int]
 
 _HIGH_WATER_BYTES = 64 * 1024
+
+
+class Listening(Protocol):
+    """A port that takes connections, and what it makes of one."""
+
+    protocol_factory: Callable[[], asyncio.BaseProtocol]
+    tls: dict[str, Any] | None
+
+    def is_serving(self) -> bool: ...
 
 
 class SocketInfo:
@@ -74,7 +80,7 @@ class MemoryTransport(transports.Transport):
         self.flow: Flow
         self.is_gone = False
         self.resets_on_close = False
-        self._listener: Listener | None = None
+        self._listener: Listening | None = None
         self._protocol = protocol
         self._buffered = isinstance(protocol, protocols.BufferedProtocol)
         self._connected = False
@@ -190,7 +196,7 @@ class MemoryTransport(transports.Transport):
         self._connected = True
         self._protocol.connection_made(self)  # type: ignore[union-attr]
 
-    def accept_from(self, listener: Listener) -> None:
+    def accept_from(self, listener: Listening) -> None:
         """This is the server's end: the protocol is made when the first packet arrives."""
         self._listener = listener
 

@@ -11,10 +11,7 @@ import math
 import random
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
-
-if TYPE_CHECKING:
-    from shakedown.twin.network.proxy_toxics import Toxic
+from typing import Literal, NamedTuple, Protocol
 
 Stream = Literal["upstream", "downstream"]
 STREAMS: tuple[Stream, Stream] = ("upstream", "downstream")
@@ -65,6 +62,23 @@ class Owner(Protocol):
 
     def close(self) -> None: ...
     def reset(self) -> None: ...
+
+
+class Effect(Protocol):
+    """What a toxic does to the bytes that pass."""
+
+    @property
+    def holds(self) -> bool: ...
+    def begin(self, stage: Stage) -> None: ...
+    def end(self, stage: Stage) -> None: ...
+    async def carry(self, stage: Stage, item: Item) -> None: ...
+
+
+class Toxic(Protocol):
+    """Something on a proxy that may be put into its links."""
+
+    @property
+    def attributes(self) -> Effect: ...
 
 
 @dataclass(slots=True, eq=False)

@@ -10,7 +10,8 @@ from asyncua import ua
 
 from shakedown.twin.ledger import NS_PER_MS
 from shakedown.twin.line.line import Line
-from shakedown.twin.line.plant import MachineSpec, Plant
+from shakedown.twin.line.plant import Plant
+from shakedown.twin.line.specs import MachineSpec
 from shakedown.twin.line.states import CAUSE_CODE_MIN, State, StopReason
 from shakedown.twin.line.upsets import AnyUpset, MachineUpset, Trip
 from shakedown.twin.web.live import Event, LiveLedger

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from shakedown.twin.line.specs import FailureMode
 from shakedown.twin.line.upsets.upset import MachineUpset
-
-if TYPE_CHECKING:
-    from shakedown.twin.line.plant import FailureMode
 
 
 class BearingWear(MachineUpset):

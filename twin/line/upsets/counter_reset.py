@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
-from shakedown.twin.line import checks
+from shakedown.twin.line.signal_spec import SignalSpec, integer_limits
 from shakedown.twin.line.upsets.upset import Distortion, Offer, SignalUpset, Value, counter_problem
-
-if TYPE_CHECKING:
-    from shakedown.twin.line.plant import SignalSpec
 
 
 class CounterReset(SignalUpset):
@@ -23,7 +20,7 @@ class CounterReset(SignalUpset):
         return counter_problem(signal)
 
     def distortion(self, signal: SignalSpec, chance: np.random.Generator) -> Distortion:
-        return _FromZero(checks.integer_limits(signal.type)[1])
+        return _FromZero(integer_limits(signal.type)[1])
 
 
 class _FromZero(Distortion):

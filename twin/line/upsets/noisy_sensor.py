@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
 from shakedown.twin.line.quantities import Size, within
+from shakedown.twin.line.signal_spec import SignalSpec
 from shakedown.twin.line.upsets.upset import Distortion, Offer, SignalUpset, Value, fitted, number_problem
-
-if TYPE_CHECKING:
-    from shakedown.twin.line.plant import SignalSpec
 
 
 class NoisySensor(SignalUpset):

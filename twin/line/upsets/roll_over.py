@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from shakedown.twin.line import checks
 from shakedown.twin.line.quantities import SecondsOrNone, within
+from shakedown.twin.line.signal_spec import INTEGERS, SignalSpec
 from shakedown.twin.line.upsets.upset import Distortion, Offer, SignalUpset, Value, counter_problem
-
-if TYPE_CHECKING:
-    from shakedown.twin.line.plant import SignalSpec
 
 
 class RollOver(SignalUpset):
@@ -38,7 +35,7 @@ class RollOver(SignalUpset):
     def problem(self, signal: SignalSpec) -> str | None:
         if problem := counter_problem(signal):
             return problem
-        if checks.INTEGERS[signal.type] < self.bits:
+        if INTEGERS[signal.type] < self.bits:
             return f"has no {self.bits} bits, its type is {signal.type} - choose fewer bits or a wider type"
         return None
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
 from shakedown.twin.line.quantities import Fraction
+from shakedown.twin.line.signal_spec import SignalSpec
 from shakedown.twin.line.upsets.upset import Distortion, Offer, SignalUpset, Value, fitted, number_problem
-
-if TYPE_CHECKING:
-    from shakedown.twin.line.plant import SignalSpec
 
 
 class Spikes(SignalUpset):

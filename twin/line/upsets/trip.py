@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from shakedown.twin.line.quantities import Seconds, SecondsOrNone
+from shakedown.twin.line.signal_spec import SignalSpec
+from shakedown.twin.line.specs import FailureMode
 from shakedown.twin.line.upsets.upset import Distortion, MachineUpset, Offer, Value, fitted
-
-if TYPE_CHECKING:
-    from shakedown.twin.line.plant import FailureMode, SignalSpec
 
 
 class Trip(MachineUpset):

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 from pydantic import Field
 
-from shakedown.twin.line import checks
 from shakedown.twin.line.quantities import Name, Seconds, SecondsOrNone, Spec, within
-
-if TYPE_CHECKING:
-    from shakedown.twin.line.plant import FailureMode, SignalSpec
+from shakedown.twin.line.signal_spec import COUNTERS, INTEGERS, SignalSpec
+from shakedown.twin.line.specs import FailureMode
 
 Value = bool | int | float | str | None
 Offer = tuple[Value, int]
@@ -77,8 +75,8 @@ def number_problem(signal: SignalSpec) -> str | None:
 
 def counter_problem(signal: SignalSpec) -> str | None:
     """Why a signal is no counter, or None."""
-    if signal.show not in checks.COUNTERS:
-        return f"is not a counter - name a signal that shows {', '.join(checks.COUNTERS)}"
+    if signal.show not in COUNTERS:
+        return f"is not a counter - name a signal that shows {', '.join(COUNTERS)}"
     return None
 
 
@@ -88,6 +86,6 @@ def fitted(signal: SignalSpec, number: float) -> float | int:
     source = signal.response or signal.totaliser
     steps = 1.0 / source.resolution if source is not None else 1.0
     shown = round(min(max(number, low), high) * steps) / steps + 0.0  # no negative zero
-    if signal.type in checks.INTEGERS:
+    if signal.type in INTEGERS:
         return int(shown)
     return float(np.float32(shown)) if signal.type == "Float" else shown
