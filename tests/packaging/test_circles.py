@@ -3,23 +3,12 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("acceptance", "bridge", "reports", "scenarios", "twin")
-
-TO_BE_OPENED = (
-    {"twin.enterprise.broker_amqtt", "twin.enterprise.broker_connection", "twin.enterprise.broker_session"},
-    {
-        "twin.servers.corrected", "twin.servers.history", "twin.servers.monitored_item",
-        "twin.servers.monitored_item_service", "twin.servers.processor", "twin.servers.session",
-        "twin.servers.subscription", "twin.servers.subscription_service", "twin.servers.tag",
-    },
-)  # fmt: skip
-"""Circles there still are. This only gets shorter: strike out what has been opened."""
 
 
 def imported(tree: ast.AST, modules: set[str]) -> Iterator[str]:
@@ -45,18 +34,10 @@ def graph() -> dict[str, set[str]]:
     }
 
 
-def is_known(one: str, other: str) -> bool:
-    """Whether an import is within a circle that is known; the upsets count as one module."""
-    names = {re.sub(r"\.upsets\..*", ".upsets", name.removeprefix("shakedown.")) for name in (one, other)}
-    return any(names <= circle for circle in TO_BE_OPENED)
-
-
 def test_no_module_leads_back_to_itself() -> None:
     imports = graph()
     assert len(imports) > 250
-    sorter = TopologicalSorter(
-        {one: {other for other in others if not is_known(one, other)} for one, others in imports.items()}
-    )
+    sorter = TopologicalSorter(imports)
     try:
         sorter.prepare()
     except CycleError as error:

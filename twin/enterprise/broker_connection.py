@@ -12,7 +12,7 @@ import socket
 import struct
 from asyncio import StreamWriter
 from collections.abc import AsyncIterator, Callable
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from amqtt.mqtt.packet import (
     DISCONNECT,
@@ -26,6 +26,7 @@ from amqtt.mqtt.packet import (
     UNSUBSCRIBE,
 )
 
+from shakedown.twin.enterprise.broker_limits import BrokerCounters, BrokerLimits
 from shakedown.twin.enterprise.broker_packets import (
     MalformedPacket,
     Will,
@@ -34,10 +35,7 @@ from shakedown.twin.enterprise.broker_packets import (
     decode_packet_id,
     decode_publish,
 )
-
-if TYPE_CHECKING:
-    from shakedown.twin.enterprise.broker_amqtt import CorrectedBroker
-    from shakedown.twin.enterprise.broker_session import ClientSession
+from shakedown.twin.enterprise.broker_session import ClientSession
 
 _PINGRESP = b"\xd0\x00"
 _LINGER_0_S = struct.pack("ii", 1, 0)
@@ -51,12 +49,24 @@ def reset(transport: asyncio.WriteTransport) -> None:
     transport.abort()
 
 
+class Broker(Protocol):
+    """What a connection asks of the broker that has accepted it."""
+
+    counters: BrokerCounters
+    limits: BrokerLimits
+
+    def take(self, session: ClientSession, topic: str, payload: bytes, qos: int, retain: bool) -> None: ...
+    async def subscribe(self, connection: Connection, packet_id: int, topics: Any) -> None: ...
+    async def unsubscribe(self, connection: Connection, packet_id: int, topics: Any) -> None: ...
+    def ended(self, connection: Connection) -> None: ...
+
+
 class Connection:
     """A connection from its accepted CONNECT to its end."""
 
     def __init__(
         self,
-        broker: CorrectedBroker,
+        broker: Broker,
         session: ClientSession,
         will: Will | None,
         packets: AsyncIterator[tuple[int, int, bytes]],

@@ -8,16 +8,14 @@ connection ends. Here the message stays in the session's `inflight_out` until it
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import Protocol
 
 from amqtt.mqtt.packet import PUBACK, PUBREC, PUBREL
 from amqtt.session import OutgoingApplicationMessage, Session
 
 from shakedown.twin.enterprise.broker_limits import BrokerCounters, BrokerLimits
 from shakedown.twin.enterprise.broker_packets import acknowledgement, encode_publish
-
-if TYPE_CHECKING:
-    from shakedown.twin.enterprise.broker_connection import Connection
 
 # Who a client is may change with each of its connections; the state of its session does not.
 _IDENTITY = (
@@ -49,6 +47,15 @@ class Publication:
         return self._wire
 
 
+class Outlet(Protocol):
+    """The connection of a session, as far as messages go out by it."""
+
+    @property
+    def congested(self) -> bool: ...
+    def write(self, packet: bytes) -> None: ...
+    def call_when_drained(self, callback: Callable[[], None]) -> None: ...
+
+
 class ClientSession(Session):
     """amqtt's session with a bounded queue, a bounded in-flight window and the connection it has, if any."""
 
@@ -57,7 +64,7 @@ class ClientSession(Session):
         self.client_id = incoming.client_id
         self.clean_session = incoming.clean_session
         self.filters: dict[str, None] = {}
-        self.connection: Connection | None = None
+        self.connection: Outlet | None = None
         self._limits = limits
         self._counters = counters
         self._queue: deque[tuple[Publication, int, bool]] = deque()
@@ -70,7 +77,7 @@ class ClientSession(Session):
     def __bool__(self) -> bool:
         return True
 
-    def attach(self, connection: Connection, incoming: Session) -> None:
+    def attach(self, connection: Outlet, incoming: Session) -> None:
         """Go on over `connection`: first what was in flight, in its old order [MQTT-4.6.0-1], then the queue."""
         for name in _IDENTITY:
             setattr(self, name, getattr(incoming, name))

@@ -16,9 +16,9 @@ from asyncua import Server, ua
 from asyncua.common.utils import ServiceError
 from asyncua.crypto.permission_rules import User, UserRole
 from asyncua.server.binary_server_asyncio import BinaryServer, OPCUAProtocol
-from asyncua.server.internal_server import InternalServer
 
 from shakedown.twin.servers import standard_nodes
+from shakedown.twin.servers.bounded_server import BoundedServer
 from shakedown.twin.servers.history import RawHistory
 from shakedown.twin.servers.limits import OpcUaCounters, OpcUaLimits
 from shakedown.twin.servers.processor import Processor
@@ -40,7 +40,7 @@ def require_corrected_version(installed: str | None = None) -> None:
         )
 
 
-class CorrectedInternalServer(InternalServer):
+class CorrectedInternalServer(BoundedServer):
     """asyncua's InternalServer with our sessions, subscriptions and history."""
 
     subscription_service: SubscriptionService

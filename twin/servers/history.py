@@ -8,18 +8,16 @@ no history.
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from asyncua import ua
 from asyncua.common.utils import ServiceError
 from asyncua.server.history import HistoryManager
 
 from shakedown.twin.servers import encoding
+from shakedown.twin.servers.bounded_server import BoundedServer
 from shakedown.twin.servers.monitored_item import Sample
 from shakedown.twin.servers.tag import TagValue
-
-if TYPE_CHECKING:
-    from shakedown.twin.servers.corrected import CorrectedInternalServer
 
 
 class Continuation(NamedTuple):
@@ -83,7 +81,7 @@ class RawHistory(HistoryManager):
     Bounding values (ReturnBounds) are never added: what is returned is what was offered, and nothing else.
     """
 
-    iserver: CorrectedInternalServer
+    iserver: BoundedServer
 
     async def read_history(self, params: ua.HistoryReadParameters) -> list[ua.HistoryReadResult]:
         """HistoryRead (Part 4, 5.11.3): one result per node."""

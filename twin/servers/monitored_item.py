@@ -9,14 +9,12 @@ from __future__ import annotations
 import struct
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from asyncua import ua
 
 from shakedown.twin.servers import encoding
-
-if TYPE_CHECKING:
-    from shakedown.twin.servers.subscription import Subscription
+from shakedown.twin.servers.limits import OpcUaCounters
 
 _MS = 1_000_000
 
@@ -93,6 +91,16 @@ class _Done:
 _DONE = _Done()
 
 
+class Reporting(Protocol):
+    """The subscription that reports an item."""
+
+    counters: OpcUaCounters
+    pending: dict[MonitoredItem, None]
+    ready: dict[MonitoredItem, None]
+
+    def now_ns(self) -> int: ...
+
+
 class MonitoredItem:
     """A data-change MonitoredItem; it is itself the callback that asyncua's address space calls on a write.
 
@@ -100,7 +108,7 @@ class MonitoredItem:
     """
 
     def __init__(
-        self, subscription: Subscription, monitored_item_id: int, node_id: ua.NodeId, attribute: int
+        self, subscription: Reporting, monitored_item_id: int, node_id: ua.NodeId, attribute: int
     ) -> None:
         self.subscription = subscription
         self.counters = subscription.counters

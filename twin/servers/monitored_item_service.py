@@ -6,7 +6,7 @@ Event items stay asyncua's; SetTriggering (5.13.5) is offered by neither.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from asyncua import ua
 from asyncua.common.utils import ServiceError
@@ -15,9 +15,11 @@ from asyncua.server.monitored_item_service import MonitoredItemService as Asyncu
 from asyncua.ua.uaprotocol_auto import DataChangeFilter  # what is decoded; ua.DataChangeFilter is a subclass
 
 from shakedown.twin.servers import encoding
+from shakedown.twin.servers.limits import OpcUaLimits
 from shakedown.twin.servers.monitored_item import (
     Changed,
     MonitoredItem,
+    Reporting,
     Sample,
     deadband_exceeded,
     status_changed,
@@ -26,9 +28,6 @@ from shakedown.twin.servers.monitored_item import (
 )
 from shakedown.twin.servers.tag import TagValue
 
-if TYPE_CHECKING:
-    from shakedown.twin.servers.subscription import Subscription
-
 _TRIGGERS: dict[ua.DataChangeTrigger, Changed] = {
     ua.DataChangeTrigger.Status: status_changed,
     ua.DataChangeTrigger.StatusValue: status_or_value_changed,
@@ -36,10 +35,17 @@ _TRIGGERS: dict[ua.DataChangeTrigger, Changed] = {
 }
 
 
+class Publishing(Reporting, Protocol):
+    """The subscription whose items these are."""
+
+    limits: OpcUaLimits
+    data: ua.CreateSubscriptionResult
+
+
 class MonitoredItemService(AsyncuaMonitoredItemService):
     """The monitored items of one subscription."""
 
-    def __init__(self, subscription: Subscription, address_space: AddressSpace) -> None:
+    def __init__(self, subscription: Publishing, address_space: AddressSpace) -> None:
         super().__init__(subscription, address_space)
         self.subscription = subscription
         self.limits = subscription.limits

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from asyncua import ua
 from asyncua.common.connection import TransportLimits
@@ -14,10 +14,8 @@ from asyncua.server.uaprocessor import PublishRequestData, UaProcessor
 from asyncua.ua.ua_binary import nodeid_from_binary, struct_from_binary
 
 from shakedown.twin.servers import encoding
+from shakedown.twin.servers.bounded_server import BoundedServer
 from shakedown.twin.servers.session import Session, identity_of
-
-if TYPE_CHECKING:
-    from shakedown.twin.servers.corrected import CorrectedInternalServer
 
 _CALL = ua.FourByteNodeId(ua.ObjectIds.CallRequest_Encoding_DefaultBinary)
 
@@ -25,12 +23,10 @@ _CALL = ua.FourByteNodeId(ua.ObjectIds.CallRequest_Encoding_DefaultBinary)
 class Processor(UaProcessor):
     """Answers the requests of one connection."""
 
-    iserver: CorrectedInternalServer
+    iserver: BoundedServer
     session: Session | None
 
-    def __init__(
-        self, internal_server: CorrectedInternalServer, transport: Any, limits: TransportLimits
-    ) -> None:
+    def __init__(self, internal_server: BoundedServer, transport: Any, limits: TransportLimits) -> None:
         super().__init__(internal_server, transport, limits)
         self._calls: set[asyncio.Task[Any]] = set()
         self._handlers = {

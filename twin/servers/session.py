@@ -12,7 +12,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Sized
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from asyncua import ua
 from asyncua.common.utils import ServiceError
@@ -20,12 +20,8 @@ from asyncua.server.internal_session import InternalSession, SessionState
 from asyncua.server.uaprocessor import PublishRequestData
 
 from shakedown.twin.servers import encoding
-
-if TYPE_CHECKING:
-    from shakedown.twin.servers.corrected import CorrectedInternalServer
-    from shakedown.twin.servers.processor import Processor
-    from shakedown.twin.servers.subscription import Subscription
-
+from shakedown.twin.servers.bounded_server import BoundedServer
+from shakedown.twin.servers.subscription import Subscription
 
 _NOT_A_USER = (
     ua.StatusCodes.BadIdentityTokenInvalid,
@@ -41,13 +37,22 @@ class Notice(NamedTuple):
     message: bytes
 
 
+class Wire(Protocol):
+    """The connection that a session answers by."""
+
+    def is_closing(self) -> bool: ...
+    def abort(self) -> None: ...
+    def send_encoded(self, request_id: int, body: bytes) -> None: ...
+    def send_fault(self, request_header: ua.RequestHeader, sequence_header: Any, status: int) -> None: ...
+
+
 class Session(InternalSession):
     """A client's session. Its SessionId counts per server, and its AuthenticationToken cannot be guessed (7.36)."""
 
-    iserver: CorrectedInternalServer
+    iserver: BoundedServer
     state: SessionState
 
-    def __init__(self, internal_server: CorrectedInternalServer, name: str, number: int, user: Any) -> None:
+    def __init__(self, internal_server: BoundedServer, name: str, number: int, user: Any) -> None:
         service = internal_server.subscription_service
         super().__init__(internal_server, internal_server.aspace, service, name, user=user)
         self.external = True
@@ -55,7 +60,7 @@ class Session(InternalSession):
         self.limits = internal_server.limits
         self.session_id = ua.NodeId(number, 1)
         self.auth_token = ua.NodeId(os.urandom(32), 0)
-        self.processor: Processor | None = None
+        self.processor: Wire | None = None
         self.application_uri = ""
         self.certificate: bytes | None = None
         self.identity: tuple[str, ...] = ()
@@ -119,14 +124,14 @@ class Session(InternalSession):
 
     # -- connection -----------------------------------------------------------------------------------------------
 
-    def attach(self, processor: Processor) -> None:
+    def attach(self, processor: Wire) -> None:
         """The session speaks through this connection from now on; requests of the former one die with it."""
         former, self.processor = self.processor, processor
         if former is not None and former is not processor:
             self._publish_requests.clear()
             former.abort()
 
-    def detach(self, processor: Processor) -> None:
+    def detach(self, processor: Wire) -> None:
         """The connection is gone; if it was ours, so are the publish requests that came over it."""
         if self.processor is processor:
             self.processor = None

@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from asyncua import ua
 from asyncua.server.address_space import AddressSpace
+from asyncua.server.uaprocessor import PublishRequestData
 
 from shakedown.twin.servers import encoding
 from shakedown.twin.servers.limits import OpcUaCounters, OpcUaLimits
 from shakedown.twin.servers.monitored_item import MonitoredItem
 from shakedown.twin.servers.monitored_item_service import MonitoredItemService
-
-if TYPE_CHECKING:
-    from shakedown.twin.servers.session import Session
-    from shakedown.twin.servers.subscription_service import SubscriptionService
 
 
 class SentMessage(NamedTuple):
@@ -30,21 +27,47 @@ class SentMessage(NamedTuple):
     notifications: int
 
 
+class Owner(Protocol):
+    """The session that a subscription belongs to at present."""
+
+    session_id: ua.NodeId
+    application_uri: str
+    identity: tuple[Any, ...]
+    certificate: bytes | None
+    subscriptions: dict[int, Subscription]
+    late: dict[Subscription, None]
+
+    def take_publish_request(self) -> PublishRequestData | None: ...
+    def respond(
+        self, request: PublishRequestData, subscription: Subscription, message: bytes, more: bool
+    ) -> None: ...
+    def notify(self, subscription_id: int, message: bytes) -> None: ...
+
+
+class Service(Protocol):
+    """What keeps the subscriptions of a server."""
+
+    limits: OpcUaLimits
+    counters: OpcUaCounters
+
+    async def expire(self, subscription: Subscription) -> None: ...
+
+
 class Subscription:
     """A subscription, owned by a session that may change (5.14.7) and may be without a connection (6.7)."""
 
     def __init__(
         self,
-        service: SubscriptionService,
-        session: Session,
+        service: Service,
+        session: Owner,
         address_space: AddressSpace,
         subscription_id: int,
         params: ua.CreateSubscriptionParameters,
     ) -> None:
         self.service = service
         self.session = session
-        self.limits: OpcUaLimits = service.limits
-        self.counters: OpcUaCounters = service.counters
+        self.limits = service.limits
+        self.counters = service.counters
         self.data = ua.CreateSubscriptionResult(SubscriptionId=subscription_id)
         self.revise(
             params.RequestedPublishingInterval,

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from asyncua import ua
 from asyncua.common.utils import ServiceError
 from asyncua.server.subscription_service import SubscriptionService as AsyncuaSubscriptionService
 
-from shakedown.twin.servers.subscription import SentMessage, Subscription
-
-if TYPE_CHECKING:
-    from shakedown.twin.servers.corrected import CorrectedInternalServer
-    from shakedown.twin.servers.session import Session
+from shakedown.twin.servers.bounded_server import BoundedServer
+from shakedown.twin.servers.session import Session
+from shakedown.twin.servers.subscription import Owner, SentMessage, Subscription
 
 
 class SubscriptionService(AsyncuaSubscriptionService):
@@ -20,7 +18,7 @@ class SubscriptionService(AsyncuaSubscriptionService):
 
     subscriptions: dict[int, Subscription]
 
-    def __init__(self, internal_server: CorrectedInternalServer) -> None:
+    def __init__(self, internal_server: BoundedServer) -> None:
         super().__init__(internal_server.aspace, internal_server)
         self.limits = internal_server.limits
         self.counters = internal_server.counters
@@ -147,7 +145,7 @@ class SubscriptionService(AsyncuaSubscriptionService):
         self.subscriptions.pop(subscription.subscription_id, None)
 
 
-def _same_client(owner: Session, claimant: Session) -> bool:
+def _same_client(owner: Owner, claimant: Session) -> bool:
     """Who may take a subscription over: the same user; for anonymous ones the same application (5.14.7.1).
 
     The clause also wants a signed channel for anonymous users; a lab without certificates could then never rehearse a
