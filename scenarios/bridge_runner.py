@@ -12,6 +12,7 @@ from shakedown.bridge.app import Bridge
 from shakedown.bridge.config import Site
 from shakedown.twin.network.model import Host
 
+KILL_TIMEOUT_S = 0.5  # the goodbyes that a killed bridge still tries to say are nobody's business
 STOP_TIMEOUT_S = 15.0  # how long a bridge that was asked to stop may take
 
 Addresses = Mapping[str, tuple[str, int]]
@@ -71,6 +72,7 @@ class InProcessBridge(BridgeRunner):
         self._factory = factory
         self._bridge: Runnable | None = None
         self._task: asyncio.Task[None] | None = None
+        self._ending: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         self._host.plug()
@@ -82,7 +84,7 @@ class InProcessBridge(BridgeRunner):
         self._host.unplug()
         if (cut := getattr(self._bridge, "cut", None)) is not None:
             cut()
-        await self._end()
+        await self._end(KILL_TIMEOUT_S)
 
     async def freeze(self) -> None:
         self._host.freeze()
@@ -91,13 +93,15 @@ class InProcessBridge(BridgeRunner):
         self._host.thaw()
 
     async def stop(self) -> None:
-        await self._end()
+        await self._end(STOP_TIMEOUT_S)
 
-    async def _end(self) -> None:
+    async def _end(self, within_s: float) -> None:
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
-            await asyncio.wait((task,), timeout=STOP_TIMEOUT_S)
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
+            await asyncio.wait((task,), timeout=within_s)
 
     def is_running(self) -> bool:
         return self._task is not None and not self._task.done()

@@ -16,6 +16,7 @@ from shakedown.bridge.cli import bridge_group
 from shakedown.bridge.yamlfile import ConfigError
 from shakedown.scenarios.accept_command import accept
 from shakedown.scenarios.alarms_command import alarms_group
+from shakedown.scenarios.bridges_command import bridges_group
 from shakedown.scenarios.errors import EXIT_HARNESS, EXIT_INTERRUPTED, EXIT_USAGE, HarnessFault, UsageError
 from shakedown.scenarios.export_command import export
 from shakedown.scenarios.interruption import terminated_like_interrupted
@@ -56,6 +57,7 @@ def cli() -> None:
 
 cli.add_command(accept)
 cli.add_command(bridge_group)
+cli.add_command(bridges_group)
 cli.add_command(alarms_group)
 cli.add_command(export)
 cli.add_command(monitor)

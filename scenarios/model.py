@@ -184,9 +184,12 @@ def _overridden(
 
 
 def _merged(document: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:
-    """`document` with the keys of `override` set, mappings merged key by key."""
+    """`document` with the keys of `override` set, mappings merged key by key; null takes a key away (RFC 7396)."""
     result = dict(document)
     for key, value in override.items():
+        if value is None:
+            result.pop(key, None)
+            continue
         before = result.get(key)
         result[key] = (
             _merged(before, value) if isinstance(before, dict) and isinstance(value, dict) else value

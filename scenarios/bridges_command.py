@@ -1,0 +1,57 @@
+"""`shakedown bridges`: the bridges that can be judged at once, what each needs, and how it gets here."""
+
+from __future__ import annotations
+
+import click
+from rich.markup import escape
+from rich.table import Table
+
+from shakedown.scenarios.bridges.find import find_bridge, shipped_bridges
+from shakedown.scenarios.bridges.install import carry_out, missing, tools_missing
+from shakedown.scenarios.errors import UsageError
+from shakedown.scenarios.terminal import ERR, OUT
+
+
+@click.group("bridges", invoke_without_command=True, epilog="""\b
+Examples:
+  shakedown bridges
+  shakedown bridges install telegraf
+  shakedown accept wan_outage_fast --clock wall --bridge telegraf""")  # fmt: skip
+@click.pass_context
+def bridges_group(context: click.Context) -> None:
+    """List the shipped bridges, and say which are installed and what the others lack."""
+    if context.invoked_subcommand is not None:
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for column in ("bridge", "what it is", "here"):
+        table.add_column(column, overflow="fold", no_wrap=column == "bridge")
+    for name in shipped_bridges():
+        file = find_bridge(name).file
+        table.add_row(name, escape(file.title), escape(_state(name)))
+    OUT.print(table)
+
+
+def _state(name: str) -> str:
+    install = find_bridge(name).file.install
+    if install is None or not missing(install):
+        return "yes"
+    lacks = tools_missing(install)
+    return "; ".join(lacks) if lacks else f"no: shakedown bridges install {name}"
+
+
+@bridges_group.command("install", epilog="\b\nExample:\n  shakedown bridges install node_opcua")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+def install(names: tuple[str, ...]) -> None:
+    """Install what each bridge NAME needs, with exact versions, into a folder of its own.
+
+    The folder is SHAKEDOWN_BRIDGES/NAME, or ~/.local/share/shakedown/bridges/NAME.
+    """
+    for name in names:
+        needed = find_bridge(name).file.install
+        if needed is None:
+            raise UsageError(f"Bridge {name} needs nothing that is to be installed.")
+        if not missing(needed):
+            OUT.print(f"{name} is installed already", markup=False)
+            continue
+        ERR.print(f"installing {name}, which may take minutes", markup=False)
+        OUT.print(f"{name} is in {carry_out(needed)}", markup=False, soft_wrap=True)
