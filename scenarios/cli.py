@@ -19,6 +19,7 @@ from shakedown.scenarios.alarms_command import alarms_group
 from shakedown.scenarios.bridges_command import bridges_group
 from shakedown.scenarios.errors import EXIT_HARNESS, EXIT_INTERRUPTED, EXIT_USAGE, HarnessFault, UsageError
 from shakedown.scenarios.export_command import export
+from shakedown.scenarios.init_command import init
 from shakedown.scenarios.interruption import terminated_like_interrupted
 from shakedown.scenarios.monitor_command import monitor
 from shakedown.scenarios.plant_files import find_plant
@@ -60,6 +61,7 @@ cli.add_command(bridge_group)
 cli.add_command(bridges_group)
 cli.add_command(alarms_group)
 cli.add_command(export)
+cli.add_command(init)
 cli.add_command(monitor)
 cli.add_command(show)
 cli.add_command(twin_group(find_plant))

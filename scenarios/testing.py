@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import math
 import os
 import re
 from collections.abc import Callable
@@ -27,12 +28,15 @@ FOLDERS_MAX = 10_000
 SEEDS = 2**32
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AcceptedRun(Run):
     """A finished run: its folder, what was concluded, and its data (frames.py)."""
 
     verdict: Verdict
     seed: int
+
+    def __repr__(self) -> str:
+        return f"<{self.verdict.verdict} of {self.verdict.scenario}, seed {self.seed}: {self.folder}>"
 
     @property
     def report(self) -> Path:
@@ -125,9 +129,10 @@ class Lab:
         try:
             return self._accept(_found(scenario, folders), folders, asked, broker, duration_s)
         except (UsageError, ConfigError) as error:
-            pytest.fail(f"usage or configuration: {error}", pytrace=False)
+            why = f"usage or configuration: {error}"
         except HarnessFault as fault:
-            pytest.fail(f"harness fault, and nothing is said of the bridge: {fault}", pytrace=False)
+            why = f"harness fault, and nothing is said of the bridge: {fault}"
+        pytest.fail(why, pytrace=False)
 
     def _accept(
         self,
@@ -143,6 +148,10 @@ class Lab:
         if key not in self._runs:
             setup = model.set_up(model.find(scenario))
             if duration_s is not None:
+                if not 1 <= duration_s < math.inf:
+                    raise UsageError(
+                        f"duration_s of {duration_s!r} is less than 1, or not finite. Give seconds."
+                    )
                 setup = model.shortened(setup, duration_s)
             chosen: Choice = choose(bridge) if isinstance(bridge, str) else of_factory(bridge)
             clock = asked["clock"] or ("wall" if isinstance(chosen, FileBridge) else "virtual")
