@@ -238,7 +238,7 @@ def unpromised(run: Run) -> str:
         fault = outage.fault
         if promises.store_and_forward == "none":
             return f"the bridge promises no store-and-forward, and {fault.id!r} keeps its data from arriving"
-        if promises.store_and_forward == "memory" and "bridge" in fault.affects:
+        if promises.store_and_forward == "memory" and "bridge" in fault.affects and fault.kind != "freeze":
             return f"the bridge promises to store in memory alone, and {fault.id!r} ends its process"
         if not promises.primary_host and "host" in fault.affects:
             return f"the bridge does not promise to wait for a primary host, and {fault.id!r} takes it away"

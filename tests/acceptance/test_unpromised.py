@@ -62,8 +62,10 @@ def test_a_promise_that_is_broken_fails_as_before(lab: Any, tmp_path: Path) -> N
     assert answers(verdict)["loss"] == verdict.verdict == "FAIL"
 
 
-def test_memory_is_enough_where_nothing_kills_the_bridge(lab: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("faults", [[], [("frozen", "freeze", "bridge", (400, 410), ["bridge"])]])
+def test_memory_is_enough_where_nothing_ends_the_bridge(lab: Any, tmp_path: Path, faults: list[Any]) -> None:
     plan = lab.healthy(800)
+    plan.timeline += [lab.fault(*fault) for fault in faults]
     plan.manifest["bridge"] = {"promises": {"store_and_forward": "memory"}}
     assert answers(judged_by({"loss"}, plan.write(tmp_path))) == {"loss": "INCONCLUSIVE"}
 
