@@ -63,6 +63,8 @@ class RunFacts:
             parts.append(f"--clock {self.manifest['clock']}")
         if self.manifest["broker"] != "embedded":
             parts.append(f"--broker {self.manifest['broker']}")
+        if "bridge" in self.manifest:
+            parts.append(f"--bridge {self.verdict.bridge.name}")
         if self.manifest["strict"]:
             parts.append("--strict")
         return " ".join(parts)

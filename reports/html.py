@@ -40,7 +40,7 @@ def render_html(facts: RunFacts) -> str:
     verdict = facts.verdict
     return page(
         "report.html.j2",
-        manifest={"trace_sha256": None} | facts.manifest,
+        manifest={"trace_sha256": None, "bridge": None} | facts.manifest,
         verdict=verdict,
         headline=facts.headline,
         description=facts.description,

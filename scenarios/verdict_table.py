@@ -107,6 +107,7 @@ def _replay(folder: Path) -> str:
 def _accept(request: Request, named: Sequence[str], duration: float | None) -> str:
     again = ["shakedown", "accept", *named, "--clock", request.clock, "--seed", str(request.seed)]
     again += ["--broker", request.broker] if request.broker != "embedded" else []
+    again += ["--bridge", request.bridge.asked] if request.bridge.asked != "ours" else []
     again += ["--toxiproxy", request.toxiproxy] if request.toxiproxy else []
     again += ["--strict"] if request.strict else []
     again += ["--duration", f"{duration:g}"] if duration is not None else []

@@ -58,6 +58,7 @@ class Choice(ABC):
     """One way to have a bridge under test."""
 
     name = ""
+    asked = "ours"  # the words after --bridge
     promises: Promises | None = None  # None: everything that Shakedown's own bridge does
 
     def check(self, setup: Setup, clock: str) -> None:  # noqa: B027 (most have nothing to refuse)
@@ -203,9 +204,9 @@ def choose(text: str) -> Choice:
     """The bridge that `--bridge TEXT` means. Raises UsageError or ConfigError."""
     if text == "ours":
         return OurBridge()
-    if text.startswith("python:"):
-        return _python(text)
-    return FileBridge(find_bridge(text))
+    found = _python(text) if text.startswith("python:") else FileBridge(find_bridge(text))
+    found.asked = text
+    return found
 
 
 def _python(text: str) -> PythonBridge:
