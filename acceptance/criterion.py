@@ -30,6 +30,11 @@ def always(run: Run) -> bool:
     return True
 
 
+def has_alarms(run: Run) -> bool:
+    """Only a site with alarms is judged on them."""
+    return bool(run.operations.alarms)
+
+
 def promised(run: Run) -> str:
     """What every bridge owes."""
     return ""

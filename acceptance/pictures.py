@@ -1,4 +1,4 @@
-"""What a report shows of the run itself, whatever it was judged on: samples, backlog and ages over time, and the floor.
+"""What a report shows of the run itself, whatever it was judged on: samples, backlog, ages, the floor, what was done.
 
 A series has at most `POINTS_MAX` points, a track of the floor at most `SPANS_MAX` spans, however long the run is.
 """
@@ -11,11 +11,26 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from shakedown.acceptance.blocks import SPANS_MAX, Block, Key, Lane, Series, Span, Timeline, Tone
+from shakedown.acceptance.blocks import (
+    SPANS_MAX,
+    Block,
+    Cell,
+    Key,
+    Lane,
+    Row,
+    Sentence,
+    Series,
+    Span,
+    Table,
+    Timeline,
+    Tone,
+    numbers,
+    text,
+)
 from shakedown.acceptance.join import MS, NEVER, Ints, Joined, TopicJoin
 from shakedown.acceptance.physical import canonical
 from shakedown.acceptance.run import Run, S
-from shakedown.acceptance.wording import counted
+from shakedown.acceptance.wording import clock, counted, plainly
 
 POINTS_MAX = 2_000
 MOMENT_SHARE = 1 / 640  # of the timeline: a moment is drawn this wide
@@ -33,10 +48,32 @@ STATES: dict[str, Tone] = {"run": "run", "changeover": "changeover", "fault": "f
 
 
 def pictures(run: Run, joined: Joined) -> list[Block]:
-    """The floor where the site has alarms, OEE or work orders, then what was offered, kept, held up and stale."""
+    """The floor where the site has alarms, OEE or work orders, what was offered, kept, held up and stale, and done."""
     site = run.operations
     has_floor = bool(site.alarms or site.lines or site.work_orders)
-    return [*([floor(run)] if has_floor else []), *_series(run, joined)]
+    return [*([floor(run)] if has_floor else []), *_series(run, joined), done(run)]
+
+
+def done(run: Run) -> Block:
+    """Every fault that was injected, and whether it was seen to take effect."""
+    rows = [
+        Row(
+            [
+                clock((fault.start_ns - run.ledger.start_ns) / S),
+                f"{(fault.end_ns - fault.start_ns) / S:.0f} s",
+                f"{fault.id} ({fault.kind})",
+                fault.target,
+                Cell("yes" if fault.verified else "NO", plainly(fault.evidence)),
+            ],
+            "" if fault.verified else "bad",
+        )
+        for fault in run.timeline
+        if not fault.is_phase
+    ]
+    columns = [*numbers("at", "for"), *text("fault", "struck", "seen to take effect")]
+    if not rows:
+        return Sentence("What was done to it: nothing. No fault was injected.")
+    return Table(title="What was done to it", columns=columns, rows=rows)
 
 
 def _series(run: Run, joined: Joined) -> list[Series]:

@@ -201,6 +201,7 @@ class TimelineEntry:
     cut: bool
     affects: frozenset[str]
     verified: bool
+    evidence: Any = None
 
     @property
     def is_phase(self) -> bool:
@@ -223,6 +224,7 @@ def read_timeline(path: Path, problems: list[Problem]) -> list[TimelineEntry]:
                     cut=bool(record.get("cut", False)),
                     affects=frozenset(record.get("affects", ())),
                     verified=record.get("verified", record["kind"] == "phase") is True,
+                    evidence=record.get("evidence"),
                 )
             )
         except (ValueError, TypeError, KeyError, AttributeError):

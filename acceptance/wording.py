@@ -64,3 +64,14 @@ def grouped(texts: list[str]) -> list[str]:
         text if texts.count(text) == 1 else f"{text} ({texts.count(text)} times)"
         for text in dict.fromkeys(texts)
     ]
+
+
+def plainly(value: Any) -> str:
+    """Nested facts in a line of plain words."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key.replace('_', ' ')} {plainly(entry)}" for key, entry in value.items())
+    if isinstance(value, list):
+        return "; ".join(map(plainly, value)) or NONE
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.6g}" if isinstance(value, float) else number(value)

@@ -1,4 +1,4 @@
-"""What the reports know of a run: its manifest, its timeline and its verdict, as they stand in the run folder."""
+"""What the reports know of a run: its manifest, its scenario and its verdict, as they stand in the run folder."""
 
 from __future__ import annotations
 
@@ -35,7 +35,6 @@ class RunFacts:
     folder: Path
     manifest: dict[str, Any]
     verdict: Verdict
-    faults: tuple[dict[str, Any], ...]
 
     @property
     def headline(self) -> str:
@@ -51,9 +50,10 @@ class RunFacts:
         text = loaded.get("description") if isinstance(loaded, dict) else ""
         return " ".join(text.split()) if isinstance(text, str) else ""
 
-    def second(self, ns: int) -> float:
-        """Seconds since the line began."""
-        return (ns - int(self.manifest["start_ns"])) / 1e9
+    @property
+    def seconds(self) -> float:
+        """How long the run took, in its own time."""
+        return float(self.manifest["end_ns"] - self.manifest["start_ns"]) / 1e9
 
     @property
     def command(self) -> str:
@@ -73,7 +73,4 @@ class RunFacts:
 def read_facts(folder: Path) -> RunFacts:
     """Read a run folder. Raises OSError or ValueError when a file is missing or is not what it should be."""
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    rows = [json.loads(line) for line in (folder / "timeline.jsonl").read_text(encoding="utf-8").splitlines()]
-    rows.sort(key=lambda row: (row["start_ns"], row["id"]))
-    faults = tuple(row for row in rows if row["kind"] != "phase")
-    return RunFacts(folder, manifest, read_verdict(folder / "verdict.json"), faults)
+    return RunFacts(folder, manifest, read_verdict(folder / "verdict.json"))

@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from shakedown.acceptance.wording import clock, counted
+from shakedown.acceptance.wording import counted
 from shakedown.reports import drawing
 from shakedown.reports.facts import WORDS, RunFacts
 
@@ -45,9 +45,7 @@ def render_html(facts: RunFacts) -> str:
         headline=facts.headline,
         description=facts.description,
         tally=_tally(facts),
-        clock=clock,
         draw=drawing,
-        faults=[_fault(facts, fault) for fault in facts.faults],
         counts=[(words, verdict.counts[name]) for name, words in COUNTS.items() if name in verdict.counts],
         attribution=[
             (f"by the {n}" if n != "unattributed" else n, v) for n, v in verdict.attribution.items()
@@ -88,27 +86,3 @@ def _tally(facts: RunFacts) -> list[str]:
     ]
     whole = counted(len(criteria), "criterion", "criteria")
     return [*found, f"{'All' if met == len(criteria) > 1 else f'{met} of'} {whole} met."]
-
-
-def _fault(facts: RunFacts, fault: dict[str, Any]) -> dict[str, Any]:
-    at_s = facts.second(fault["start_ns"])
-    return fault | {
-        "at_s": at_s,
-        "for_s": facts.second(fault["end_ns"]) - at_s,
-        "evidence": _plain(fault["evidence"]),
-    }
-
-
-def _plain(value: Any) -> str:
-    """Evidence in a line of plain words."""
-    if isinstance(value, dict):
-        return ", ".join(f"{key.replace('_', ' ')} {_plain(entry)}" for key, entry in value.items())
-    if isinstance(value, list):
-        return "; ".join(map(_plain, value)) or "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return "none" if value is None else str(value)

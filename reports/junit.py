@@ -28,7 +28,7 @@ def suite_of(facts: RunFacts) -> Xml.Element:
     """The run as a `testsuite` element, to stand alone or among others."""
     verdict, manifest = facts.verdict, facts.manifest
     name = classname(manifest["scenario"])
-    seconds = f"{facts.second(manifest['end_ns']):.3f}"
+    seconds = f"{facts.seconds:.3f}"
     criteria = [(c, c.verdict) for c in verdict.criteria]
     failures = sum(v in ("FAIL", "INCONCLUSIVE") and not c.excused for c, v in criteria)
     errors = sum(v == "HARNESS_FAULT" for _, v in criteria) + len(verdict.harness)

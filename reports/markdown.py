@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from shakedown.acceptance.blocks import Table
 from shakedown.reports import text
 from shakedown.reports.facts import WORDS, RunFacts
 
@@ -34,21 +35,26 @@ def render_markdown(facts: RunFacts) -> str:
     if verdict.harness:
         lines += ["", "## Faults of the lab", ""]
         lines += [f"- {_plain(f'{fault.what} ({fault.where}). {fault.remedy}')}" for fault in verdict.harness]
-    lines += ["", "## What was done", "", *_done(facts), "", f"Repeat it: `{facts.command}`", ""]
+    lines.append("")
+    for table in (block for block in verdict.blocks if isinstance(block, Table)):
+        lines += _table(table)
+    lines += [f"Repeat it: `{facts.command}`", ""]
     return "\n".join(lines)
 
 
-def _done(facts: RunFacts) -> list[str]:
-    if not facts.faults:
-        return ["Nothing: no fault was injected."]
-    lines = ["| at | for | fault | seen to take effect |", "|---|---|---|---|"]
-    for fault in facts.faults:
-        begin, end = facts.second(fault["start_ns"]), facts.second(fault["end_ns"])
-        seen = "yes" if fault["verified"] else "**no**"
-        lines.append(
-            f"| {begin:.0f} s | {end - begin:.0f} s | {fault['id']} ({fault['kind']} on {fault['target']}) | {seen} |"
-        )
-    return lines
+def _table(table: Table) -> list[str]:
+    """A table, what a cell has in small print left out."""
+    heads = " | ".join(column.title for column in table.columns)
+    rows = [[cell if isinstance(cell, str) else cell.text for cell in row.cells] for row in table.rows]
+    lines = ["| " + " | ".join(map(_cell, row)) + " |" for row in rows]
+    return [
+        f"## {text.plain(table.title)}",
+        "",
+        f"| {heads} |",
+        "|---" * len(table.columns) + "|",
+        *lines,
+        "",
+    ]
 
 
 def _cell(text: str) -> str:

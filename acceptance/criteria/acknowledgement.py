@@ -30,10 +30,9 @@ from shakedown.acceptance.alarms.operators import (
 )
 from shakedown.acceptance.blocks import Block, Column, Row, Sentence, Table, Tone, text
 from shakedown.acceptance.blocks import Cell as Shown
-from shakedown.acceptance.criterion import Criterion, Finding, operations_unpromised
+from shakedown.acceptance.criterion import Criterion, Finding, has_alarms, operations_unpromised
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.operations_site import PRIORITIES
-from shakedown.acceptance.run import Run
 from shakedown.acceptance.verdict import Answer
 from shakedown.acceptance.wording import capital, percent, seconds
 from shakedown.acceptance.wording import number as per_10_min
@@ -46,11 +45,6 @@ REPLAYS, REPLAYS_ELSEWHERE = 20, 4
 RESAMPLES = 2_000
 SEED = "shakedown acknowledgement"
 S = 1_000_000_000
-
-
-def applies(run: Run) -> bool:
-    """Only a site with alarms is judged on them."""
-    return bool(run.operations.alarms)
 
 
 class CellFigures(msgspec.Struct, kw_only=True, frozen=True):
@@ -397,6 +391,6 @@ CRITERION = Criterion(
     threshold="mean from fault onset down >= 30 % in the primary cell of the operator model; p95 not worse",
     judge=judge,
     figures=Figures,
-    applies=applies,
+    applies=has_alarms,
     unpromised=operations_unpromised,
 )

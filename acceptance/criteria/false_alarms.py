@@ -14,10 +14,10 @@ from shakedown.acceptance.alarms.labels import flood_share
 from shakedown.acceptance.alarms.shelving import Shelving, shelvings
 from shakedown.acceptance.alarms.view import AlarmView, Detection
 from shakedown.acceptance.blocks import BARS, Block, Cell, Row, Sentence, Table, bar, numbers, text
-from shakedown.acceptance.criterion import Criterion, Finding, operations_unpromised
+from shakedown.acceptance.criterion import Criterion, Finding, has_alarms, operations_unpromised
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.physical import TrueFault
-from shakedown.acceptance.run import Run, S
+from shakedown.acceptance.run import S
 from shakedown.acceptance.statistics import lower_bound, trials_needed, upper_bound
 from shakedown.acceptance.verdict import Answer
 from shakedown.acceptance.wording import capital, clock, counted, grouped, number, percent, seconds
@@ -67,11 +67,6 @@ class Figures(msgspec.Struct, kw_only=True, frozen=True):
     flood_share: float
     baseline_flood_share: float
     hidden: list[Shelving]
-
-
-def applies(run: Run) -> bool:
-    """Only a site with alarms is judged on them."""
-    return bool(run.operations.alarms)
 
 
 def judge(evidence: Evidence) -> Finding:
@@ -281,6 +276,6 @@ CRITERION = Criterion(
     ),
     judge=judge,
     figures=Figures,
-    applies=applies,
+    applies=has_alarms,
     unpromised=operations_unpromised,
 )

@@ -6,8 +6,6 @@ the source calls it Good. History never makes anything fresh. Quiet topics are f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -30,23 +28,13 @@ Spans = NDArray[np.int64]
 """Disjoint intervals [start, end) in order, shape (n, 2), nanoseconds."""
 
 
-@dataclass
-class TopicFreshness:
-    """One topic: the share of the judged time in which it was fresh, and its stale spans."""
-
-    part: TopicJoin
-    share: float  # outside injected cuts
-    share_with_cuts: float
-    stale: Spans
-    judged_s: float
-
-
 class TopicShare(msgspec.Struct, frozen=True):
-    """How fresh one topic was."""
+    """The share of the judged time, outside of cuts, in which one topic was fresh."""
 
     topic: str
     slo_s: float
     critical: bool
+    judged_s: float
     share: float
     share_with_cuts: float
     longest_stale_s: float
@@ -73,11 +61,9 @@ def judge(evidence: Evidence) -> Finding:
     run = evidence.run
     cuts = cut_spans(run)
     topics = [
-        topic_freshness(run, part, cuts, _host_stale(run))
-        for part in evidence.joined.topics
-        if part.identified
+        topic_share(run, part, cuts, _host_stale(run)) for part in evidence.joined.topics if part.identified
     ]
-    critical = [topic for topic in topics if topic.part.topic.critical]
+    critical = [topic for topic in topics if topic.critical]
     within = [topic for topic in critical if topic.share >= SHARE_MIN]
     judged_s = min((topic.judged_s for topic in critical), default=0.0)
     share = len(within) / len(critical) if critical else 0.0
@@ -95,7 +81,7 @@ def judge(evidence: Evidence) -> Finding:
         cuts=[(int(start), int(end)) for start, end in cuts],
         latency_p50_s=p50_s,
         latency_p99_s=p99_s,
-        worst=[_row(topic) for topic in worst(topics)],
+        worst=worst(topics),
     )
     return Finding(
         verdict=verdict,
@@ -140,36 +126,22 @@ def latency_s(evidence: Evidence, cuts: Spans) -> tuple[float | None, float | No
     return round(float(p50), 6), round(float(p99), 6)
 
 
-def worst(topics: list[TopicFreshness], count: int = WORST_LISTED) -> list[TopicFreshness]:
+def worst(topics: list[TopicShare], count: int = WORST_LISTED) -> list[TopicShare]:
     """The topics that were fresh for the smallest share of the time."""
-    return sorted(topics, key=lambda topic: (topic.share, topic.share_with_cuts, topic.part.topic.name))[
-        :count
-    ]
+    return sorted(topics, key=lambda topic: (topic.share, topic.share_with_cuts, topic.topic))[:count]
 
 
-def _statement(critical: list[TopicFreshness], within: list[TopicFreshness], judged_s: float) -> str:
+def _statement(critical: list[TopicShare], within: list[TopicShare], judged_s: float) -> str:
     text = f"Over {judged_s / 60:.1f} minutes outside of injected cuts {len(within)} of {len(critical)} critical topics"
     text += " kept within their freshness limit at least 98 % of the time"
     if not critical or len(within) == len(critical):
         return text + "."
     bad = worst(critical, 1)[0]
-    return text + f"; worst is {bad.part.topic.name}, fresh {bad.share:.1%} of the time."
+    return text + f"; worst is {bad.topic}, fresh {bad.share:.1%} of the time."
 
 
-def _row(topic: TopicFreshness) -> TopicShare:
-    longest = int((topic.stale[:, 1] - topic.stale[:, 0]).max()) if len(topic.stale) else 0
-    return TopicShare(
-        topic=topic.part.topic.name,
-        slo_s=topic.part.topic.slo_s,
-        critical=topic.part.topic.critical,
-        share=round(topic.share, 6),
-        share_with_cuts=round(topic.share_with_cuts, 6),
-        longest_stale_s=round(longest / S, 3),
-    )
-
-
-def topic_freshness(run: Run, part: TopicJoin, cuts: Spans, host_stale: Spans) -> TopicFreshness:
-    """Stale spans and shares of one topic."""
+def topic_share(run: Run, part: TopicJoin, cuts: Spans, host_stale: Spans) -> TopicShare:
+    """Integrate over the stale spans of one topic."""
     start_ns = run.window_start_ns(part.first_birth_ns)
     end_ns = max(start_ns, run.window_end_ns)
     stale = clip(
@@ -179,12 +151,15 @@ def topic_freshness(run: Run, part: TopicJoin, cuts: Spans, host_stale: Spans) -
     cut = clip(cuts, start_ns, end_ns)
     judged = total - length(cut)
     outside = length(stale) - length(intersection(stale, cut))
-    return TopicFreshness(
-        part,
+    longest = int((stale[:, 1] - stale[:, 0]).max()) if len(stale) else 0
+    return TopicShare(
+        topic=part.topic.name,
+        slo_s=part.topic.slo_s,
+        critical=part.topic.critical,
+        judged_s=max(0, judged) / S,
         share=1.0 - outside / judged if judged > 0 else 0.0,
         share_with_cuts=1.0 - length(stale) / total if total > 0 else 0.0,
-        stale=stale,
-        judged_s=max(0, judged) / S,
+        longest_stale_s=longest / S,
     )
 
 

@@ -16,9 +16,8 @@ import msgspec
 from shakedown.acceptance.alarms.baseline import POLICY_SHA256, limits_sha256, policy_sha256
 from shakedown.acceptance.alarms.labels import LABELS, Labelled, flood_share
 from shakedown.acceptance.blocks import BARS, Block, Cell, Key, Row, Sentence, Table, bar, numbers, text
-from shakedown.acceptance.criterion import Criterion, Finding, operations_unpromised
+from shakedown.acceptance.criterion import Criterion, Finding, has_alarms, operations_unpromised
 from shakedown.acceptance.evidence import Evidence
-from shakedown.acceptance.run import Run
 from shakedown.acceptance.statistics import lower_bound, upper_bound
 from shakedown.acceptance.verdict import Answer
 from shakedown.acceptance.wording import in_times, number, percent
@@ -51,11 +50,6 @@ class Figures(msgspec.Struct, kw_only=True, frozen=True):
     baseline_policy_sha256: str
     baseline_policy_is_frozen: bool
     baseline_limits_sha256: str
-
-
-def applies(run: Run) -> bool:
-    """Only a site with alarms is judged on them."""
-    return bool(run.operations.alarms)
 
 
 def cut_bounds(new: int, baseline: int) -> tuple[float, float, float]:
@@ -219,6 +213,6 @@ CRITERION = Criterion(
     threshold="nuisance episodes down >= 50 % against the naive baseline on the same trajectory",
     judge=judge,
     figures=Figures,
-    applies=applies,
+    applies=has_alarms,
     unpromised=operations_unpromised,
 )

@@ -130,7 +130,7 @@ def test_the_summary_has_a_row_for_each_criterion_and_fault(run):
     verdict = read_verdict(run / "verdict.json")
     for criterion in verdict.criteria:
         assert sum(line.startswith(f"| {criterion.title} |") for line in lines) == 1
-    assert sum("blackhole on wan" in line for line in lines) == 1
+    assert sum("| black_hole (blackhole) | wan | yes |" in line for line in lines) == 1
 
 
 def test_faults_of_the_lab_are_named_in_every_report(run):
