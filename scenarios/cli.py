@@ -21,6 +21,7 @@ from shakedown.scenarios.errors import EXIT_HARNESS, EXIT_INTERRUPTED, EXIT_USAG
 from shakedown.scenarios.export_command import export
 from shakedown.scenarios.init_command import init
 from shakedown.scenarios.interruption import terminated_like_interrupted
+from shakedown.scenarios.league_command import league
 from shakedown.scenarios.monitor_command import monitor
 from shakedown.scenarios.plant_files import find_plant
 from shakedown.scenarios.show_command import show
@@ -59,6 +60,7 @@ def cli() -> None:
 cli.add_command(accept)
 cli.add_command(bridge_group)
 cli.add_command(bridges_group)
+cli.add_command(league)
 cli.add_command(alarms_group)
 cli.add_command(export)
 cli.add_command(init)
