@@ -57,7 +57,7 @@ Examples:
     help="the enterprise broker",
 )
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
-              help="the folder of all runs; what is there already is not run again  [default: runs/league-...]")  # fmt: skip
+              help="the folder of all runs; what is there is not run again  [default: runs/league-...]")  # fmt: skip
 def league(
     bridges: tuple[str, ...],
     drills: tuple[str, ...],

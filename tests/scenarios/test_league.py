@@ -1,0 +1,43 @@
+"""The league's drills are scenarios that anybody can run, and its tables say what the runs say."""
+
+from itertools import pairwise
+
+import pytest
+import yaml
+
+from shakedown.scenarios import model
+from shakedown.scenarios.league import DRILLS, LOADS, Cell, scenario_of
+from shakedown.scenarios.league_command import as_markdown
+
+
+@pytest.mark.parametrize("outage_s", [5, 30])
+@pytest.mark.parametrize("drill", DRILLS)
+def test_every_drill_is_a_scenario_whose_faults_come_one_after_the_other(drill, outage_s, tmp_path):
+    file = tmp_path / "drill.yaml"
+    file.write_text(yaml.safe_dump(scenario_of(drill, outage_s)))
+    scenario = model.set_up(file).scenario
+    by_target = {}
+    for fault in scenario.faults:
+        by_target.setdefault(fault.target, []).append((fault.at_s, fault.at_s + fault.for_s))
+    for spans in by_target.values():
+        assert all(end < begin for (_, end), (begin, _) in pairwise(spans))
+    assert min(fault.at_s for fault in scenario.faults) > scenario.warm_up_s
+
+
+@pytest.mark.parametrize(("load", "per_s"), [("counters_1hz", 1_000), ("counters_10hz", 10_000)])
+def test_a_load_offers_so_many_values_a_second(load, per_s, tmp_path):
+    file = tmp_path / "load.yaml"
+    file.write_text(yaml.safe_dump(scenario_of(load, 30)))
+    setup = model.set_up(file)
+    assert sum(1 for _ in setup.plant.each_signal()) * 1000 / setup.plant.scan_ms == per_s
+    assert len(LOADS) == 2
+
+
+def test_the_table_links_each_run_and_says_why_there_is_none():
+    cells = [
+        Cell(bridge="mine", drill="cut", run="mine/cut", offered=12_345, lost=67, duplicated=0),
+        Cell(bridge="other", drill="cut", run="other/cut", trouble="error: not installed"),
+    ]
+    text = as_markdown(cells, ["cut"], 30)
+    assert "| [mine](mine/cut/report.html) | 67 | 12,345 | 0 |" in text
+    assert "| other | no run: error: not installed |" in text
