@@ -6,6 +6,7 @@ from shakedown.scenarios.parts.part import Ground
 from shakedown.scenarios.parts.person import Person
 from shakedown.scenarios.parts.plan import Plan
 from shakedown.scenarios.parts.primary_host import PrimaryHostPart
+from shakedown.twin.enterprise.edge_view import Row
 from shakedown.twin.enterprise.people.operator import CommandButton, OperatorDesk
 
 
@@ -26,12 +27,13 @@ class OperatorPart(Person):
                 CommandButton(host.command), seed=self.ground.seed_of(self.line), log=self.log(), is_true=self._is_true,
                 priorities=self._priorities(),
             )  # fmt: skip
-            host.displays.append(self._desk.show)
+            host.displays.append(self._show)
         await self._desk.run()
 
-    async def crash(self) -> None:
-        """Gone from the desk: the machine is the primary host's."""
-        await self._end()
+    def _show(self, edge: str, rows: list[Row]) -> None:
+        """The list is that of one line; a primary host may serve several."""
+        if self._desk is not None and edge == self.setup.edge:
+            self._desk.show(edge, rows)
 
     def _is_true(self, device: str, alarm: str) -> bool:
         """What the operator finds out by looking: whether something is really the matter."""

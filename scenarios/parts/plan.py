@@ -17,19 +17,26 @@ BRIDGE = "bridge"
 
 @dataclass(frozen=True)
 class Plan:
-    """A part as it is to be put up. `host` is the machine that it runs on, `port` what it listens on (0: nothing),
-    `dials` names the parts that it connects to and `follows` others that must be there before it. `lines` are the
-    bridges whose line it belongs to."""
+    """A part as it is to be put up, on a host of its own. `port` is what it listens on (0: nothing), `dials` names the
+    parts that it connects to and `follows` others that must be there before it. `lines` are the bridges whose line it
+    belongs to, `options` what its kind wants to know besides."""
 
     name: str
     kind: str
     zone: str
-    host: str
     port: int = 0
     dials: tuple[str, ...] = ()
     follows: tuple[str, ...] = ()
     lines: tuple[str, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def host(self) -> str:
+        """The name of its host, which is its own."""
+        return self.name
+
+
+HOSTS_OF_THE_LAB = ("asks-", "probe-")
 
 
 def far_host(conduit: str) -> str:
@@ -99,46 +106,48 @@ class _Planner:
                 self._report(
                     (marks, ("network", name)), f"{name!r} {text} - give two zones that no other joins"
                 )
-            one = Plan(
-                f"probe_{name}",
-                "probe",
-                (conduit.zones or ("",))[0],
-                f"probe-{name}-near",
-                options={"conduit": name},
+            near = (conduit.zones or ("",))[0]
+            self._add(
+                Plan(f"probe_{name}", "probe", near, options={"conduit": name}), (marks, ("network", name))
             )
-            self._add(one, (marks, ("network", name)))
 
     def add_line(self, bridge: str, site: Site, marks: Marks) -> None:
         """The parts that follow from the site.yaml of a bridge."""
-        suffix = "" if bridge == BRIDGE else f"_{bridge}"
-        observer, line, crew = f"observer{suffix}", f"line{suffix}", f"crew{suffix}"
-        auditor, operator, storekeeper = f"auditor{suffix}", f"operator{suffix}", f"storekeeper{suffix}"
-        mine = (self._marks, ("parts", bridge) if bridge in self._parts else ())
+        suffix, lines = ("" if bridge == BRIDGE else f"_{bridge}"), (bridge,)
+        own = (self._marks, ("parts", bridge) if bridge in self._parts else ())
         target_name, target = next(iter(site.north.items()))
-        host, port = target.host_port
+        at_target = ("north", target_name)
+        broker, port = target.host_port
         scada = target.primary_host or "scada"  # that it has none is said elsewhere
-        lines = (bridge,)
-        there = self._add(Plan(host, "broker", "enterprise", host, port, (), (), lines),
-                          (marks, ("north", target_name, "broker"))).zone  # fmt: skip
-        self._add(Plan(scada, "primary_host", there, scada, 0, (host,), (), lines),
-                  (marks, ("north", target_name, "primary_host")))  # fmt: skip
-        self._add(Plan(observer, "observer", there, observer, 0, (host,), (), lines), mine)
+        there = self._add(
+            Plan(broker, "broker", "enterprise", port, lines=lines), (marks, (*at_target, "broker"))
+        ).zone
+        host = Plan(
+            scada, "primary_host", there, 0, (broker,), (), lines, {"keep_alive_s": target.host_keep_alive_s}
+        )
+        self._add(host, (marks, (*at_target, "primary_host")))
         plcs = tuple(self._add_plcs(bridge, site, marks))
         cmms: tuple[str, ...] = ()
         if site.cmms is not None:
             name, port = site.cmms.host_port
-            cmms = (name,)
-            self._add(Plan(name, "cmms", "enterprise", name, port, (), (), lines), (marks, ("cmms", "url")))
-        fed = plcs
+            cmms = (
+                self._add(Plan(name, "cmms", "enterprise", port, lines=lines), (marks, ("cmms", "url"))).name,
+            )
+
+        def add(kind: str, zone: str, dials: tuple[str, ...] = (), follows: tuple[str, ...] = ()) -> str:
+            name = bridge if kind == "bridge" else f"{kind}{suffix}"
+            return self._add(Plan(name, kind, zone, 0, dials, follows, lines), own).name
+
+        add("observer", there, (broker,))
+        feeds = plcs
         if site.alarms or site.oee or cmms:
-            fed = (*plcs, auditor)
-            self._add(Plan(auditor, "auditor", "enterprise", crew, 0, cmms, (), lines), mine)
-            self._add(Plan(operator, "operator", there, scada, 0, (), (scada, auditor), lines), mine)
-        self._add(Plan(line, "line", "cell", line, 0, (), fed, lines), mine)
+            feeds = (*plcs, add("auditor", "enterprise", cmms))
+            add("operator", there, (), (scada, feeds[-1]))
+        line = add("line", "cell", (), feeds)
         if cmms:
-            self._add(Plan(storekeeper, "storekeeper", "enterprise", crew, 0, cmms, (line,), lines), mine)
-            self._add(Plan(crew, "crew", "enterprise", crew, 0, cmms, (line,), lines), mine)
-        self._add(Plan(bridge, "bridge", "site", bridge, 0, (*plcs, host, *cmms), (line,), lines), mine)
+            add("storekeeper", "enterprise", cmms, (line,))
+            add("crew", "enterprise", cmms, (line,))
+        add("bridge", "site", (*plcs, broker, *cmms), (line,))
 
     def _add_plcs(self, bridge: str, site: Site, marks: Marks) -> Iterable[str]:
         ports: dict[str, int] = {}
@@ -147,7 +156,7 @@ class _Planner:
             written = (marks, ("south", name, "endpoint"))
             if host not in ports:
                 ports[host] = port
-                self._add(Plan(host, "plc", "cell", host, port, lines=(bridge,)), written)
+                self._add(Plan(host, "plc", "cell", port, lines=(bridge,)), written)
                 yield host
             elif ports[host] != port:
                 self._report(
@@ -170,9 +179,7 @@ class _Planner:
                     written, f"no site.yaml names a {part.kind} {name!r}, so nobody would use it - {near}"
                 )
             elif name not in self.found:
-                self._add(
-                    Plan(name, part.kind, part.zone or "enterprise", name, options=part.options), written
-                )
+                self._add(Plan(name, part.kind, part.zone or "enterprise", options=part.options), written)
         for name, part in self._parts.items():
             for other in part.dials:
                 if other not in self.found:
@@ -206,6 +213,8 @@ class _Planner:
 
     def _add(self, one: Plan, written: Written) -> Plan:
         """Add a part, where the scenario places it; a broker and a primary host may serve several lines."""
+        if one.name.startswith(HOSTS_OF_THE_LAB):
+            self._report(written, f"{one.name!r} is a host of the lab itself - rename it")
         placed = self._parts.get(one.name)
         if placed is not None and placed.kind == one.kind and placed.zone:
             one = replace(one, zone=placed.zone)
@@ -217,9 +226,11 @@ class _Planner:
         if before is not None and before.kind in shared and before == replace(one, lines=before.lines):
             one = replace(before, lines=(*before.lines, *one.lines))
         elif before is not None:
-            what = f"is the name of two parts, a {before.kind} and a {one.kind}" if before.kind != one.kind else (
-                f"is the name of two parts, both {one.kind}")  # fmt: skip
-            self._report(written, f"{one.name!r} {what} - rename one of them")
+            what = f"a {before.kind} and a {one.kind}"
+            if before.kind == one.kind:
+                differs = ", of which a site.yaml says otherwise" if one.kind in shared else ""
+                what = f"both {one.kind}{differs}"
+            self._report(written, f"{one.name!r} is the name of two parts, {what} - rename one of them")
             return before
         self.found[one.name] = one
         self._places[one.name] = written

@@ -92,6 +92,19 @@ def test_two_lines_with_a_bridge_each_are_two_runs_and_the_same_again(tmp_path):
     assert suite_folder.verify(outcome.folder) == []
 
 
+@pytest.mark.slow
+def test_two_lines_pass_the_outages_of_one_and_are_the_same_again(tmp_path):
+    setup = model.set_up(model.find("two_lines"))
+    struck = {fault.id for fault in model.set_up(model.find("wan_outage")).scenario.faults}
+    assert struck <= {fault.id for fault in setup.scenario.faults}
+    outcome = accept_all(
+        "two_lines", [Request(setup, tmp_path / "run", strict=True)], tmp_path / "run", QUIET
+    )
+    assert outcome.suite.verdict == "PASS"
+    again = replay(suite_folder.runs_in(outcome.folder)[0], QUIET)
+    assert again.same, again.differing
+
+
 def test_two_bridges_may_share_a_broker_and_a_primary_host(tmp_path):
     fault = {"id": "host", "kind": "crash", "target": "scada", "at_s": 8, "for_s": 8}
     outcome, runs = carried_out(tmp_path, parts={"bridge_b": line_2()}, faults=[fault])
@@ -170,6 +183,9 @@ BAD = [
     ({"parts": {"broker": {"kind": "broker", "plant": "x"}}}, "plant is for a part of kind bridge"),
     ({"parts": {"bridge_b": {"kind": "bridge"}}}, "bridges 'bridge' and 'bridge_b' are one edge node"),
     ({"parts": {"bridge_b": {"kind": "bridge"}}}, "'plc1' is the name of two parts, both plc"),
+    ({"parts": {"bridge_b": line_2(host_keep_alive_s=9)}},
+     "'scada' is the name of two parts, both primary_host, of which a site.yaml says otherwise"),
+    ({"override": {"site": {"north": {"enterprise": {"primary_host": "asks-it"}}}}}, "'asks-it' is a host of the lab"),
     ({"parts": {"broker": AT_THE_SITE}}, "'broker' is the name of two parts, a broker and a bridge"),
     ({"network": {"link": {"latency_ms": 1}}}, "conduit 'link' joins nothing"),
     ({"network": {"link": {"zones": ["site", "cell"]}}}, "network.link: 'link' joins what 'cell' joins"),
