@@ -97,8 +97,7 @@ class Run:
     @cached_property
     def _evidence(self) -> list[tuple[str, Evidence]]:
         """Name and evidence of each bridge; the name is empty where there is one."""
-        folders = _run_folders(self.folder)
-        return [("" if folder == self.folder else folder.name, _read(folder)) for folder in folders]
+        return [(bridge, _read(folder)) for bridge, folder in _run_folders(self.folder)]
 
     def _frame(self, columns: dict[str, str], rows: Any) -> pd.DataFrame:
         import pandas as pd
@@ -116,19 +115,19 @@ class Run:
         return joined.astype(categories | {"bridge": "category"})
 
 
-def _run_folders(folder: Path) -> list[Path]:
-    """The folder itself, or those of its bridges. Raises NoData."""
-    if (folder / "suite.json").is_file():
-        found = sorted(str(file.parent) for file in folder.glob("*/manifest.json"))
-        raise NoData(f"{folder} is of a suite. Give one of its runs: {', '.join(found)}.")
+def _run_folders(folder: Path) -> list[tuple[str, Path]]:
+    """The folder itself under no name, or those of its bridges under theirs. Raises NoData."""
     if (folder / "ledger.jsonl").is_file():
-        return [folder]
-    bridges = sorted(file.parent for file in folder.glob("*/manifest.json"))
-    if not bridges:
+        return [("", folder)]
+    runs = sorted(file.parent for file in folder.glob("*/manifest.json"))
+    if not runs:
         raise NoData(
             f"{folder} is not a run folder: it has no ledger.jsonl. Give the folder that a run printed."
         )
-    return bridges
+    told = [(read_json(run / "manifest.json", []) or {}).get("run") or {} for run in runs]
+    if not all("bridge" in one and one.get("bridges") == told[0].get("bridges") for one in told):
+        raise NoData(f"{folder} holds several runs. Give one of them: {', '.join(map(str, runs))}.")
+    return [(str(one["bridge"]), run) for one, run in zip(told, runs, strict=True)]
 
 
 def _read(folder: Path) -> Evidence:

@@ -15,13 +15,15 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from shakedown.acceptance.verdict import CriterionResult, Verdict
+from shakedown.acceptance.verdict import CriterionResult, Verdict, combine
+from shakedown.acceptance.verdict_file import read_verdict
 from shakedown.bridge.yamlfile import ConfigError
 from shakedown.reports.frames import Run
 from shakedown.scenarios import brokers, model, runner
 from shakedown.scenarios.bridges.choice import Choice, FileBridge, choose, of_factory
 from shakedown.scenarios.errors import HarnessFault, UsageError
 from shakedown.scenarios.options import CLOCKS, is_clock
+from shakedown.scenarios.suite_runner import accept_all
 from shakedown.scenarios.suites import SUITES
 
 FOLDERS_MAX = 10_000
@@ -30,10 +32,15 @@ SEEDS = 2**32
 
 @dataclass(frozen=True, repr=False)
 class AcceptedRun(Run):
-    """A finished run: its folder, what was concluded, and its data (frames.py)."""
+    """A finished run: its folder, what was concluded, and its data (frames.py).
+
+    Of a run with several bridges, `bridges` has the run of each, assertions hold for all of them, and `verdict` is that
+    of the worst.
+    """
 
     verdict: Verdict
     seed: int
+    bridges: dict[str, AcceptedRun] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"<{self.verdict.verdict} of {self.verdict.scenario}, seed {self.seed}: {self.folder}>"
@@ -41,7 +48,7 @@ class AcceptedRun(Run):
     @property
     def report(self) -> Path:
         """The page that shows everything."""
-        return self.folder / "report.html"
+        return self.folder / ("index.html" if self.bridges else "report.html")
 
     def criterion(self, name: str) -> CriterionResult:
         """What one criterion says. Raises KeyError with the names of those that were judged."""
@@ -50,34 +57,36 @@ class AcceptedRun(Run):
     def assert_pass(self, *criteria: str) -> None:
         """The run is a PASS, or each of `criteria` is; else the test fails with what they say."""
         __tracebackhide__ = True
-        if criteria:
-            wrong = [result for result in map(self.criterion, criteria) if result.verdict != "PASS"]
-            failed = bool(wrong) or bool(self.verdict.harness)
-        else:
-            failed = self.verdict.verdict != "PASS"
-            wrong = [
-                result for result in self.verdict.criteria if result.verdict in ("FAIL", "HARNESS_FAULT")
-            ]
-            wrong = wrong or [
-                result
-                for result in self.verdict.criteria
-                if result.verdict not in ("PASS", "NOT_APPLICABLE") and not result.excused
-            ]
-        if failed:
-            raise AssertionError(self._said(wrong))
+        if unmet := [text for one in self._each() if (text := one._unmet(criteria))]:
+            raise AssertionError("\n".join(unmet))
 
     def assert_fail(self, *criteria: str) -> None:
         """Each of `criteria` is a FAIL, and no other one is: for a bridge or a rule that must be refused."""
         __tracebackhide__ = True
-        failed = {result.name for result in self.verdict.criteria if result.verdict == "FAIL"}
-        if failed != set(criteria) or self.verdict.harness:
-            others = [r for r in self.verdict.criteria if (r.name in criteria) != (r.verdict == "FAIL")]
-            asked = f"to FAIL were {', '.join(criteria) or 'none'}"
-            raise AssertionError(f"{asked}; {self._said(others)}")
+        for one in self._each():
+            failed = {result.name for result in one.verdict.criteria if result.verdict == "FAIL"}
+            if failed != set(criteria) or one.verdict.harness:
+                others = [r for r in one.verdict.criteria if (r.name in criteria) != (r.verdict == "FAIL")]
+                raise AssertionError(f"to FAIL: {', '.join(criteria) or 'nothing'}; {one._said(others)}")
+
+    def _each(self) -> tuple[AcceptedRun, ...]:
+        return tuple(self.bridges.values()) or (self,)
+
+    def _unmet(self, criteria: tuple[str, ...]) -> str:
+        """What speaks against a PASS of the run, or of `criteria`; empty if nothing does."""
+        if criteria:
+            wrong = [result for result in map(self.criterion, criteria) if result.verdict != "PASS"]
+            return self._said(wrong) if wrong or self.verdict.harness else ""
+        if self.verdict.verdict == "PASS":
+            return ""
+        open_ones = [r for r in self.verdict.criteria if r.verdict != "PASS" and not r.excused]
+        return self._said([r for r in open_ones if r.verdict in ("FAIL", "HARNESS_FAULT")] or open_ones)
 
     def _said(self, results: list[CriterionResult]) -> str:
         lines = [f"{self.verdict.scenario}, seed {self.seed}: {self.verdict.verdict}"]
-        lines += [f"{result.verdict}  {result.title}: {result.statement}" for result in results]
+        for result in results:
+            needs = f" For a verdict it needs {result.needs}." if result.needs else ""
+            lines.append(f"{result.verdict}  {result.title}: {result.statement}{needs}")
         lines += [
             f"harness  {found.what} ({found.where}): {found.remedy}" for found in self.verdict.harness[:3]
         ]
@@ -172,8 +181,7 @@ class Lab:
                 asked["strict"],
                 chosen,
             )
-            outcome = runner.accept(request, Console(file=io.StringIO()))
-            self._runs[key] = AcceptedRun(outcome.folder, outcome.verdict, seed)
+            self._runs[key] = _carried_out(request)
         return self._runs[key]
 
     def _folder(self, scenario: str, seed: int) -> Path:
@@ -198,6 +206,24 @@ def _found(name: str | os.PathLike[str], folders: tuple[Path, ...]) -> str:
             )
         return text
     return next((str(folder / text) for folder in folders if (folder / text).is_file()), text)
+
+
+def _carried_out(request: runner.Request) -> AcceptedRun:
+    """The finished run; with several bridges a folder with a run folder for each, and an index."""
+    quiet = Console(file=io.StringIO())
+    if not request.setup.others:
+        outcome = runner.accept(request, quiet)
+        return AcceptedRun(outcome.folder, outcome.verdict, request.seed)
+    found = accept_all("", [request], request.out, quiet)
+    if faults := [fault.what for run in found.suite.runs if run.folder is None for fault in run.harness]:
+        raise HarnessFault(f"{faults[0]}. What was seen until then is in {found.folder}")
+    bridges = {}
+    for name in request.setup.bridges:
+        run = found.folder / f"{request.setup.scenario.name}.{name}"
+        bridges[name] = AcceptedRun(run, read_verdict(run / "verdict.json"), request.seed)
+    worst = combine([one.verdict.verdict for one in bridges.values()])
+    verdict = next(one.verdict for one in bridges.values() if one.verdict.verdict == worst)
+    return AcceptedRun(found.folder, verdict, request.seed, bridges)
 
 
 def _refuse_running_loop() -> None:

@@ -102,8 +102,11 @@ def test_every_column_is_documented_with_its_type(day, tmp_path):
 
 
 def test_several_bridges_are_told_apart_by_a_column(plan, tmp_path):
-    for name in ("line1", "line2"):
-        plan.write(tmp_path / name)
+    bridges = {name: {"folder": f"lines.{name}", "edge": ""} for name in ("line1", "line2")}
+    for name in bridges:
+        plan.manifest["run"] = {"bridge": name, "bridges": bridges}
+        plan.write(tmp_path / f"lines.{name}")
+    (tmp_path / "suite.json").write_text("{}")
     samples = Run(tmp_path).samples()
     assert samples.bridge.value_counts().to_dict() == dict.fromkeys(("line1", "line2"), len(samples) // 2)
     assert samples.dtypes["fate"] == "category"
@@ -114,7 +117,7 @@ def test_what_is_no_finished_run_is_refused(plan, tmp_path):
         Run(tmp_path).samples()
     run = plan.write(tmp_path / "run")
     (tmp_path / "suite.json").write_text("{}")
-    with pytest.raises(NoData, match=r"Give one of its runs: .*/run"):
+    with pytest.raises(NoData, match=r"Give one of them: .*/run"):
         Run(tmp_path).samples()
     (run / "manifest.json").write_text(json.dumps({"status": "running"}))
     with pytest.raises(NoData, match="not a complete run"):

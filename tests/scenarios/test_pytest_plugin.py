@@ -175,6 +175,18 @@ def test_what_cannot_be_had_fails_the_test_and_leaves_nothing(tmp_path, asked, w
 
 
 @pytest.mark.slow
+def test_of_several_bridges_each_is_judged(tmp_path):
+    run = Lab(tmp_path / "runs", (tmp_path,)).accept("two_lines", duration_s=30)
+    assert set(run.bridges) == {"bridge", "bridge_b"}
+    assert set(run.samples().bridge) == set(run.bridges)
+    run.assert_pass("integrity", "session")
+    with pytest.raises(AssertionError, match="For a verdict it needs") as found:
+        run.assert_pass()
+    assert str(found.value).count("report.html") == 2
+    assert run.report.is_file()
+
+
+@pytest.mark.slow
 def test_the_ten_lines_of_the_docs(project):
     (block,) = [
         text for text in re.findall(r"```python\n(.*?)```", DOCS.read_text(), re.S) if "seed=7" in text
