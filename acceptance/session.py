@@ -6,11 +6,10 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from shakedown.acceptance.readers import WireLog, WireMessage
 from shakedown.acceptance.sparkplug import Malformed, Metric, Payload, Value, decode, typed
@@ -225,12 +224,3 @@ def bd_seq(payload: Payload) -> int | None:
         if metric.name == "bdSeq" and type(metric.value) is int:
             return metric.value
     return None
-
-
-def read_state(payload: bytes) -> dict[str, Any] | None:
-    """The JSON of a host's STATE message; None if it is none."""
-    try:
-        state = json.loads(payload)
-    except (ValueError, RecursionError):
-        return None
-    return state if isinstance(state, dict) else None

@@ -66,7 +66,6 @@ class Payload(NamedTuple):
     metrics: list[Metric]
 
 
-_U32 = Struct("<I").unpack_from
 _F32 = Struct("<f").unpack_from
 _F64 = Struct("<d").unpack_from
 

@@ -144,8 +144,6 @@ class Decision(msgspec.Struct, frozen=True):
     lost: int
     bursts: int
     burst_size: float
-    n_eff: float
-    k_eff: float
     lower: float
     upper: float
     sprt: str
@@ -167,7 +165,7 @@ def decide(eligible: int, bursts: Sequence[int], *, strict: bool = False, final:
         verdict = "PASS" if high < LIMIT else "INCONCLUSIVE"
     if verdict == "INCONCLUSIVE":
         needs = max(1, math.ceil(trials_needed(k) * size) - eligible)
-    return Decision(verdict, eligible, lost, len(bursts), size, n, k, low, high, sprt(k, n), needs)
+    return Decision(verdict, eligible, lost, len(bursts), size, low, high, sprt(k, n), needs)
 
 
 def outage_statement(outages: int, lossy: int) -> str:

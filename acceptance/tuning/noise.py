@@ -44,21 +44,6 @@ def annunciation_rate(out: float, back: float, n: int, m: int) -> float:
     return 0.0 if math.isinf(cycle) else 1 / cycle
 
 
-def time_in_alarm(out: float, back: float, n: int, m: int) -> float:
-    """Share of the time in alarm: of a normal signal the false alarm rate, FAR."""
-    up, down = scans_to_raise(out, back, n), scans_to_raise(back, out, m)
-    if math.isinf(up) or math.isinf(down):
-        return 0.0 if math.isinf(up) else 1.0
-    return down / (up + down)
-
-
-def detection_delay(beyond: float, n: int) -> float:
-    """Expected samples from the first of a fault to the annunciation; `beyond` is P(beyond | fault), independent."""
-    if beyond >= 1:
-        return float(n - 1)
-    return _sum(beyond, n) / beyond**n - 1
-
-
 def samples_held(delay_s: float, scan_s: float) -> int:
     """How many samples in a row a delay asks for."""
     return max(1, math.ceil(delay_s / scan_s - 1e-9))

@@ -21,11 +21,10 @@ from shakedown.acceptance.statistics import lower_bound, upper_bound
 from shakedown.acceptance.tuning.noise import (
     annunciation_rate,
     crossings_of,
-    detection_delay,
     gauss_tail,
     noise_of,
     samples_held,
-    time_in_alarm,
+    scans_to_raise,
 )
 from shakedown.acceptance.tuning.replay import (
     NEVER,
@@ -80,6 +79,21 @@ def chances(limit: float, deadband: float) -> tuple[float, float]:
 
 
 # ---- closed forms
+
+
+def time_in_alarm(out: float, back: float, n: int, m: int) -> float:
+    """Share of the time in alarm: of a normal signal the false alarm rate, FAR."""
+    up, down = scans_to_raise(out, back, n), scans_to_raise(back, out, m)
+    if math.isinf(up) or math.isinf(down):
+        return 0.0 if math.isinf(up) else 1.0
+    return down / (up + down)
+
+
+def detection_delay(beyond: float, n: int) -> float:
+    """Expected samples from the first of a fault to the annunciation; `beyond` is P(beyond | fault), independent."""
+    if beyond >= 1:
+        return float(n - 1)
+    return sum(beyond**i for i in range(n)) / beyond**n - 1
 
 
 def test_the_closed_forms_are_those_of_the_reference() -> None:

@@ -12,7 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shakedown.twin.enterprise.jsonl import JsonLines
-from shakedown.twin.enterprise.people.auditor import PERFECT, AuditorParameters, Shift, audit, audit_ledger
+from shakedown.twin.enterprise.people.auditor import AuditorParameters, Shift, audit, audit_ledger
+
+PERFECT = AuditorParameters(missed=0, counted_twice=0, shortest_stop_s=0, watch_s=1e-9)
+"""Nobody; for comparison."""
 
 S = 1_000_000_000
 EARLY = Shift("early", 1_000 * S, 9_000 * S, ((4_000 * S, 5_000 * S),))

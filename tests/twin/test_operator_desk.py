@@ -11,22 +11,16 @@ from typing import Any, NamedTuple
 
 import aiomqtt
 import pytest
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
 from shakedown.twin.clock import now_ns, run
 from shakedown.twin.enterprise.broker import EmbeddedBroker
 from shakedown.twin.enterprise.host import Display, PrimaryHost
-from shakedown.twin.enterprise.http_server import HttpServer
 from shakedown.twin.enterprise.jsonl import JsonLines
-from shakedown.twin.enterprise.people.operator import CommandButton, HttpButton, OperatorDesk
+from shakedown.twin.enterprise.people.operator import CommandButton, OperatorDesk
 from shakedown.twin.enterprise.people.operator_model import OperatorParameters
 from shakedown.twin.enterprise.sparkplug import _Payload, decode
 from shakedown.twin.network.memory import MemoryNetwork
 from tests.twin.http_lab import CLOCKS
-from tests.twin.http_lab import ask as ask_http
 
 DEVICE = "filler.filler_1"
 
@@ -286,33 +280,3 @@ def test_without_a_broker_a_button_does_nothing_until_there_is_one(tmp_path: Pat
             listening.cancel()
 
     assert [data["occurrence"] for _, data in at_the_desk("virtual", tmp_path, script)] == [1]
-
-
-@pytest.mark.parametrize("clock", CLOCKS)
-def test_the_button_over_http(clock: str, tmp_path: Path) -> None:
-    async def main() -> list[tuple[str, dict[str, str]]]:
-        pressed = []
-
-        async def on_press(request: Request) -> Response:
-            pressed.append((request.url.path, await request.json()))
-            return Response(status_code=409 if len(pressed) > 1 else 204)
-
-        app = Starlette(routes=[Route("/alarms/{device}/{alarm}/ack", on_press, methods=["POST"])])
-        server = HttpServer(app, "a bridge", "127.0.0.1", 0)
-        port = await server.start()
-        assert (await ask_http(port, "GET", "/")).status == 404
-        button = HttpButton(f"http://127.0.0.1:{port}/")
-        await button.press("hamburg.filling/line1", DEVICE, "hot", "mia")
-        with pytest.raises(OSError, match="409"):
-            await button.press("hamburg.filling/line1", DEVICE, "hot", "mia")
-        await server.stop()
-        with pytest.raises(OSError, match=f"127.0.0.1:{port}"):
-            await button.press("hamburg.filling/line1", DEVICE, "hot", "mia")
-        return pressed
-
-    async def in_memory() -> Any:
-        with MemoryNetwork(seed=1) as network:
-            return await network.add_host("bridge", "site").spawn(main())
-
-    pressed = run(in_memory() if clock == "virtual" else main(), clock=clock)
-    assert pressed == [(f"/alarms/{DEVICE}/hot/ack", {"operator": "mia"})] * 2

@@ -25,10 +25,6 @@ class LoopbackAddresses:
         self._claim: socket.socket | None = None
         self._block = "" if only_one else self._claim_block()
 
-    @property
-    def has_many(self) -> bool:
-        return bool(self._block)
-
     def of_host(self, name: str) -> str:
         """The address of a host; the same one whenever it is asked for."""
         if not self._block:

@@ -38,10 +38,6 @@ class AuditorParameters:
             raise ValueError(f"{self}: probabilities are from 0 to 1, the watch shows more than 0 s")
 
 
-PERFECT = AuditorParameters(missed=0, counted_twice=0, shortest_stop_s=0, watch_s=1e-9)
-"""Nobody; for comparison."""
-
-
 @dataclass(frozen=True)
 class Shift:
     """When people should have worked: from, to and the breaks between, in ns."""

@@ -8,9 +8,6 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
-from urllib.parse import quote
-
-import httpx2
 
 from shakedown.twin.enterprise.edge_view import Row
 from shakedown.twin.enterprise.jsonl import JsonLines
@@ -20,7 +17,6 @@ UNACKNOWLEDGED = frozenset({"unacked", "rtn_unacked", "latched_unacked"})
 PRESS_AGAIN_S = 10.0  # a button that does nothing is pressed again after this time
 PRESSES_MAX = 30  # and so many times; then the person calls somebody, which this model does not
 TAGS_MAX = 10_000  # alarms on the list; others are not seen
-HTTP_TIMEOUT_S = 10.0
 
 _log = logging.getLogger(__name__)
 
@@ -42,23 +38,6 @@ class CommandButton:
 
     async def press(self, edge: str, device: str, alarm: str, operator: str) -> None:
         await self._command(edge, device, f"alarm/{alarm}/ack", operator)
-
-
-class HttpButton:
-    """`POST {url}/alarms/{device}/{alarm}/ack` with `{"operator": ...}`."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url.rstrip("/")
-
-    async def press(self, edge: str, device: str, alarm: str, operator: str) -> None:
-        target = f"{self._url}/alarms/{quote(device, safe='')}/{quote(alarm, safe='')}/ack"
-        try:
-            async with httpx2.AsyncClient(timeout=HTTP_TIMEOUT_S, trust_env=False) as client:
-                answer = await client.post(target, json={"operator": operator})
-        except httpx2.HTTPError as error:
-            raise OSError(f"{target}: {error}") from error
-        if not answer.is_success:
-            raise OSError(f"{target} answered {answer.status_code}")
 
 
 @dataclass

@@ -16,9 +16,8 @@ from __future__ import annotations
 import heapq
 import math
 from collections import deque
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable
 from dataclasses import dataclass
-from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -53,19 +52,6 @@ class OperatorParameters:
             raise ValueError(
                 f"{self}: rates and sigma must not be negative, trust_min above 0 to 1, memory 1 or more"
             )
-
-
-PRIMARY = OperatorParameters(median_s=15.0, base_per_10_min=10.0, uses_ppv=True)
-"""The cell in which acknowledgement is gated; all others are reported."""
-
-PATIENCE_NS = 8 * 3600 * S
-"""How long after the last annunciation a replayed operator goes on."""
-
-GRID = tuple(
-    OperatorParameters(median_s=median_s, base_per_10_min=base, uses_ppv=uses_ppv)
-    for median_s, base, uses_ppv in product((4.0, 15.0, 25.0), (6.0, 10.0, 20.0), (True, False))
-)
-"""The pre-registered grid."""
 
 
 class Handled(NamedTuple):
@@ -211,40 +197,3 @@ class Operator:
 
     def _base_gap_ns(self) -> int:
         return max(1, round(self._base.standard_exponential() * 600 * S / self._parameters.base_per_10_min))
-
-
-class Arrival(NamedTuple):
-    """One annunciation of a recorded trajectory."""
-
-    ns: int
-    tag: str
-    priority: str
-    is_true: bool
-
-
-def simulate(
-    arrivals: Iterable[Arrival], parameters: OperatorParameters, seed: int, *, patience_ns: int = PATIENCE_NS
-) -> Iterator[tuple[Arrival, Handled]]:
-    """What an operator makes of `arrivals` (in order of time), each with its handling, in the order of handling.
-
-    What is not handled `patience_ns` after the last arrival never is: a queue that grows has no end to wait for.
-    """
-    operator = Operator(parameters, seed)
-    open_: dict[Hashable, Arrival] = {}
-    last_ns = 0
-
-    def work(ns: int) -> Iterator[tuple[Arrival, Handled]]:
-        # one event at a time: what was learnt from one alarm counts for the next
-        while (moment := operator.next_ns()) is not None and moment <= ns:
-            for handled in operator.advance(moment):
-                arrival = open_.pop(handled.key)
-                operator.learn(arrival.tag, arrival.is_true)
-                yield arrival, handled
-
-    for number, arrival in enumerate(arrivals):
-        last_ns = arrival.ns
-        yield from work(last_ns)
-        operator.advance(arrival.ns)
-        open_[number] = arrival
-        operator.annunciate(arrival.ns, number, arrival.tag, arrival.priority)
-    yield from work(last_ns + patience_ns)
