@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import get_args
 
+from shakedown.bridge.yamlfile import load
 from shakedown.scenarios.faults import OURS, Fault, kind_of
 from shakedown.scenarios.parts import kinds, table
+from shakedown.twin.line.describe import signal_table
+from shakedown.twin.line.plant import Plant
 
-FILE = Path("docs/scenarios.md")
+PLANTS = Path(__file__).with_name("plants")
 COMMON = {"kind", "id", "at_s", "for_s", "target"}
 
 
@@ -34,12 +37,20 @@ def part_rows() -> list[str]:
     return rows
 
 
-TABLES = {"faults": fault_rows, "parts": part_rows}
+def signal_rows() -> list[str]:
+    """One row for each signal of the bottling plant, under its heading."""
+    return signal_table(load(PLANTS / "bottling" / "plant.yaml", Plant))
 
 
-def written(text: str) -> str:
-    """The same text with every table between its marks as it is now."""
-    for name, rows in TABLES.items():
+TABLES = {
+    Path("docs/scenarios.md"): {"faults": fault_rows, "parts": part_rows},
+    Path("docs/plant.md"): {"signals of bottling": signal_rows},
+}
+
+
+def written(file: Path, text: str) -> str:
+    """The text of a file with every table between its marks as it is now."""
+    for name, rows in TABLES[file].items():
         begin, end = f"<!-- {name}: written by make docs -->", f"<!-- {name}: end -->"
         block = "\n".join([begin, *rows(), end])
         head, _, rest = text.partition(begin)
@@ -48,4 +59,5 @@ def written(text: str) -> str:
 
 
 if __name__ == "__main__":
-    FILE.write_text(written(FILE.read_text(encoding="utf-8")), encoding="utf-8")
+    for file in TABLES:
+        file.write_text(written(file, file.read_text(encoding="utf-8")), encoding="utf-8")

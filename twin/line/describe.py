@@ -6,8 +6,8 @@ from shakedown.twin.line.plant import Plant
 from shakedown.twin.line.signal_spec import SignalSpec
 
 
-def signal_table(plant: Plant) -> str:
-    """Markdown table of every signal of a plant, in the order of the ledger's indices."""
+def signal_table(plant: Plant) -> list[str]:
+    """Rows of a Markdown table of every signal of a plant, in the order of the ledger's indices."""
     rows = [
         "| machine | signal | tag | type | unit | range | shows |",
         "|---|---|---|---|---|---|---|",
@@ -16,7 +16,7 @@ def signal_table(plant: Plant) -> str:
         limits = " to ".join(f"{limit:g}" for limit in spec.range or ())
         cells = (owner, name, f"`{spec.tag}`", spec.type, spec.unit, limits, _shows(spec))
         rows.append(f"| {' | '.join(cells)} |")
-    return "\n".join(rows) + "\n"
+    return rows
 
 
 def _shows(spec: SignalSpec) -> str:
