@@ -128,12 +128,13 @@ def check_faults(scenario: Scenario, marks: Marks, plans: Mapping[str, Plan]) ->
     last: dict[str, Fault] = {}
     names: set[str] = set()
     for index, fault in sorted(enumerate(scenario.faults), key=lambda numbered: numbered[1].at_s):
-        misfits = [*_misfits(fault, scenario, last.get(fault.target), names)]
+        misfits = [*_misfits(fault, scenario, last.get(fault.target) if fault.hinders else None, names)]
         if plans:
             misfits += _misses(fault, scenario, plans)
         problems += [marks.problem(("faults", index, key), f"{fault.id!r} {text}") for key, text in misfits]
         names.add(fault.id)
-        last[fault.target] = fault
+        if fault.hinders:
+            last[fault.target] = fault
     if problems:
         raise ConfigError(problems)
 
@@ -141,7 +142,7 @@ def check_faults(scenario: Scenario, marks: Marks, plans: Mapping[str, Plan]) ->
 def _misfits(
     fault: Fault, scenario: Scenario, before: Fault | None, names: set[str]
 ) -> Iterator[tuple[str, str]]:
-    """Key, and what is wrong with it; `before` strikes the same thing, `names` are those of all faults before."""
+    """Key, and what is wrong with it; `before` hinders the same thing, `names` are those of all faults before."""
     healed_s = fault.at_s + fault.for_s
     if fault.id in names:
         yield "id", "is used twice - give each fault a name of its own"

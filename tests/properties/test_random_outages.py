@@ -39,3 +39,11 @@ def test_the_healthy_bridge_is_healthy_and_nobody_else_is_blamed(tmp_path, seed)
 
 def test_a_seed_is_a_scenario():
     assert OUTAGES.scenario(7) == OUTAGES.scenario(7) != OUTAGES.scenario(8)
+
+
+def test_a_rebirth_may_be_asked_for_while_the_bridge_is_away(tmp_path):
+    file = tmp_path / "scenario.yaml"
+    file.write_text(yaml.safe_dump(OUTAGES.scenario(16)))
+    faults = model.set_up(file).scenario.faults
+    away, asked = (next(f for f in faults if f.id == name) for name in ("bridge_0", "rebirth_0"))
+    assert away.at_s <= asked.at_s <= away.at_s + away.for_s

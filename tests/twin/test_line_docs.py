@@ -1,4 +1,4 @@
-"""docs/plant.md says what the code does: its example loads, its lists are complete. Its table: tests/scenarios/test_model.py."""
+"""docs/plant.md says what the code does: its example loads, its lists are complete; its table has `make docs`."""
 
 from __future__ import annotations
 
