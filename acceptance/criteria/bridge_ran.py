@@ -1,4 +1,4 @@
-"""The bridge's process: whoever ends unasked fails, whatever had arrived until then."""
+"""The bridge's process: one that ends unasked, floods, or does not end when asked fails, whatever had arrived."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def judge(evidence: Evidence) -> Finding:
     wrote = f"The last lines of its log ({LOG}):" if lines else f"It wrote nothing into its log ({LOG})."
     return Finding(
         verdict="FAIL",
-        measured="ended by itself",
-        statement=f"The bridge ended although nobody had asked it to: {str(ended).rstrip('.')}.",
+        measured="failed as a process",
+        statement=f"As a process the bridge failed: {str(ended).rstrip('.')}.",
         figures=Figures(ended=str(ended), last_lines=lines),
         blocks=[Sentence(wrote, lines, tone="bad")],
     )
@@ -64,7 +64,7 @@ CRITERION = Criterion(
     name="bridge_ran",
     title="Bridge stays up",
     question="Did the bridge stay up?",
-    threshold="the bridge never ends unless the lab ends it",
+    threshold="it runs until the lab stops it, and then ends",
     judge=judge,
     figures=Figures,
     unpromised=unpromised,
