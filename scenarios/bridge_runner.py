@@ -75,6 +75,10 @@ class InProcessBridge(BridgeRunner):
         self._ending: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
+        if (
+            self._ending
+        ):  # a process that was killed holds nothing any more, and its tasks hold the journal till they end
+            await asyncio.wait(self._ending, timeout=STOP_TIMEOUT_S)
         self._host.plug()
         self._bridge = self._factory(self._site, self._journal, self._connect_to)
         self._task = self._host.spawn(self._bridge.run(), name="bridge")
