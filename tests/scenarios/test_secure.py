@@ -19,6 +19,7 @@ from shakedown.scenarios.replay import replay
 from shakedown.scenarios.runner import Request, accept, accept_each
 from shakedown.scenarios.security import secured
 from shakedown.twin import authority
+from shakedown.twin.enterprise.mosquitto import mosquitto_missing
 
 QUIET = Console(file=io.StringIO())
 SHORT = {
@@ -58,28 +59,38 @@ def passed(outcome):
     return outcome.verdict.verdict == "PASS"
 
 
+def assert_no_secrets(folder, passwords):
+    """Nothing in a run folder lets anybody in."""
+    assert passwords
+    for file in folder.iterdir():
+        content = file.read_text(errors="replace")
+        assert not any(password in content for password in passwords), file
+        assert "PRIVATE KEY" not in content
+
+
 def test_a_secure_run_passes_and_repeats_with_other_keys_and_keeps_its_secrets(tmp_path, passwords):
     outcome = accept(Request(set_up(tmp_path), tmp_path / "run"), QUIET)
     assert passed(outcome)
     authority._key_of.cache_clear()
     assert replay(outcome.folder, QUIET).same
     assert len(passwords) == 2 * len(("asks", "scada", "observer", "bridge"))
-    for file in outcome.folder.iterdir():
-        content = file.read_text(errors="replace")
-        assert not any(password in content for password in passwords), file
-        assert "PRIVATE KEY" not in content
+    assert_no_secrets(outcome.folder, passwords)
     site = yaml.safe_load((outcome.folder / "site.yaml").read_text())
     assert site["north"]["enterprise"]["broker"] == "mqtts://broker"
     assert site["south"]["plc1"]["password"] == {"file": "secrets/bridge.password"}
 
 
 def test_a_shift_is_secure_up_to_the_work_order(tmp_path):
-    setup = model.shortened(set_up(tmp_path, overlays=["shift"], faults=[]), 30)
+    setup = set_up(
+        tmp_path, overlays=["shift", "dense"], faults=[], duration_s=240, people={"crew": {"poll_s": 5}}
+    )
     outcome = accept(Request(setup, tmp_path / "run"), QUIET)
     assert outcome.verdict.harness == []
     assert outcome.verdict.counts["lost"] == 0
-    assert setup.site.cmms.url.startswith("https://")
-    assert (outcome.folder / "cmms.jsonl").read_text().endswith("]\n")
+    assert setup.site.cmms.url == "https://cmms:8080"
+    *orders, end = [json.loads(line) for line in (outcome.folder / "cmms.jsonl").read_text().splitlines()]
+    assert end[2] == {"work_orders": len(orders)}
+    assert {order["state"] for order in orders} & {"assigned", "in_progress", "completed", "closed"}
 
 
 def refused_of(forger):
@@ -128,9 +139,12 @@ def test_of_two_bridges_at_one_broker_neither_speaks_for_the_other(tmp_path):
 
 
 @pytest.mark.wall
-def test_a_secure_run_on_the_wall_with_mosquitto(tmp_path):
+@pytest.mark.skipif(bool(mosquitto_missing()), reason=mosquitto_missing() or "present")
+def test_a_secure_run_on_the_wall_with_mosquitto(tmp_path, passwords):
     request = Request(set_up(tmp_path), tmp_path / "run", clock="wall", broker="mosquitto")
-    assert passed(accept(request, QUIET))
+    outcome = accept(request, QUIET)
+    assert passed(outcome)
+    assert_no_secrets(outcome.folder, passwords)
 
 
 def test_a_site_of_a_plant_is_taken_with_the_certificates_of_the_run(tmp_path):
