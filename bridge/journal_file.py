@@ -30,7 +30,7 @@ CREATE TABLE IF NOT EXISTS outbox (key TEXT PRIMARY KEY, body BLOB NOT NULL) WIT
 ALTER TABLE position RENAME TO entry;
 INSERT INTO entry SELECT 'bridge/' || key, body FROM outbox;
 DROP TABLE outbox;
-UPDATE target SET name = 'operations' WHERE name = 'derived';
+UPDATE target SET name = 'bridge/operations' WHERE name = 'derived';
 PRAGMA user_version = 2;
 COMMIT;
 PRAGMA wal_checkpoint(TRUNCATE);

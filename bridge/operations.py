@@ -25,8 +25,8 @@ from shakedown.bridge.core.work_orders import WorkOrder, WorkOrders
 from shakedown.bridge.journal import Journal
 from shakedown.bridge.operations_model import OperationsModel
 
-TARGET = "operations"
-"""The journal's target whose cursor holds back the rows that a restart needs."""
+TARGET = "bridge/operations"
+"""The journal's target whose cursor holds back the rows that a restart needs; no north can have its name."""
 
 STORE_S = 60.0
 """How often the history of OEE is stored."""

@@ -16,6 +16,7 @@ import pytest
 from shakedown.bridge.core.model import Metric, Sample
 from shakedown.bridge.journal import BATCH_MAX, DELETE_MAX, Journal
 from shakedown.bridge.journal_file import APPLICATION_ID, JournalError, JournalFull
+from shakedown.bridge.operations import TARGET
 from shakedown.twin.clock import run
 
 
@@ -451,12 +452,12 @@ def test_a_journal_of_format_1_goes_on_with_all_that_was_in_it(outbox: str, tmp_
 
     async def look() -> None:
         for _ in range(2):
-            journal = await Journal.open(tmp_path / "j", targets=["enterprise", "operations"], rows_max=1000)
+            journal = await Journal.open(tmp_path / "j", targets=["enterprise", TARGET], rows_max=1000)
             assert (journal.get("plc1"), journal.last_row) == ("there", 7)
             assert journal.entries("bridge/order/") == (
                 {"bridge/order/cell.a/hot": "pending"} if outbox else {}
             )
-            assert (journal.watermark("enterprise"), journal.watermark("operations")) == (7, 5)
+            assert (journal.watermark("enterprise"), journal.watermark(TARGET)) == (7, 5)
             await journal.close()
 
     asyncio.run(look())

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from shakedown.bridge.config import compile_all, load_site
+from shakedown.bridge.core import naming
+from shakedown.bridge.operations import TARGET
 from shakedown.bridge.yamlfile import ConfigError
 from tests.bridge.operations_rig import SITE
 
@@ -30,16 +32,20 @@ def problems(tmp_path: Path, *changes: tuple[str, str]) -> list[str]:
 
 def test_a_site_compiles_to_rules_and_to_metrics_that_follow_the_configured_ones(tmp_path: Path) -> None:
     (tmp_path / "site.yaml").write_text(SITE)
-    model, plan = compile_all(load_site(tmp_path / "site.yaml"))
-    hot, cold = plan.rules
+    model, compiled = compile_all(load_site(tmp_path / "site.yaml"))
+    hot, cold = compiled.rules
     assert (hot.key, hot.high, hot.on_delay_ns, hot.work_order) == (("cell.a", "hot"), 80, 5 * 10**9, True)
     assert (cold.low, cold.suppress_in, cold.state_metric_id) == (0, {"idle"}, 0)
     assert hot.context_ids == (1, 0, 5)
     assert [m.metric_id for m in model.metrics] == list(range(len(model.metrics)))
     commands = [m.name for m in model.metrics if m.is_command]
     assert commands == ["alarm/hot/ack", "alarm/hot/shelve", "alarm/cold/ack", "alarm/cold/shelve"]
-    (line,) = plan.lines
+    (line,) = compiled.lines
     assert (line.modulus, line.ideal_ns, line.product) == (2**32, {"": 2 * 10**9}, None)
+
+
+def test_no_north_shares_the_cursor_of_operations() -> None:
+    assert naming.fault_of(TARGET), "two that confirm with one cursor would free each other's rows"
 
 
 @pytest.mark.parametrize(
