@@ -206,7 +206,9 @@ def rule(name: str = "x", limit: float = 2.0) -> AlarmRule:
 def trajectory(values: list[float]) -> TopicJoin:
     ns = T0 + np.arange(len(values), dtype=np.int64) * S
     zeros = np.zeros(len(values), dtype=np.int64)
-    return TopicJoin(rule().topic, ns, ns // MS, list(values), zeros + 192, zeros.astype(bool), zeros)
+    return TopicJoin(
+        rule().topic, ns, ns // MS, list(values), zeros + 192, zeros.astype(bool), zeros, [-1] * len(values)
+    )
 
 
 @pytest.mark.parametrize("q", [0.02, 0.05, 0.2])
