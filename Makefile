@@ -33,6 +33,7 @@ ci-agreement: $(TEST_READY) ## the same run on both clocks; each takes two minut
 	$(BIN)/python -m pytest -q -n 2 -m "wall and not long" tests/wall/test_agreement.py $(ARGS)
 
 nightly: $(TEST_READY) ## what CI has no time for (about two hours), and docs/nightly.md of it; ARGS="seeds" for a part
+	-$(BIN)/shakedown bridges install telegraf node_opcua node_red thingsboard
 	nice -n 10 $(BIN)/python -m tests.nightly $(ARGS)
 
 lint: $(TEST_READY) ## style, import directions, types

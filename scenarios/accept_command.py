@@ -106,7 +106,7 @@ def accept(
     chosen = choose(bridge)
     for setup in setups:
         brokers.check_choice(broker, clock, setup)
-        chosen.check(setup, clock)
+        chosen.check(setup, clock, broker)
     stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
     name = names[0] if len(names) == 1 else suite or "selection"
     if bridge != "ours":

@@ -29,6 +29,7 @@ def bridges_group(context: click.Context) -> None:
         file = find_bridge(name).file
         table.add_row(name, escape(file.title), escape(_state(name)))
     OUT.print(table)
+    OUT.print("\nwhat is not here: shakedown bridges install NAME", soft_wrap=True)
 
 
 def _state(name: str) -> str:
@@ -36,7 +37,7 @@ def _state(name: str) -> str:
     if install is None or not missing(install):
         return "yes"
     lacks = tools_missing(install)
-    return "; ".join(lacks) if lacks else f"no: shakedown bridges install {name}"
+    return "; ".join(lacks) or "no"
 
 
 @bridges_group.command("install", epilog="\b\nExample:\n  shakedown bridges install node_opcua")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -24,6 +25,7 @@ DRAIN_S = 75.0  # a bridge has a minute to deliver what an outage held up; then 
 DOWN_S = 3.0  # of a flapping link; shorter, and the lab's probe does not see it
 STEADY_S = 60.0
 RUN_S_MAX = 900.0
+TRIES = 3  # of a run that the lab, or a busy machine, could not carry to its end
 NORTH = {"keep_alive_s": 10, "host_keep_alive_s": 10, "reconnect_s": {"min": 0.5, "max": 5}}
 SOUTH = {"plc1": {"publishing_interval_ms": 200, "sampling_interval_ms": 50}}
 
@@ -157,7 +159,13 @@ async def _play_one(asked: Asked, bridge: str, drill: str) -> Cell:
         scenario = asked.out / "scenarios" / f"{drill}.yaml"
         command = [sys.executable, "-c", "from shakedown.scenarios.cli import main; main()", "accept", str(scenario),
                    "--bridge", bridge, "--clock", "wall", "--broker", asked.broker, "--out", str(folder)]  # fmt: skip
-        cell.trouble = await _run(command)
+        for _ in range(TRIES):
+            cell.trouble = await _run(command)
+            if folder.exists():
+                break
+            shutil.rmtree(
+                folder.with_name(f"{folder.name}.partial"), ignore_errors=True
+            )  # the lab failed: again
     if folder.exists():
         cell.trouble = ""
         await asyncio.to_thread(measure, folder, cell)

@@ -108,7 +108,7 @@ def accept_each(
     """
     if factory is not our_bridge:
         request = replace(request, bridge=OurBridge(factory))
-    request.bridge.check(request.setup, request.clock)
+    request.bridge.check(request.setup, request.clock, request.broker)
     request = replace(request, setup=request.setup.each(request.bridge.promised))
     folders = RunFolders(request.out, request.setup)
     try:

@@ -61,8 +61,8 @@ class Choice(ABC):
     asked = "ours"  # the words after --bridge
     promises: Promises | None = None  # None: everything that Shakedown's own bridge does
 
-    def check(self, setup: Setup, clock: str) -> None:  # noqa: B027 (most have nothing to refuse)
-        """Raise UsageError where this bridge cannot be judged by this scenario, on this clock."""
+    def check(self, setup: Setup, clock: str, broker: str = "mosquitto") -> None:  # noqa: B027 (most have nothing to refuse)
+        """Raise UsageError where this bridge cannot be judged by this scenario, on this clock, with this broker."""
 
     def promised(self, setup: Setup) -> Setup:
         """The scenario as this bridge can be held to it."""
@@ -112,10 +112,14 @@ class FileBridge(Choice):
         self.name = self._file.name
         self.promises = self._file.promises
 
-    def check(self, setup: Setup, clock: str) -> None:
+    def check(self, setup: Setup, clock: str, broker: str = "mosquitto") -> None:
         if clock != "wall":
             raise UsageError(
                 f"Bridge {self.name} lives in real time and cannot follow clock {clock}. Add --clock wall."
+            )
+        if self._file.mqtt == "5" and broker == "embedded":
+            raise UsageError(
+                f"Bridge {self.name} speaks MQTT 5, and the embedded broker 3.1.1. Add --broker mosquitto."
             )
         if self._file.install is not None and (lacks := missing(self._file.install)):
             raise UsageError(f"Bridge {self.name} is not installed: {'; '.join(lacks)}. Install it: "

@@ -144,6 +144,7 @@ class BridgeFile(_Strict):
     )
     ready: Ready = Ready()
     stop: Stop = Stop()
+    mqtt: Literal["3.1.1", "5"] = Field(default="3.1.1", description="The embedded broker speaks 3.1.1 alone")
     restarted_by_itself: bool = Field(
         default=False, description="Its command is a supervisor, which starts it again when it was killed"
     )

@@ -12,6 +12,7 @@ from shakedown.scenarios.bridges.choice import choose
 from shakedown.scenarios.bridges.find import find_bridge, shipped_bridges
 from shakedown.scenarios.bridges.install import missing
 from shakedown.scenarios.runner import Request, accept
+from shakedown.twin.enterprise.mosquitto import mosquitto_missing
 
 SOON = ("naive", "node_opcua")  # what CI has time for
 NORTH = {
@@ -32,6 +33,8 @@ def test_a_shipped_bridge_carries_the_line(name, tmp_path):
     install = find_bridge(name).file.install
     if install is not None and (lacks := missing(install)):
         pytest.skip(f"{'; '.join(lacks)}: shakedown bridges install {name}")
+    if lacks := mosquitto_missing():
+        pytest.skip(lacks)
     south = {"plc1": {"publishing_interval_ms": 200, "sampling_interval_ms": 50}}
     override = {"site": {"south": south, "north": {"enterprise": NORTH}}}
     scenario = {
@@ -44,7 +47,7 @@ def test_a_shipped_bridge_carries_the_line(name, tmp_path):
     }
     (tmp_path / "calm.yaml").write_text(yaml.safe_dump(scenario))
     setup = model.set_up(tmp_path / "calm.yaml")
-    request = Request(setup, tmp_path / "run", clock="wall", bridge=choose(name))
+    request = Request(setup, tmp_path / "run", clock="wall", broker="mosquitto", bridge=choose(name))
     outcome = accept(request, Console(file=io.StringIO()))
     assert outcome.verdict.harness == []
     assert "bridge_ended" not in json.loads((outcome.folder / "manifest.json").read_text())
