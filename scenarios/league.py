@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 import yaml
 
+from shakedown.acceptance.grammar import RULES
 from shakedown.acceptance.join import NEVER, join
 from shakedown.acceptance.run import load_run
 
@@ -205,12 +206,18 @@ def measure(folder: Path, cell: Cell) -> None:
         cell.p50_ms, cell.p99_ms = (_ms(fresh[name]) for name in ("latency_p50_s", "latency_p99_s"))
     session = criteria.get("session") or criteria.get("sparkplug_session") or {}
     if session.get("verdict") != "NOT_APPLICABLE" and session.get("figures"):
-        cell.breaches = sum(session["figures"]["breaches"].values())
+        breaches = session["figures"]["breaches"]
+        cell.breaches = sum(count for rule, count in breaches.items() if RULES[rule][0] == "MUST")
     run = load_run(folder)
     parts = join(run).topics
-    arrived = sum(int((part.received_ns != NEVER).sum()) for part in parts)
     _recovery(run.cuts, parts, cell)
-    _cost(folder / "bridge.jsonl", arrived, cell)
+    warm_up, recovery = run.phase("warm_up"), run.phase("recovery")
+    if warm_up is not None and recovery is not None:
+        span = (warm_up.end_ns, recovery.end_ns)
+        arrived = sum(
+            int(((part.received_ns >= span[0]) & (part.received_ns < span[1])).sum()) for part in parts
+        )
+        _cost(folder / "bridge.jsonl", arrived, span, cell)
 
 
 def _ms(seconds: float | None) -> float | None:
@@ -231,16 +238,20 @@ def _recovery(cuts: list[Any], parts: list[Any], cell: Cell) -> None:
         cell.recovery_s = round((max(firsts) - end_ns) / 1e9, 1)
 
 
-def _cost(usage: Path, arrived: int, cell: Cell) -> None:
+def _cost(usage: Path, arrived: int, span: tuple[int, int], cell: Cell) -> None:
+    """Memory at its most; CPU where nothing is struck, of what arrived between the warm-up and the line's end."""
     rows = (
         [json.loads(line) for line in usage.read_text(encoding="utf-8").splitlines()]
         if usage.exists()
         else []
     )
     used = [row for row in rows if row[0] == "U"]
-    if used and arrived:
-        cell.cpu_s_per_100k = round(used[-1][2] * 100_000 / arrived, 2)
+    inside = [row for row in used if span[0] <= row[1] < span[1]]
+    if used:
         cell.rss_mb = round(max(row[3] for row in used) / 1e6)
+    if cell.drill in LOADS and arrived and len(inside) > 1:
+        share = (inside[-1][1] - inside[0][1]) / (span[1] - span[0])
+        cell.cpu_s_per_100k = round((inside[-1][2] - inside[0][2]) * 100_000 / (arrived * share), 2)
 
 
 def in_short(cell: Cell) -> str:

@@ -107,6 +107,11 @@ def as_markdown(cells: Sequence[Cell], drills: Sequence[str], outage_s: float) -
 
     lines = [f"Outages of {outage_s:g} s; {platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python "
              f"{platform.python_version()}."]  # fmt: skip
+    lines += ["", "What was lost, of what was offered, and in brackets what arrived twice:", ""]
+    lines += ["| bridge | " + " | ".join(drills) + " |", "|---" * (len(drills) + 1) + "|"]
+    of = {(cell.bridge, cell.drill): cell for cell in cells}
+    for bridge in dict.fromkeys(cell.bridge for cell in cells):
+        lines.append(f"| {bridge} | " + " | ".join(_lost(of.get((bridge, drill))) for drill in drills) + " |")
     for drill in drills:
         title = (
             DRILLS[drill][0] if drill in DRILLS else f"a thousand counters every {LOADS[drill]} ms, no fault"
@@ -125,6 +130,13 @@ def as_markdown(cells: Sequence[Cell], drills: Sequence[str], outage_s: float) -
                 f"| {link} | " + " | ".join(_shown(getattr(cell, name)) for name, _ in COLUMNS) + " |"
             )
     return "\n".join(lines) + "\n"
+
+
+def _lost(cell: Cell | None) -> str:
+    if cell is None or cell.lost is None:
+        return "no run"
+    twice = f" ({cell.duplicated:,})" if cell.duplicated else ""
+    return f"[{cell.lost:,} of {cell.offered:,}]({cell.run}/report.html){twice}"
 
 
 def _shown(value: object) -> str:

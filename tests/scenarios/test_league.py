@@ -40,4 +40,5 @@ def test_the_table_links_each_run_and_says_why_there_is_none():
     ]
     text = as_markdown(cells, ["cut"], 30)
     assert "| [mine](mine/cut/report.html) | 67 | 12,345 | 0 |" in text
+    assert "| mine | [67 of 12,345](mine/cut/report.html) |" in text
     assert "| other | no run: error: not installed |" in text
