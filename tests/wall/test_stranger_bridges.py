@@ -76,7 +76,7 @@ def stranger(folder, **more):
 
 @pytest.mark.wall
 def test_a_bridge_that_floods_is_stopped_and_fails(drill, tmp_path, monkeypatch):
-    monkeypatch.setattr("shakedown.scenarios.lab.FLOOD_ROWS", 10_000)
+    monkeypatch.setattr("shakedown.scenarios.parts.bridge.FLOOD_ROWS", 10_000)
     bridge = stranger(tmp_path, settings={"topic": "plant/values", "values": 2_000})
     code, manifest = drill(bridge, duration_s=6)
     assert (code, manifest["bridge"]["name"]) == (1, "stranger")
