@@ -90,8 +90,8 @@ def _calendar(site: Site, marks: Marks, plant: Plant) -> list[str]:
     for line, config in site.oee.items() if worked else ():
         planned = {shift.name: shift for shift in config.planned}
         for name in worked | planned:
-            there = _told(worked[name]) if name in worked else "missing"
-            here = _told(planned[name]) if name in planned else "missing"
+            there = _times_of(worked[name]) if name in worked else "missing"
+            here = _times_of(planned[name]) if name in planned else "missing"
             if there != here:
                 text = (
                     f"shift {name!r} is {there} in the calendar of plant {plant.plant!r}, and {here} here - plan what"
@@ -111,7 +111,7 @@ def _as_planned(shift: Shift) -> ShiftConfig:
     )
 
 
-def _told(shift: ShiftConfig) -> str:
+def _times_of(shift: ShiftConfig) -> str:
     """The times of a shift, the same for the same times."""
     pauses = sorted((pause.begins_s, pause.lasts_s) for pause in shift.breaks)
     breaks = ", ".join(f"{begins_s:.9g} s for {lasts_s:.9g} s" for begins_s, lasts_s in pauses)

@@ -15,8 +15,8 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from shakedown.acceptance.criteria import acknowledgement
 from tests.acceptance.json_lines import write_lines
-from tests.acceptance.shift_day import Day
-from tests.acceptance.shift_verdicts import fresh_day, replay_once
+from tests.acceptance.operations_day import Day
+from tests.acceptance.operations_verdicts import fresh_day, replay_once
 
 S, MS = 1_000_000_000, 1_000_000
 START_NS = 1_767_592_800 * S

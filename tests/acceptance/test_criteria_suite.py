@@ -22,7 +22,7 @@ from shakedown.acceptance.run import load_run
 from shakedown.acceptance.verdict import EXIT_CODES, combine
 from shakedown.acceptance.verdict_file import verdict_schema
 from shakedown.reports.text import plain
-from tests.acceptance import shift_day
+from tests.acceptance import operations_day
 
 OUTCOMES = {"PASS", "FAIL", "INCONCLUSIVE"}
 
@@ -35,7 +35,7 @@ def _evidence(folder: Path) -> Evidence:
 def healthy_runs(lab, tmp_path_factory) -> list[Evidence]:
     """A run of the way of the data, and one of a shift."""
     plain = lab.healthy(3_900).write(tmp_path_factory.mktemp("healthy"))
-    shift = shift_day.healthy().write(tmp_path_factory.mktemp("healthy_shift"))
+    shift = operations_day.healthy().write(tmp_path_factory.mktemp("healthy_shift"))
     return [_evidence(plain), _evidence(shift)]
 
 
@@ -44,7 +44,7 @@ def silent_runs(lab, tmp_path_factory) -> list[Evidence]:
     """Bridges that send nothing at all."""
     plan = lab.healthy(800)
     plan.messages.clear()
-    day = shift_day.healthy()
+    day = operations_day.healthy()
     folder = day.silenced().write(tmp_path_factory.mktemp("silent_shift"))
     return [_evidence(plan.write(tmp_path_factory.mktemp("silent"))), _evidence(folder)]
 
@@ -139,7 +139,7 @@ def test_runs_without_alarms_oee_and_cmms_are_not_judged_on_them(healthy_runs: l
 
 
 def test_a_crash_is_a_harness_fault_that_names_the_criterion(
-    criterion: Criterion, day: shift_day.Day, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    criterion: Criterion, day: operations_day.Day, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def crash(evidence: Evidence) -> None:
         raise ZeroDivisionError("by the criterion itself")
@@ -198,7 +198,7 @@ def theirs(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Broken]]:
 
 
 def test_people_may_have_criteria_of_their_own(
-    theirs: list[Broken], day: shift_day.Day, tmp_path: Path
+    theirs: list[Broken], day: operations_day.Day, tmp_path: Path
 ) -> None:
     theirs.append(Broken("theirs", replace(CRITERIA[0], name="theirs")))
     judge(day.write(tmp_path)).write(tmp_path / "verdict.json")
@@ -217,7 +217,7 @@ def test_people_may_have_criteria_of_their_own(
     ],
 )
 def test_one_that_cannot_be_used_is_a_harness_fault_that_names_it(
-    theirs: list[Broken], day: shift_day.Day, tmp_path: Path, found: object, said: str
+    theirs: list[Broken], day: operations_day.Day, tmp_path: Path, found: object, said: str
 ) -> None:
     theirs.append(Broken("theirs", found))
     verdict = judge(day.write(tmp_path))
@@ -237,7 +237,7 @@ def test_the_schema_names_the_figures_of_each_criterion() -> None:
         assert list(schema["$defs"][name]["properties"]) == list(criterion.figures.__struct_fields__)
 
 
-def test_a_verdict_without_a_figure_is_refused(day: shift_day.Day, tmp_path: Path) -> None:
+def test_a_verdict_without_a_figure_is_refused(day: operations_day.Day, tmp_path: Path) -> None:
     judge(day.write(tmp_path)).write(tmp_path / "verdict.json")
     text = (tmp_path / "verdict.json").read_text()
     (tmp_path / "verdict.json").write_text(text.replace('"judged_s"', '"judged"'))

@@ -10,8 +10,8 @@ import pytest
 
 from shakedown.acceptance import Verdict, judge
 from tests.acceptance.judged import judged_by
-from tests.acceptance.shift_day import Day
-from tests.acceptance.shift_verdicts import SHIFT
+from tests.acceptance.operations_day import Day
+from tests.acceptance.operations_verdicts import SHIFT
 
 KILL = ("killed", "crash", "bridge", (400, 410), ["bridge"])
 

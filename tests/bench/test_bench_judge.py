@@ -17,7 +17,7 @@ import pytest
 from shakedown.acceptance import judge
 from shakedown.acceptance.sparkplug import decode
 from shakedown.twin.enterprise import sparkplug as host_sparkplug
-from tests.acceptance import shift_day
+from tests.acceptance import operations_day
 
 pytestmark = [pytest.mark.bench, pytest.mark.benchmark(timer=time.process_time)]
 
@@ -51,7 +51,7 @@ def test_judge_a_run(benchmark: Any, lab: Any, tmp_path: Path, samples: str) -> 
 
 def test_judge_a_shift(benchmark: Any, tmp_path: Path) -> None:
     """Eight hours whose three sensors change ten times a second: 870,000 samples, all criteria of a shift."""
-    day = shift_day.healthy()
+    day = operations_day.healthy()
     day.orders.clear()  # their context is that of the slower sensors
     for metric, values in day.signals.items():
         held, fast = 0.0, {}

@@ -13,8 +13,8 @@ import yaml
 from shakedown.acceptance import judge, read_verdict
 from shakedown.acceptance.verdict_file import UnknownFormat
 from shakedown.reports import RENDERERS, render
-from tests.acceptance import shift_day
-from tests.acceptance.shift_plan import START_NS, S
+from tests.acceptance import operations_day
+from tests.acceptance.operations_plan import START_NS, S
 
 SECTIONS = ("oee", "nuisance", "false_alarms", "acknowledgement", "work_orders")
 HOSTILE = "<script>alert(1)</script> | `x` \"'><img src=x>"
@@ -50,7 +50,7 @@ def manifest(seconds):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """Eight hours of a small line, judged."""
-    day = shift_day.healthy()
+    day = operations_day.healthy()
     folder = day.write(tmp_path_factory.mktemp("shift") / "run")
     (folder / "manifest.json").write_text(json.dumps(manifest(day.seconds)))
     (folder / "scenario.yaml").write_text(yaml.safe_dump({"description": "Denser than a real shift."}))

@@ -83,7 +83,7 @@ class Orders:
             order.scrap += part.bottles
         if order.good + order.scrap == order.quantity:
             del self._running[part.lot]
-            self._record("order", LINE, {**_told(order, "end"), "good": order.good, "scrap": order.scrap})
+            self._record("order", LINE, {**_data_of(order, "end"), "good": order.good, "scrap": order.scrap})
 
     def _begin(self) -> _Running:
         self._begun += 1
@@ -92,7 +92,7 @@ class Orders:
             spec.id or f"ORD-{self._begun:04d}", f"LOT-{self._begun:04d}", spec.product, spec.quantity
         )
         self._current = self._running[order.lot] = order
-        self._record("order", LINE, _told(order, "start"))
+        self._record("order", LINE, _data_of(order, "start"))
         self._record("lot", LINE, {"id": order.lot, "item": order.product, "quantity": order.quantity})
         return order
 
@@ -118,6 +118,6 @@ class Warehouse:
         self._orders.leaves(part, good=True)
 
 
-def _told(order: _Running, phase: str) -> dict[str, Any]:
+def _data_of(order: _Running, phase: str) -> dict[str, Any]:
     told = {"phase": phase, "id": order.id, "product": order.product, "quantity": order.quantity}
     return {**told, "lot": order.lot}

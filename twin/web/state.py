@@ -221,7 +221,7 @@ class LineNow:
 
     def events(self, limit: int, kind: str | None, after: int) -> list[EventTold]:
         """The last events of the ledger, oldest first."""
-        return [_told(event) for event in self.live.tail(limit, kind, after)]
+        return [_event_of(event) for event in self.live.tail(limit, kind, after)]
 
 
 def _concerned(upset: AnyUpset) -> list[str]:
@@ -240,6 +240,6 @@ def _cause(machine: MachineSpec, number: int) -> str:
     return causes.get(number, str(number))
 
 
-def _told(event: Event) -> EventTold:
+def _event_of(event: Event) -> EventTold:
     number, ns, kind, machine, data = event
     return EventTold(number=number, ts_ms=ns // NS_PER_MS, kind=kind, machine=machine, data=dict(data))

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from tests.acceptance.json_lines import write_lines
-from tests.acceptance.shift_plan import (
+from tests.acceptance.operations_plan import (
     ACK_S,
     ALARMS,
     BEYOND,
@@ -42,7 +42,7 @@ from tests.acceptance.shift_plan import (
     header,
     site,
 )  # fmt: skip
-from tests.acceptance.shift_report import doubles_of, report_of
+from tests.acceptance.operations_report import doubles_of, report_of
 
 
 @dataclass

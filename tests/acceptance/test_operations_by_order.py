@@ -11,7 +11,7 @@ import pytest
 from shakedown.acceptance.oee.oracle import S, ShiftTruth, shifts
 from shakedown.acceptance.oee.order_reports import wrong_orders
 from shakedown.acceptance.oee.production_orders import OrderTruth, delayed, orders_of
-from tests.acceptance.test_shift_oracles import edges, ledger, part, small_day, state
+from tests.acceptance.test_operations_oracles import edges, ledger, part, small_day, state
 
 Event = tuple[float, str, str, dict[str, Any]]
 Report = dict[str, Any]

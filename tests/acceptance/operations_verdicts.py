@@ -8,14 +8,14 @@ from functools import cache
 from shakedown.acceptance.alarms.operators import Call, Cell
 from shakedown.acceptance.criteria import acknowledgement
 from shakedown.acceptance.verdict import Verdict
-from tests.acceptance import shift_day
+from tests.acceptance import operations_day
 
 SHIFT = ("oee", "nuisance", "false_alarms", "acknowledgement", "work_orders")
 
-template = cache(shift_day.healthy)
+template = cache(operations_day.healthy)
 
 
-def fresh_day() -> shift_day.Day:
+def fresh_day() -> operations_day.Day:
     """A day without fault, to be broken."""
     return copy.deepcopy(template())
 

@@ -10,9 +10,9 @@ import pytest
 
 from shakedown.acceptance.oee.companions import _episodes
 from tests.acceptance.judged import judge_reported as judge
-from tests.acceptance.shift_day import MS, Day, S, held
-from tests.acceptance.shift_report import report_of
-from tests.acceptance.shift_verdicts import failed, outcomes
+from tests.acceptance.operations_day import MS, Day, S, held
+from tests.acceptance.operations_report import report_of
+from tests.acceptance.operations_verdicts import failed, outcomes
 
 
 def _doubles(day: Day, change: Callable[[list[Any]], list[Any] | None]) -> None:

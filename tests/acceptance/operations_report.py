@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from tests.acceptance.shift_plan import IDEAL_S, MS, NUMBERS, Span, at
+from tests.acceptance.operations_plan import IDEAL_S, MS, NUMBERS, Span, at
 
 if TYPE_CHECKING:
-    from tests.acceptance.shift_day import Day
+    from tests.acceptance.operations_day import Day
 
 
 def report_of(day: Day, name: str, begin: int, end: int) -> dict[str, Any]:

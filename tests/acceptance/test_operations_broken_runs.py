@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from shakedown.acceptance import judge
-from tests.acceptance import shift_day
+from tests.acceptance import operations_day
 from tests.acceptance.judged import judge_reported, judged_by
-from tests.acceptance.shift_day import ALARMS, MS, Call, Day, S, at, order_of
-from tests.acceptance.shift_report import recompute, report_of
-from tests.acceptance.shift_verdicts import SHIFT, failed, outcomes
+from tests.acceptance.operations_day import ALARMS, MS, Call, Day, S, at, order_of
+from tests.acceptance.operations_report import recompute, report_of
+from tests.acceptance.operations_verdicts import SHIFT, failed, outcomes
 
 
 def test_a_healthy_shift_passes_everything(day: Day, tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_a_restated_report_replaces_the_closed_one(day: Day, tmp_path: Path) -> 
     wrong = dict(right, produced=right["produced"] - 40, good=right["good"] - 40)
     day.reports[0] = wrong
     restated = dict(right, status="restated")
-    later = shift_day.held(at(16_000), "", "oee/line1/report", right["to_ms"] + 1, restated)
+    later = operations_day.held(at(16_000), "", "oee/line1/report", right["to_ms"] + 1, restated)
     day.host_rows.append(later)
     assert outcomes(judge_reported(day.write(tmp_path)))["oee"] == "PASS"
 

@@ -1,4 +1,4 @@
-"""The line, its site and its rules, of which `shift_day` makes a day: constants, the ledger's header, `site.yaml`."""
+"""The line, its site and its rules, of which `operations_day` makes a day: constants, ledger header, `site.yaml`."""
 
 from __future__ import annotations
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance import shift_day
+from tests.acceptance import operations_day
 from tests.acceptance.judged import judge_reported as judge
-from tests.acceptance.shift_day import FILLER, MS, Day, S, at, order_of
-from tests.acceptance.shift_verdicts import failed, outcomes
+from tests.acceptance.operations_day import FILLER, MS, Day, S, at, order_of
+from tests.acceptance.operations_verdicts import failed, outcomes
 
 
 def orders_twice(day: Day) -> None:
@@ -172,7 +172,9 @@ def asks_once_in_an_hour(day: Day) -> None:
 def falls_back_to_an_older_order(day: Day) -> None:
     first = day.orders[0]
     ms = at(28_000) // MS
-    told = shift_day.held(at(28_000), FILLER, f"work_order/{first['alarm']}", ms, f"{first['id']} closed")
+    told = operations_day.held(
+        at(28_000), FILLER, f"work_order/{first['alarm']}", ms, f"{first['id']} closed"
+    )
     day.host_rows.append(told)
 
 

@@ -12,9 +12,9 @@ import pytest
 from shakedown.acceptance import judge
 from shakedown.acceptance.verdict import CriterionResult
 from tests.acceptance.judged import judged_by
-from tests.acceptance.shift_day import FILLER, MS, Call, Day, at, held
-from tests.acceptance.shift_plan import ALARMS
-from tests.acceptance.shift_verdicts import SHIFT, failed, outcomes
+from tests.acceptance.operations_day import FILLER, MS, Call, Day, at, held
+from tests.acceptance.operations_plan import ALARMS
+from tests.acceptance.operations_verdicts import SHIFT, failed, outcomes
 
 SHELVED_S = 2_591  # after the one call that no fault is behind
 
