@@ -5,58 +5,31 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from asyncua import Client
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.x509.oid import NameOID
 
 from shakedown.bridge.core.model import Reading
 from shakedown.bridge.journal import Journal
 from shakedown.bridge.south.opcua import OpcUaSouth
 from shakedown.bridge.south.security import SecurityFileError, secure
+from shakedown.twin.authority import Authority
 from shakedown.twin.clock import run
 from shakedown.twin.network.memory import MemoryNetwork
 from shakedown.twin.servers.opcua import OpcUaSecurity, OpcUaServer
 from tests.bridge.south_rig import Tag, metric
 
 
-def write_pair(folder: Path, name: str) -> tuple[Path, Path]:
-    """A self-signed application certificate and its key, as PEM files."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    certificate = (
-        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
-        .not_valid_before(datetime(2020, 1, 1, tzinfo=UTC))
-        .not_valid_after(datetime(2099, 1, 1, tzinfo=UTC))
-        .add_extension(
-            x509.SubjectAlternativeName(
-                [x509.UniformResourceIdentifier(f"urn:test:{name}"), x509.DNSName(name)]
-            ),
-            critical=False,
-        )
-        .sign(key, hashes.SHA256())
-    )
-    files = folder / f"{name}.pem", folder / f"{name}.key"
-    files[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    files[1].write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-    )
-    return files
-
-
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Path]]:
-    folder = tmp_path_factory.mktemp("certificates")
-    return {name: write_pair(folder, name) for name in ("plc", "bridge", "stranger")}
+    """Application certificates and their keys, as PEM files."""
+    authority = Authority(tmp_path_factory.mktemp("certificates") / "secrets")
+    names = ("plc", "bridge", "stranger")
+    issued = {name: authority.issue(name, application_uri=f"urn:test:{name}") for name in names}
+    return {name: (pair.certificate, pair.key) for name, pair in issued.items()}
 
 
 def test_values_arrive_signed_and_encrypted(tmp_path: Path, pairs: dict[str, tuple[Path, Path]]) -> None:

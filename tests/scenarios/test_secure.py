@@ -68,6 +68,7 @@ def assert_no_secrets(folder, passwords):
         assert "PRIVATE KEY" not in content
 
 
+@pytest.mark.slow
 def test_a_secure_run_passes_and_repeats_with_other_keys_and_keeps_its_secrets(tmp_path, passwords):
     outcome = accept(Request(set_up(tmp_path), tmp_path / "run"), QUIET)
     assert passed(outcome)
@@ -80,6 +81,7 @@ def test_a_secure_run_passes_and_repeats_with_other_keys_and_keeps_its_secrets(t
     assert site["south"]["plc1"]["password"] == {"file": "secrets/bridge.password"}
 
 
+@pytest.mark.slow
 def test_a_shift_is_secure_up_to_the_work_order(tmp_path):
     setup = set_up(
         tmp_path, overlays=["shift", "dense"], faults=[], duration_s=240, people={"crew": {"poll_s": 5}}
@@ -127,6 +129,7 @@ def refusals(folder):
     return {row: refused.count(row) for row in refused}
 
 
+@pytest.mark.slow
 def test_of_two_bridges_at_one_broker_neither_speaks_for_the_other(tmp_path):
     line_2 = {"line": "line2", "south": {"plc1": {"endpoint": "opc.tcp://plc2:4840"}}}
     parts = {"bridge_b": {"kind": "bridge", "override": {"site": line_2}}}

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
-import ipaddress
 import ssl
 from pathlib import Path
 from typing import Any
@@ -12,15 +10,13 @@ from typing import Any
 import aiomqtt
 import amqtt
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
+from shakedown.twin.authority import Authority
 from shakedown.twin.clock import now_ns, run
 from shakedown.twin.enterprise.broker import EmbeddedBroker
 from shakedown.twin.enterprise.broker_limits import BrokerLimits
 from shakedown.twin.enterprise.errors import LabServiceError
+from shakedown.twin.enterprise.server_tls import serving_context
 from shakedown.twin.network.memory import MemoryNetwork
 from tests.twin import mqtt_wire as wire
 from tests.twin.broker_lab import ADDRESS, PORT, client, on_virtual_time, subscriber
@@ -235,35 +231,12 @@ def test_a_stop_waits_for_nobody_who_does_not_read() -> None:
 # -- TLS
 
 
-def self_signed(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """A server's and a client's context for one certificate for 127.0.0.1."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "broker")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(ADDRESS))]), critical=False
-        )
-        .sign(key, hashes.SHA256())
-    )
-    pem = folder / "broker.pem"
-    pem.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        + certificate.public_bytes(serialization.Encoding.PEM)
-    )
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(pem)
-    return server, ssl.create_default_context(cafile=pem)
-
-
 @pytest.mark.wall
 def test_tls(tmp_path: Path) -> None:
-    server_tls, client_tls = self_signed(tmp_path)
+    authority = Authority(tmp_path / "secrets")
+    pair = authority.issue("broker", hosts=(ADDRESS,))
+    server_tls = serving_context(pair.certificate, pair.key)
+    client_tls = ssl.create_default_context(cafile=str(authority.ca))
 
     async def main() -> None:
         broker = EmbeddedBroker(ADDRESS, 0, tls=server_tls)
