@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import math
 import os
 import re
@@ -210,7 +209,7 @@ def _found(name: str | os.PathLike[str], folders: tuple[Path, ...]) -> str:
 
 def _carried_out(request: runner.Request) -> AcceptedRun:
     """The finished run; with several bridges a folder with a run folder for each, and an index."""
-    quiet = Console(file=io.StringIO())
+    quiet = Console(stderr=True, force_terminal=False)  # what somebody has to act on, and no progress
     if not request.setup.others:
         outcome = runner.accept(request, quiet)
         return AcceptedRun(outcome.folder, outcome.verdict, request.seed)
