@@ -13,9 +13,6 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from shakedown.scenarios.bridges.choice import choose
-from shakedown.scenarios.bridges.find import find_bridge, shipped_bridges
-from shakedown.scenarios.bridges.install import missing
 from shakedown.scenarios.errors import UsageError
 from shakedown.scenarios.interruption import terminated_like_interrupted
 from shakedown.scenarios.options import FiniteRange
@@ -67,6 +64,7 @@ def league(
     out: Path | None,
 ) -> None:
     """Send each BRIDGE (ours and every installed one, if none is given) through every drill, in real time."""
+    from shakedown.scenarios.bridges.choice import choose
     from shakedown.scenarios.league import DRILLS, LOADS, Asked, play
 
     known = (*DRILLS, *LOADS)
@@ -87,6 +85,9 @@ def league(
 
 
 def _installed() -> tuple[str, ...]:
+    from shakedown.scenarios.bridges.find import find_bridge, shipped_bridges
+    from shakedown.scenarios.bridges.install import missing
+
     names = ["ours"]
     for name in shipped_bridges():
         file = find_bridge(name).file
