@@ -18,12 +18,13 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from shakedown.twin.enterprise.host_check import is_foreign_page
+from shakedown.twin.enterprise.http_query import BadQueryError, Query, given
 from shakedown.twin.line.draw import draw_line
 from shakedown.twin.line.plant import Plant
 from shakedown.twin.web import state
 from shakedown.twin.web.endpoints import Endpoints
 from shakedown.twin.web.live import EVENTS_MAX
-from shakedown.twin.web.openapi import Operation, Query, describe
+from shakedown.twin.web.openapi import Operation, describe
 from shakedown.twin.web.overview import PlantOverview, Told, overview
 from shakedown.twin.web.page import render
 
@@ -66,9 +67,9 @@ class TwinApi:
 
     def _table(self) -> tuple[Operation, ...]:
         tail = (
-            Query("limit", "How many at most", maximum=EVENTS_MAX, default=100),
-            Query("kind", "Only events of this kind"),
-            Query("after", "Only events with a higher number", maximum=2**53, default=0),
+            Query("limit", "integer", "How many at most", maximum=EVENTS_MAX, default=100),
+            Query("kind", "string", "Only events of this kind", letters_max=64),
+            Query("after", "integer", "Only events with a higher number", default=0),
         )
         return (
             Operation("GET", "/", "A page for people", self.show_page, gives="text/html"),
@@ -181,27 +182,10 @@ def _refuse_foreign_pages(request: Request) -> None:
 
 
 def _query(operation: Operation, request: Request) -> dict[str, Any]:
-    known = {query.name: query for query in operation.query}
-    given: dict[str, Any] = {
-        name: query.default for name, query in known.items() if query.default is not None
-    }
-    for name, text in request.query_params.multi_items():
-        query = known.get(name)
-        if query is None:
-            named = ", ".join(known) or "none"
-            raise HTTPException(400, f"unknown parameter {name[:40]!r}; known here: {named}")
-        given[name] = _parameter(query, text)
-    return given
-
-
-def _parameter(query: Query, text: str) -> int | str:
-    if query.maximum is None:
-        return text[:64]
-    is_number = text.isascii() and text.isdigit() and len(text) <= 16
-    if not is_number or int(text) > query.maximum:
-        detail = f"{query.name} is {text[:40]!r}; give a whole number from 0 to {query.maximum}"
-        raise HTTPException(400, detail)
-    return int(text)
+    try:
+        return given(operation.query, request)
+    except BadQueryError as error:
+        raise HTTPException(400, str(error)) from None
 
 
 def _encoded(answer: Any) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from shakedown.twin.enterprise.http_query import Query
 from shakedown.twin.web.overview import Told
 
 Schema = dict[str, Any]
@@ -21,21 +22,6 @@ class Problem(Told):
     title: str
     status: int
     detail: str
-
-
-@dataclass(frozen=True)
-class Query:
-    """A parameter of the query string: a number between bounds, or one of the letters and `_` if it has none."""
-
-    name: str
-    description: str
-    maximum: int | None = None
-    default: int | None = None
-
-    def schema(self) -> Schema:
-        if self.maximum is None:
-            return {"type": "string", "maxLength": 64}
-        return {"type": "integer", "minimum": 0, "maximum": self.maximum, "default": self.default}
 
 
 @dataclass(frozen=True)

@@ -24,10 +24,11 @@ from starlette.routing import Route
 
 from shakedown.twin.enterprise.cmms import model
 from shakedown.twin.enterprise.cmms.failures import FailureSwitch
-from shakedown.twin.enterprise.cmms.openapi import Operation, Query, describe
+from shakedown.twin.enterprise.cmms.openapi import Operation, describe
 from shakedown.twin.enterprise.cmms.page import render
 from shakedown.twin.enterprise.cmms.store import Refused, Store, order_number
 from shakedown.twin.enterprise.host_check import is_foreign_page
+from shakedown.twin.enterprise.http_query import BadQueryError, Query, given
 
 VERSION = "1"
 BODY_BYTES_MAX = 4 << 20
@@ -298,30 +299,10 @@ def _refuse_foreign_pages(request: Request) -> None:
 
 
 def _query(operation: Operation, request: Request) -> dict[str, Any]:
-    known = {query.name: query for query in operation.query}
-    given: dict[str, Any] = {
-        name: query.default for name, query in known.items() if query.default is not None
-    }
-    for name, text in request.query_params.multi_items():
-        query = known.get(name)
-        if query is None:
-            raise Refused(400, f"unknown parameter {name[:40]!r}; known are: {', '.join(known) or 'none'}")
-        given[name] = _parameter(query, text)
-    for query in operation.query:
-        if query.is_required and not given.get(query.name):
-            raise Refused(400, f"parameter {query.name!r} is missing: {query.description}")
-    return given
-
-
-def _parameter(query: Query, text: str) -> int | str:
-    if query.kind == "integer":
-        is_number = text.isascii() and text.isdigit() and len(text) <= 16
-        if not is_number or not query.minimum <= int(text) <= query.maximum:
-            raise Refused(400, f"{query.name} must be a whole number from {query.minimum} to {query.maximum}")
-        return int(text)
-    if len(text) > 200 or (query.choices and text not in query.choices):
-        raise Refused(400, f"{query.name} must be {' or '.join(query.choices) or 'at most 200 characters'}")
-    return text
+    try:
+        return given(operation.query, request)
+    except BadQueryError as error:
+        raise Refused(400, str(error)) from None
 
 
 def _idempotency_key(request: Request) -> str | None:

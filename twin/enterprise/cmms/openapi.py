@@ -11,29 +11,10 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from shakedown.twin.enterprise.cmms.model import Problem
+from shakedown.twin.enterprise.http_query import Query
 
 Schema = dict[str, Any]
 _ORDER_ID = {"type": "string", "pattern": "^WO-[0-9]{6,12}$"}
-
-
-@dataclass(frozen=True)
-class Query:
-    """A parameter of the query string; `kind` is string or integer."""
-
-    name: str
-    kind: str
-    description: str
-    minimum: int = 0
-    maximum: int = 2**53
-    choices: tuple[str, ...] = ()
-    default: int | None = None
-    is_required: bool = False
-
-    def schema(self) -> Schema:
-        if self.kind == "integer":
-            default = {} if self.default is None else {"default": self.default}
-            return {"type": "integer", "minimum": self.minimum, "maximum": self.maximum} | default
-        return {"type": "string", "maxLength": 200} | ({"enum": list(self.choices)} if self.choices else {})
 
 
 @dataclass(frozen=True)
