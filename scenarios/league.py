@@ -225,7 +225,7 @@ def _ms(seconds: float | None) -> float | None:
 
 
 def _recovery(cuts: list[Any], parts: list[Any], cell: Cell) -> None:
-    """Seconds from the end of the last outage until every topic with news since has brought some."""
+    """Seconds from the end of the last outage until the first new value; None if there was none."""
     if not cuts:
         return
     end_ns = max(cut.end_ns for cut in cuts)
@@ -234,8 +234,8 @@ def _recovery(cuts: list[Any], parts: list[Any], cell: Cell) -> None:
         for part in parts
         if (part.eligible & (part.ns > end_ns)).any()
     ]
-    if firsts and max(firsts) != NEVER:
-        cell.recovery_s = round((max(firsts) - end_ns) / 1e9, 1)
+    if firsts and min(firsts) != NEVER:
+        cell.recovery_s = round(int(min(firsts) - end_ns) / 1e9, 1)
 
 
 def _cost(usage: Path, arrived: int, span: tuple[int, int], cell: Cell) -> None:

@@ -1,13 +1,17 @@
 """The league's drills are scenarios that anybody can run, and its tables say what the runs say."""
 
+import io
 from itertools import pairwise
 
+import msgspec
 import pytest
 import yaml
+from rich.console import Console
 
 from shakedown.scenarios import model
-from shakedown.scenarios.league import DRILLS, LOADS, Cell, scenario_of
+from shakedown.scenarios.league import DRILLS, LOADS, Cell, measure, scenario_of
 from shakedown.scenarios.league_command import as_markdown
+from shakedown.scenarios.runner import Request, accept
 
 
 @pytest.mark.parametrize("outage_s", [5, 30])
@@ -31,6 +35,21 @@ def test_a_load_offers_so_many_values_a_second(load, per_s, tmp_path):
     setup = model.set_up(file)
     assert sum(1 for _ in setup.plant.each_signal()) * 1000 / setup.plant.scan_ms == per_s
     assert len(LOADS) == 2
+
+
+@pytest.mark.slow
+def test_a_cell_says_what_its_run_says_and_can_be_written_down(tmp_path):
+    file = tmp_path / "drill.yaml"
+    file.write_text(yaml.safe_dump(scenario_of("cut", 5)))
+    outcome = accept(Request(model.set_up(file), tmp_path / "run"), Console(file=io.StringIO()))
+    cell = Cell(bridge="ours", drill="cut", run="run")
+    measure(outcome.folder, cell)
+    again = msgspec.json.decode(msgspec.json.encode(cell), type=Cell)
+    assert again == cell
+    assert (cell.lost, cell.duplicated, cell.breaches) == (0, 0, 0)
+    assert cell.offered == outcome.verdict.counts["eligible"] > 1000
+    assert 0 < cell.recovery_s < 30
+    assert 0 < cell.p50_ms <= cell.p99_ms
 
 
 def test_the_table_links_each_run_and_says_why_there_is_none():
