@@ -27,6 +27,7 @@ from shakedown.acceptance.sparkplug import GOOD, Value
 NEVER = np.iinfo(np.int64).max
 EXAMPLES_MAX = 10
 MS = 1_000_000
+EARLY_NS = 10 * MS  # a row this long before its sample was not read, but guessed
 DERIVED = ("alarm/", "work_order/")
 """Beginnings of the names of metrics that a bridge derives itself (docs/operations.md)."""
 
@@ -198,7 +199,8 @@ def _match(run: Run, joined: Joined, part: TopicJoin, rows: Ints, siblings: list
     arrived = part.received_ns.tolist()
     by_data = bytearray(len(arrived))  # 1: a data message has brought it
     live: list[tuple[int, int, bool]] = []
-    is_json = run.bridge.promises.protocol == "json"  # it has no births to show what was
+    before: tuple[int, Value] | None = None  # what plain JSON, which has no births, shows of the time before
+    is_json = run.bridge.promises.protocol == "json"
     values, quality = part.values, part.quality.tolist()
     for row in rows.tolist():
         ts_ms, value, seen_quality = host.ts_ms[row], host.values[row], host.quality[row]
@@ -209,6 +211,7 @@ def _match(run: Run, joined: Joined, part: TopicJoin, rows: Ints, siblings: list
         equal = [i for i in candidates if topic.answers(values[i], quality[i], value, seen_quality)]
         if equal:
             index = equal[0] if len(equal) == 1 else _first_open(equal, arrived, by_data)
+            _early(joined, part, index, value, received_ns)
             if arrived[index] == NEVER:
                 arrived[index], part.row[index] = received_ns, row
             elif not birth and by_data[index]:
@@ -227,7 +230,9 @@ def _match(run: Run, joined: Joined, part: TopicJoin, rows: Ints, siblings: list
         elif candidates:
             part.strays.append((row, "wrong" if quality[candidates[0]] == GOOD else "wrong_quality"))
             _wrong(joined, part, candidates[0], value, ts_ms, siblings)
-        elif not ((birth or is_json) and ts_ms < first_ts_ms):  # what the source had before the ledger began
+        elif is_json and ts_ms < first_ts_ms and before in (None, (ts_ms, value)):
+            before = (ts_ms, value)  # one value, for the source had one when the ledger began
+        elif not (birth and ts_ms < first_ts_ms):  # what the source had before the ledger began
             part.strays.append((row, "unexpected"))
             why = _why_unexpected(part, value, ts_ms, received_ns)
             joined.breach(
@@ -247,7 +252,8 @@ def _out_of_order(run: Run, rows: Ints) -> int:
 def _match_values(run: Run, joined: Joined, part: TopicJoin, rows: Ints) -> None:
     """Give each row of one topic the sample of its value, or its breach: order is one too, for no timestamp tells it.
 
-    A value below all that were offered is one of before the ledger began, and no breach.
+    A value below all that were offered is one of before the ledger began, and no breach, in a birth or until one that
+    was offered has arrived.
     """
     numbers = [_number(value) for value in part.values]
     order = sorted(range(len(numbers)), key=numbers.__getitem__)
@@ -273,11 +279,12 @@ def _match_values(run: Run, joined: Joined, part: TopicJoin, rows: Ints) -> None
             if host.quality[row] != GOOD:
                 part.strays.append((row, "withdrawn"))
                 joined.withdrawn += 1
-            elif place:
+            elif place or (newest >= 0 and not birth):
                 part.strays.append((row, "unexpected"))
                 facts = {"ts_ms": host.ts_ms[row], "value": value, "received_ns": received_ns}
                 joined.breach("unexpected", part.topic, **facts)
             continue
+        _early(joined, part, index, value, received_ns)
         if not birth:
             facts = {"ts_ms": int(part.ts_ms[index]), "value": value, "received_ns": received_ns}
             if by_data[index]:
@@ -291,6 +298,12 @@ def _match_values(run: Run, joined: Joined, part: TopicJoin, rows: Ints) -> None
         if host.live[row]:
             live.append((received_ns, int(part.ts_ms[index]), host.quality[row] == GOOD))
     part.take(arrived, live)
+
+
+def _early(joined: Joined, part: TopicJoin, index: int, value: Value, received_ns: int) -> None:
+    """A row before its sample was there is no reading of it, however right."""
+    if received_ns + EARLY_NS < part.ns[index]:
+        joined.breach("early", part.topic, ts_ms=int(part.ts_ms[index]), value=value, received_ns=received_ns)
 
 
 def _number(value: Value) -> float:

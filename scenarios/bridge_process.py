@@ -72,6 +72,9 @@ class BridgeProcess(BridgeRunner):
         self._conduct: str | None = None
         self._struck: list[psutil.Process] = []
         self._cpu_s: dict[int, float] = {}
+        self._seen: set[psutil.Process] = (
+            set()
+        )  # what bears no mark (`env -i setsid`), seen while it had its parent
         self._usage = JsonLines(launch.usage)
 
     # -- the verbs --------------------------------------------------------------------------------------------------
@@ -114,6 +117,7 @@ class BridgeProcess(BridgeRunner):
         try:
             if self._leader_runs():
                 assert self._process is not None
+                self._tree()
                 self._process.send_signal(self._launch.stop_signal)
                 if not await self._leader_ends(self._launch.stop_within_s):
                     self._conduct = (
@@ -236,23 +240,31 @@ class BridgeProcess(BridgeRunner):
             return []
         with contextlib.suppress(psutil.Error):
             leader = psutil.Process(self._process.pid)
-            return [leader, *leader.children(recursive=True)]
+            tree = [leader, *leader.children(recursive=True)]
+            self._seen = {process for process in self._seen if _lives(process)}.union(tree)
+            return tree
         return []
 
     def _processes(self) -> list[psutil.Process]:
-        """Everything alive that bears the mark of this bridge, or is of its session."""
+        """Everything alive that bears the mark of this bridge, is of its session, or was seen among its children."""
+        self._tree()
         leader = self._process.pid if self._process is not None else -1
         found = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error, ProcessLookupError, PermissionError):
                 if process.status() == psutil.STATUS_ZOMBIE:
                     continue
-                if os.getsid(process.pid) == leader or process.environ().get(MARK) == self._mark:
+                if (
+                    process in self._seen
+                    or os.getsid(process.pid) == leader
+                    or process.environ().get(MARK) == self._mark
+                ):
                     found.append(process)
         return found
 
     async def _end_everything(self) -> None:
         if self._process is not None:
+            self._tree()
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             await _end(self._processes())

@@ -16,6 +16,7 @@ KINDS = {
     "wrong_quality": "quality Good where the source said Bad or stale",
     "unexpected": "a sample that the source never offered",
     "duplicated": "the same sample twice after dedupe",
+    "early": "a sample before the source had it",
 }
 BY_VALUES = KINDS | {"out_of_order": "a sample after a newer one, without a timestamp that says so"}
 UNDECLARED_LISTED_MAX = 20
@@ -80,7 +81,8 @@ CRITERION = Criterion(
     name="integrity",
     title="Integrity of what arrived",
     question="Is what arrives what the line said?",
-    threshold="no value wrong, unexpected, or duplicated after dedupe; none Good that the source called otherwise",
+    threshold="no value wrong, unexpected, early, or duplicated after dedupe; none Good that the source called "
+    "otherwise",
     judge=judge,
     figures=Figures,
     of_samples=True,

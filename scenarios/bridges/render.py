@@ -84,7 +84,13 @@ class Renderer:
     def _config(self, name: str, config: ConfigFile) -> str:
         if config.text is not None:
             return self._text(config.text, ("files", name, "text"))
-        path = Path(self._marks.file).parent / str(config.template)
+        folder = Path(self._marks.file).parent
+        path = folder / str(config.template)
+        if not path.resolve().is_relative_to(folder.resolve()):  # what is rendered is kept in the run folder
+            what = (
+                f"{config.template} leads out of the folder of the bridge file - put the template beside it"
+            )
+            raise ConfigError([self._marks.problem(("files", name, "template"), what)])
         try:
             with path.open("rb") as file:
                 text = file.read(TEMPLATE_BYTES_MAX + 1)

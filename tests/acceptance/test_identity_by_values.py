@@ -70,6 +70,16 @@ def invents(plan: Any, lab: Any) -> None:
     plan.data[700].samples[-1].value = 10_000_000
 
 
+def invents_lower_ones(plan: Any, lab: Any) -> None:
+    first = plan.data[700]
+    lower = [replace(sample, value=-7) for sample in first.samples]
+    plan.messages.append(lab.Message(first.ns + 100_000_000, "DDATA", first.device, lower))
+
+
+def guesses(plan: Any, lab: Any) -> None:
+    plan.data[700].ns -= 900_000_000
+
+
 def is_slow(plan: Any, lab: Any) -> None:
     for message in plan.data:
         message.ns += 20_000_000_000
@@ -83,6 +93,8 @@ def is_slow(plan: Any, lab: Any) -> None:
         (sends_twice, "integrity", "the same sample twice", "duplicated"),
         (sends_backwards, "integrity", "a sample after a newer one", "out_of_order"),
         (invents, "integrity", "never offered", "unexpected"),
+        (invents_lower_ones, "integrity", "never offered", "unexpected"),
+        (guesses, "integrity", "before the source had it", None),
         (is_slow, "freshness", "worst is", None),
     ],
 )
@@ -110,3 +122,18 @@ def test_where_values_do_not_identify_nothing_is_passed_and_the_reason_is_given(
         assert "the overlay `stepping`" in (result.needs or "")
         assert "of 5 of 8 topics" in (result.needs or "")
         assert "filler.filler_1/bowl_temperature" in (result.needs or "")
+
+
+def test_plain_json_shows_one_value_of_before_the_ledger_and_invents_no_others(
+    lab: Any, tmp_path: Path
+) -> None:
+    said = []
+    for count in (1, 2):
+        plan = lab.healthy(800)
+        plan.manifest["bridge"] = {"promises": {"protocol": "json"}}
+        first = next(message for message in plan.data if message.samples)
+        for number in range(count):
+            old = [replace(first.samples[0], ts_ms=1 + number, value=number)]
+            plan.messages.append(lab.Message(first.ns + number, "DDATA", first.device, old))
+        said.append(judged_by({"integrity"}, plan.write(tmp_path / str(count))).counts["unexpected"])
+    assert said == [0, 1]

@@ -94,6 +94,15 @@ def test_an_unknown_field_in_a_template_file_is_named_with_that_file(tmp_path, f
         (rendered(tmp_path, fields, files={"a": {"template": "b.j2"}})).files()
 
 
+def test_a_template_lies_in_the_folder_of_its_bridge_file_also_by_a_link(tmp_path, fields):
+    (tmp_path / "private").write_text("of somebody else")
+    (folder := tmp_path / "theirs").mkdir()
+    (folder / "link.j2").symlink_to(tmp_path / "private")
+    for template in ("../private", str(tmp_path / "private"), "link.j2"):
+        with pytest.raises(ConfigError, match="leads out of the folder of the bridge file"):
+            rendered(folder, fields, files={"a": {"template": template}}).files()
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [

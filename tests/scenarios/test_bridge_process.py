@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import shutil
 import sys
 
 import psutil
@@ -102,6 +103,14 @@ def test_children_that_a_bridge_leaves_are_killed_and_told(tmp_path):
         CHILD + "import signal; signal.signal(signal.SIGTERM, lambda *_: sys.exit(0)); " + SAYS_READY + SLEEPS
     )
     assert "left 1 processes behind" in life(bridge(tmp_path, code))
+
+
+@pytest.mark.skipif(shutil.which("setsid") is None, reason="needs setsid of util-linux")
+def test_a_child_with_a_session_and_an_environment_of_its_own_is_not_left_behind_either(tmp_path):
+    code = (
+        "import subprocess; subprocess.Popen(['env', '-i', 'setsid', 'sleep', '60']); " + SAYS_READY + SLEEPS
+    )
+    assert "left 1 processes behind when stopped (sleep)" in life(bridge(tmp_path, code))
 
 
 def test_a_kill_takes_the_children_too_even_in_a_session_of_their_own(tmp_path):
