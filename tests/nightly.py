@@ -21,7 +21,7 @@ from xml.etree import ElementTree
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "nightly.md"
 SEEDS, SHIFT_SEEDS = 200, 100
-SKIPS_SHOWN_MAX = 10
+SHOWN_MAX = 10
 HEAD = """# The last night
 
 Written by `make nightly`, which runs what is longer than CI's budget; a part that did not run says so.
@@ -40,6 +40,7 @@ class Part:
     result: str = "not run"
     took: str = ""
     skips: Counter[str] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
 
     def run(self, folder: Path) -> int:
         """Run it; pytest's own exit code."""
@@ -53,13 +54,14 @@ class Part:
         return code
 
     def read(self, junit: Path) -> str:
-        """What a JUnit file says, in words; notes what was skipped."""
+        """What a JUnit file says, in words; notes what was skipped and what failed."""
         cases = list(ElementTree.parse(junit).getroot().iter("testcase"))
         outcomes: Counter[str] = Counter()
         for case in cases:
             skipped = case.find("skipped")
             if case.find("failure") is not None or case.find("error") is not None:
                 outcomes["failed"] += 1
+                self.failures.append(f"{case.get('classname', '')}.{case.get('name', '')}")
             elif skipped is None:
                 outcomes["passed"] += 1
             elif skipped.get("type") == "pytest.xfail":
@@ -107,9 +109,12 @@ def page(table: dict[str, Part], begun: datetime, commit: str) -> str:
     lines = [f"| {name} | {value} |" for name, value in facts.items()]
     lines += ["", "| part | what it holds | result | took |", "|---|---|---|---|"]
     lines += [f"| {name} | {part.title} | {part.result} | {part.took} |" for name, part in table.items()]
-    skips = sum((part.skips for part in table.values()), Counter[str]()).most_common(SKIPS_SHOWN_MAX)
+    skips = sum((part.skips for part in table.values()), Counter[str]()).most_common(SHOWN_MAX)
     if skips:
         lines += ["", "Skipped:", "", *(f"- {count}: {reason}" for reason, count in skips)]
+    failures = [name for part in table.values() for name in part.failures][:SHOWN_MAX]
+    if failures:
+        lines += ["", f"Failed, the first {SHOWN_MAX} at most:", "", *(f"- `{name}`" for name in failures)]
     return HEAD + "\n".join(lines) + "\n"
 
 

@@ -26,3 +26,4 @@ def test_a_part_that_did_not_run_says_so_and_nothing_is_left_out(tmp_path: Path)
     assert "| two | what did not | not run |  |" in text
     assert "- 1: no toxiproxy-server" in text
     assert "| commit | abc1234 |" in text
+    assert "- `.b`\n- `.c`\n" in text
