@@ -55,7 +55,7 @@ def capital(text: str) -> str:
 
 def in_times(count: int) -> str:
     """A count of occasions in words."""
-    return {0: "never", 1: "once"}.get(count, f"{count} times")
+    return {0: "never", 1: "once"}.get(count, f"{count:,} times")
 
 
 def grouped(texts: list[str]) -> list[str]:

@@ -235,10 +235,12 @@ def _row(edge: EdgeReport) -> list[str]:
 
 
 def _remarks(report: MonitorReport) -> list[str]:
+    from shakedown.acceptance.wording import in_times
+
     found = []
     if report.connections_lost:
         found.append(
-            f"The broker was lost {report.connections_lost} times: what passed meanwhile was not seen."
+            f"The broker was lost {in_times(report.connections_lost)}: what passed meanwhile was not seen."
         )
     if unread := sum(report.malformed.values()):
         found.append(f"{unread:,} payloads, values or kinds of message could not be read.")

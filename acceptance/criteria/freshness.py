@@ -91,8 +91,8 @@ def judge(evidence: Evidence) -> Finding:
         figures=figures,
         blocks=[
             Sentence(
-                f"With the injected cuts counted, {figures.within_slo_with_cuts} of {len(critical)} did. Outside"
-                f" of them half of the samples arrived within {seconds(p50_s, 3)}, 99 % within {seconds(p99_s, 3)}."
+                f"With the injected cuts counted, {figures.within_slo_with_cuts} of {len(critical)} did. Of the samples"
+                f" offered outside of them, half arrived within {seconds(p50_s, 3)}, 99 % within {seconds(p99_s, 3)}."
             ),
             Table(
                 title="The topics that were fresh for the smallest share of the time",

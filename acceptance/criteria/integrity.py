@@ -10,6 +10,7 @@ from shakedown.acceptance.blocks import ROWS_MAX, Row, Table, text
 from shakedown.acceptance.criterion import Criterion, Finding
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.join import Example
+from shakedown.acceptance.wording import in_times
 
 KINDS = {
     "wrong": "a value other than the source's at that timestamp",
@@ -40,8 +41,9 @@ def judge(evidence: Evidence) -> Finding:
     if total:
         example = joined.examples[next(iter(found))][0]
         statement = (
-            f"{total:,} of {joined.rows:,} rows at the enterprise are not what the line said: "
-            + "; ".join(f"{count:,} times {kinds[kind]}" for kind, count in found.items())
+            f"{total:,} of {joined.rows:,} rows at the enterprise"
+            f" {'is' if total == 1 else 'are'} not what the line said: "
+            + "; ".join(f"{in_times(count)} {kinds[kind]}" for kind, count in found.items())
             + f". First: {example.topic} at {example.ts_ms} ms"
             + (f", {example.looks_like}." if example.looks_like else ".")
         )

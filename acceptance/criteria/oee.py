@@ -37,6 +37,7 @@ from shakedown.acceptance.oee.result import (
 from shakedown.acceptance.oee.variance import explain
 from shakedown.acceptance.operations_site import OeeLine
 from shakedown.acceptance.run import Run
+from shakedown.acceptance.wording import counted
 
 OEE_RELATIVE = 0.01
 MS = 1_000_000
@@ -191,13 +192,17 @@ def _result(evidence: Evidence, judged: list[Judged], pending: int) -> Finding:
 
 
 def _measured(judged: list[Judged]) -> str:
+    if not judged:
+        return "no shift ended"
     worst = 0.0
     for entry in judged:
         true, reported = entry.truth.kpis()["oee"], number((entry.report or {}).get("oee"))
         if true and reported is not None:
             worst = max(worst, abs(reported / true - 1))
     figures = sum(len(entry.breaches) for entry in judged)
-    return f"{len(judged)} shifts, OEE off by {worst:.2%} at most, {figures} figures wrong"
+    return (
+        f"{counted(len(judged), 'shift')}, OEE off by {worst:.2%} at most, {counted(figures, 'figure')} wrong"
+    )
 
 
 def _statement(judged: list[Judged], wrong: int) -> str:

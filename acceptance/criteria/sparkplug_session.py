@@ -13,7 +13,7 @@ from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.grammar import RULES, Example, Grammar
 from shakedown.acceptance.run import Run, S
 from shakedown.acceptance.session import Absence, Replay
-from shakedown.acceptance.wording import clock, number
+from shakedown.acceptance.wording import clock, counted, number
 
 
 class Figures(msgspec.Struct, kw_only=True, frozen=True):
@@ -52,11 +52,12 @@ def _result(evidence: Evidence, grammar: Grammar) -> Finding:
     if must:
         worst = max(must, key=lambda rule: (must[rule], rule))
         example = grammar.examples[worst][0]
-        statement = f"{sum(must.values()):,} breaches of {len(must)} rules; most often: {RULES[worst][1]}"
+        statement = f"{counted(sum(must.values()), 'breach', 'breaches')} of {counted(len(must), 'rule')};"
+        statement += f" {'most often' if len(must) > 1 else 'it is'}: {RULES[worst][1]}"
         statement += f" ({example.topic}: {example.what})."
     elif grammar.messages["NBIRTH"]:
         statement = (
-            f"{seen:,} messages in {grammar.sessions} session{'s'[: grammar.sessions != 1]} keep the rules of a"
+            f"{counted(seen, 'message')} in {counted(grammar.sessions, 'session')} keep the rules of a"
             " Sparkplug B 3.0 session."
         )
     else:
@@ -65,7 +66,7 @@ def _result(evidence: Evidence, grammar: Grammar) -> Finding:
     born = grammar.messages["NBIRTH"] > 0
     return Finding(
         verdict="INCONCLUSIVE" if wire is None else "FAIL" if must or not born else "PASS",
-        measured=f"{sum(must.values()):,} breaches in {seen:,} messages",
+        measured=f"{counted(sum(must.values()), 'breach', 'breaches')} in {counted(seen, 'message')}",
         statement=statement,
         needs="a recording of the messages at the broker" if wire is None else None,
         figures=Figures(

@@ -137,3 +137,19 @@ def test_plain_json_shows_one_value_of_before_the_ledger_and_invents_no_others(
             plan.messages.append(lab.Message(first.ns + number, "DDATA", first.device, old))
         said.append(judged_by({"integrity"}, plan.write(tmp_path / str(count))).counts["unexpected"])
     assert said == [0, 1]
+
+
+@pytest.mark.usefixtures("stepping")
+@pytest.mark.parametrize("value", [None, -1])
+def test_what_is_no_value_of_the_line_is_unexpected_once_the_line_was_heard(
+    lab: Any, tmp_path: Path, value: int | None
+) -> None:
+    plan = stamped(lab.healthy(800))
+    healthy = plan.data[700]
+    ns = healthy.ns + 100_000_000
+    extra = replace(healthy.samples[-1], value=value, ts_ms=ns // 1_000_000)
+    plan.messages.append(lab.Message(ns, "DDATA", healthy.device, [extra]))
+    verdict = judged_by({"integrity"}, plan.write(tmp_path))
+    assert verdict.counts["unexpected"] == 1
+    statement = verdict.criterion("integrity").statement
+    assert "is not what the line said: once a sample that the source never offered." in statement
