@@ -17,7 +17,6 @@ from shakedown.scenarios.interruption import terminated_like_interrupted
 from shakedown.scenarios.options import CLOCKS, FiniteRange, is_clock
 from shakedown.scenarios.suites import DEFAULT, SUITES
 from shakedown.scenarios.terminal import ERR, paragraph
-from shakedown.scenarios.verdict_table import print_suite, print_suite_where, print_verdict, print_where
 
 if TYPE_CHECKING:
     from shakedown.scenarios.runner import Request
@@ -123,6 +122,7 @@ def accept(
 
 def _one(request: Request, scenario: str, duration: float | None) -> None:
     from shakedown.scenarios import runner
+    from shakedown.scenarios.verdict_table import print_verdict, print_where
 
     with terminated_like_interrupted():
         outcome = runner.accept(request, ERR)
@@ -139,6 +139,7 @@ def _all(
     duration: float | None,
 ) -> None:
     from shakedown.scenarios.suite_runner import SuiteInterrupted, accept_all
+    from shakedown.scenarios.verdict_table import print_suite, print_suite_where
 
     try:
         with terminated_like_interrupted():

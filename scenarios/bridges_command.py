@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 from rich.markup import escape
 from rich.table import Table
 
-from shakedown.scenarios.bridges.find import find_bridge, shipped_bridges
-from shakedown.scenarios.bridges.install import carry_out, missing, tools_missing
 from shakedown.scenarios.errors import UsageError
 from shakedown.scenarios.terminal import ERR, OUT
+
+if TYPE_CHECKING:
+    from shakedown.scenarios.bridges.model import Install
 
 
 @click.group("bridges", invoke_without_command=True, epilog="""\b
@@ -22,18 +25,21 @@ def bridges_group(context: click.Context) -> None:
     """List the shipped bridges, and say which are installed and what the others lack."""
     if context.invoked_subcommand is not None:
         return
+    from shakedown.scenarios.bridges.find import find_bridge, shipped_bridges
+
     table = Table(box=None, padding=(0, 2, 0, 0))
     for column in ("bridge", "what it is", "here"):
         table.add_column(column, overflow="fold", no_wrap=column == "bridge")
     for name in shipped_bridges():
         file = find_bridge(name).file
-        table.add_row(name, escape(file.title), escape(_state(name)))
+        table.add_row(name, escape(file.title), escape(_state(file.install)))
     OUT.print(table)
     OUT.print("\nwhat is not here: shakedown bridges install NAME", soft_wrap=True)
 
 
-def _state(name: str) -> str:
-    install = find_bridge(name).file.install
+def _state(install: Install | None) -> str:
+    from shakedown.scenarios.bridges.install import missing, tools_missing
+
     if install is None or not missing(install):
         return "yes"
     lacks = tools_missing(install)
@@ -47,6 +53,9 @@ def install(names: tuple[str, ...]) -> None:
 
     The folder is SHAKEDOWN_BRIDGES/NAME, or ~/.local/share/shakedown/bridges/NAME.
     """
+    from shakedown.scenarios.bridges.find import find_bridge
+    from shakedown.scenarios.bridges.install import carry_out, missing
+
     for name in names:
         needed = find_bridge(name).file.install
         if needed is None:

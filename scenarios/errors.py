@@ -7,8 +7,7 @@ from pathlib import Path
 
 from shakedown.twin.enterprise.errors import LabServiceError
 from shakedown.twin.ledger import LedgerError
-from shakedown.twin.network.model import NetworkError
-from shakedown.twin.network.wire import NetworkFault
+from shakedown.twin.network.errors import NetworkError, NetworkFault
 
 EXIT_USAGE = 2
 EXIT_HARNESS = 4

@@ -15,7 +15,8 @@ import termios
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
-from shakedown.twin.network.model import Conduit, Network, NetworkError
+from shakedown.twin.network.errors import NetworkError
+from shakedown.twin.network.model import Conduit, Network
 
 PORT = 1883
 QUIET_S = 0.12

@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 import pytest
 
 from shakedown.twin.clock import run
+from shakedown.twin.clock.holding import current_host
+from shakedown.twin.network.errors import NetworkError
 from shakedown.twin.network.memory import MemoryNetwork
 from shakedown.twin.network.memory_links import MemoryConduit
-from shakedown.twin.network.model import NetworkError, current_host
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 

@@ -15,8 +15,8 @@ import psutil
 import pytest
 import requests
 
-from shakedown.twin.network.model import NetworkError
-from shakedown.twin.network.wire import NetworkFault, WireNetwork
+from shakedown.twin.network.errors import NetworkError, NetworkFault
+from shakedown.twin.network.wire import WireNetwork
 from shakedown.twin.network.wire_addresses import LoopbackAddresses
 from shakedown.twin.network.wire_toxiproxy import ToxicSpec, ToxiproxyClient, ToxiproxyProcess
 from tests.twin.network_rows import PORT, Lab, lab

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Generic, Literal, TypeVar
 
 from shakedown.twin.clock.holding import Holding, current_host
+from shakedown.twin.network.errors import NetworkError
 
 T = TypeVar("T")
 
@@ -43,10 +44,6 @@ CAPABILITIES = {
     "trace": "a hash over everything delivered, equal for equal seeds",
 }
 """Every capability that an implementation may claim in `Conduit.capabilities`."""
-
-
-class NetworkError(ValueError):
-    """The topology does not have what was asked for: unknown host, name taken, no conduit."""
 
 
 @dataclass(slots=True)

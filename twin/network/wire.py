@@ -18,19 +18,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from shakedown.twin.network.errors import NetworkError, NetworkFault
 from shakedown.twin.network.model import (
     Conduit,
     ConduitCounters,
     Direction,
     Host,
     Network,
-    NetworkError,
 )
 from shakedown.twin.network.proxy import join_address
 from shakedown.twin.network.wire_addresses import LoopbackAddresses
-from shakedown.twin.network.wire_toxiproxy import NetworkFault, ToxicSpec, ToxiproxyClient, ToxiproxyProcess
+from shakedown.twin.network.wire_toxiproxy import ToxicSpec, ToxiproxyClient, ToxiproxyProcess
 
-__all__ = ["NetworkFault", "WireConduit", "WireNetwork"]
+__all__ = ["WireConduit", "WireNetwork"]
 
 STREAM_OF = {"up": "upstream", "down": "downstream"}
 UNITS = {"latency": "latency_ms", "jitter": "jitter_ms", "rate": "kB_s"}

@@ -27,6 +27,7 @@ from toxiproxy import Proxy, Toxiproxy
 from toxiproxy.api import APIConsumer
 from toxiproxy.exceptions import InvalidToxic, NotFound, ProxyExists
 
+from shakedown.twin.network.errors import NetworkFault
 from shakedown.twin.network.proxy import loopback_address
 
 HTTP_TIMEOUT_S = 10.0
@@ -36,13 +37,6 @@ STOP_TIMEOUT_S = 5.0
 STARTS_TRIED_MAX = 3
 
 _library_lock = threading.Lock()  # the library's address is one for the whole process
-
-
-class NetworkFault(RuntimeError):
-    """The network of the lab did not do what it was told: a defect of the harness or of its proxy server.
-
-    Never to be blamed on the bridge: a run in which it is raised is a harness fault (exit code 4).
-    """
 
 
 @dataclass(frozen=True)
