@@ -35,9 +35,12 @@ class Marks:
     keys: dict[Path_, tuple[int, int]] = field(default_factory=dict)
     values: dict[Path_, tuple[int, int]] = field(default_factory=dict)
     layers: list[tuple[Marks, Path_]] = field(default_factory=list)
+    kept: dict[Path_, list[int]] = field(default_factory=dict)
+    """Of a model from which items of lists were left out: the places, in the file, of those that it has."""
 
     def where(self, path: Path_, *, key: bool = False) -> str:
         """`file:line:column` of a key path, or of the nearest parent that stands in the file."""
+        path = in_file(path, self.kept)
         for length in range(len(path), -1, -1):
             layers = [*reversed(self.layers), (self, ())] if length else [(self, ())]
             for marks, prefix in layers:
@@ -48,8 +51,16 @@ class Marks:
 
     def problem(self, path: Path_, text: str, *, key: bool = False) -> str:
         """One line of a ConfigError about the value (or the key itself) at `path`."""
-        name = ".".join(map(str, path))
+        name = ".".join(map(str, in_file(path, self.kept)))
         return f"{self.where(path, key=key)}: {name + ': ' if name else ''}{text}"
+
+
+def in_file(path: Path_, kept: dict[Path_, list[int]]) -> Path_:
+    """A path of what is left, as it is in the file: the places in lists from which something was left out."""
+    found: Path_ = ()
+    for step in path:
+        found = (*found, kept[found][step] if isinstance(step, int) and found in kept else step)
+    return found
 
 
 def did_you_mean(name: str, known: list[str]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, Generic, TypeVar, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -19,6 +20,7 @@ from shakedown.bridge.yaml_problems import (
     Path_,
     bounded,
     entry_of,
+    in_file,
     kind_of,
     path_in_file,
     problem,
@@ -69,13 +71,14 @@ class Reading(Generic[M]):
         for _ in range(ROUNDS_MAX):
             try:
                 self.model = model.model_validate(value)
+                self.marks = replace(self.marks, kept=kept)  # the model counts the items that it has
                 return
             except ValidationError as error:
                 items = error.errors(include_url=False)
             wrong = set()
             for item in items:
                 here = path_in_file(item["loc"], value)
-                path = _in_file(here, kept)
+                path = in_file(here, kept)
                 line = problem(item, path, self.marks, model)
                 if not left_out or not self._is_consequence(item, path, line, left_out, model):
                     self.problems.append(line)
@@ -83,7 +86,7 @@ class Reading(Generic[M]):
             if any(not path or _is_section(path, model) for path in wrong):
                 return  # too little is left
             for path in wrong:
-                left_out |= {_in_file(path[:length], kept) for length in range(1, len(path) + 1)}
+                left_out |= {in_file(path[:length], kept) for length in range(1, len(path) + 1)}
                 self._names |= set(_WORD.findall(str(path[-1])))
                 self._words |= set(_words(path, value))
             value = _without(value, wrong, (), kept)
@@ -114,14 +117,6 @@ def _is_section(path: Path_, model: type[BaseModel]) -> bool:
     return field is not None and get_origin(field.annotation) in (dict, list, tuple)
 
 
-def _in_file(path: Path_, kept: dict[Path_, list[int]]) -> Path_:
-    """A path of what is left, as it is in the file: the places in lists from which something was left out."""
-    found: Path_ = ()
-    for step in path:
-        found = (*found, kept[found][step] if isinstance(step, int) and found in kept else step)
-    return found
-
-
 def _words(path: Path_, value: Any) -> Iterator[str]:
     """Every word in what stands at `path`: other parts of the file may name it by one of them."""
     for step in path:
@@ -149,7 +144,7 @@ def _without(value: Any, wrong: set[Path_], path: Path_, kept: dict[Path_, list[
         remaining = [index for index in range(len(value)) if (*path, index) not in wrong]
         result = [_without(value[index], wrong, (*path, index), kept) for index in remaining]
         if len(remaining) < len(value):
-            place = _in_file(path, kept)
+            place = in_file(path, kept)
             before = kept.get(place, range(len(value)))
             kept[place] = [before[index] for index in remaining]
         return result

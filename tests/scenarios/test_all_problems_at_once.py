@@ -93,6 +93,20 @@ def test_a_wrong_field_hides_no_contradiction_elsewhere() -> None:
     assert f"plant.yaml:{line}:" in problems  # its own, though the order before it is left out
 
 
+def test_a_fault_after_wrong_ones_keeps_its_own_place(tmp_path: Path) -> None:
+    scenario = tmp_path / "mine.yaml"
+    scenario.write_text(
+        "name: mine\ntitle: t\nduration_s: 600\nfaults:\n"
+        "  - {id: a, kind: down, target: wan, at_s: 100, for_s: 20}\n"
+        "  - {id: b, kind: down, target: wan, at_s: 200, for_s: long}\n"
+        "  - {id: c, kind: down, target: wan, at_s: 300, fro_s: 20}\n"
+        "  - {id: d, kind: down, target: wan, at_s: 400, for_s: 240}\n"
+    )
+    with pytest.raises(ConfigError) as refused:
+        model.set_up(scenario)
+    assert refused.value.problems[-1].startswith(f"{scenario}:8:56: faults.3.for_s: 'd' is healed at 640 s")
+
+
 def test_plant_site_and_scenario_are_told_together(tmp_path: Path) -> None:
     plant = (
         (BOTTLING / "plant.yaml").read_text().replace("reject_rate: ", "colour: red\n    reject_rate: ", 1)
