@@ -59,6 +59,8 @@ class BrokerPart(Part):
         super().__init__(plan, ground)
         self._broker: Broker | None = None
         self._log: AcceptanceLog | None = None
+        if ground.broker not in ("embedded", "mosquitto"):
+            ground.network.stands_at(plan.host, plan.port, foreign_address(ground.broker))
 
     async def start(self) -> None:
         if self._broker is None:
@@ -74,7 +76,7 @@ class BrokerPart(Part):
             )
         if choice == "mosquitto":
             return MosquittoBroker(address, port, self.folder, security=self._security_of_mosquitto())
-        return ForeignBroker(*foreign_address(choice))
+        return ForeignBroker(address, port)
 
     def _access(self) -> dict[str, Any]:
         """Who may what, and by which certificate, if the run is secure."""

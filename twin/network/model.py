@@ -234,6 +234,15 @@ class Network(ABC, Generic[C]):
     async def listen_address(self, host_name: str, port: int) -> tuple[str, int]:
         """What a server on that host binds to; call it before anybody asks for a route to it."""
 
+    def stands_at(self, host_name: str, port: int, address: tuple[str, int]) -> None:
+        """From now on a server that somebody else runs is that host's: it listens at `address` already.
+
+        Raises NetworkError where nothing real can be reached, which is everywhere but on the wire.
+        """
+        raise NetworkError(
+            f"{host_name} cannot stand at {address}: this network reaches nothing outside of it"
+        )
+
     @abstractmethod
     async def route(self, client_name: str, server_name: str, port: int) -> tuple[str, int]:
         """What that client dials to reach that server; raises NetworkError across zones without a conduit."""

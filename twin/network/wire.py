@@ -249,6 +249,9 @@ class WireNetwork(Network[WireConduit]):
                 raise NetworkError(str(err)) from err
         return self._listening[host_name, port]
 
+    def stands_at(self, host_name: str, port: int, address: tuple[str, int]) -> None:
+        self._listening[self.host(host_name).name, port] = address
+
     async def route(self, client_name: str, server_name: str, port: int) -> tuple[str, int]:
         """The listening side of the proxy for this client, server and port; made at the first call."""
         key = client_name, server_name, port
