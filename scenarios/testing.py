@@ -169,7 +169,7 @@ class Lab:
             if not 0 <= seed < SEEDS:
                 raise UsageError(f"Seed {seed} is not 0 to {SEEDS - 1}.")
             brokers.check_choice(broker, clock, setup)
-            chosen.check(setup, clock)
+            chosen.check(setup, clock, broker)
             request = runner.Request(
                 setup,
                 self._folder(setup.scenario.name, seed),

@@ -61,7 +61,7 @@ class Choice(ABC):
     asked = "ours"  # the words after --bridge
     promises: Promises | None = None  # None: everything that Shakedown's own bridge does
 
-    def check(self, setup: Setup, clock: str, broker: str = "mosquitto") -> None:  # noqa: B027 (most have nothing to refuse)
+    def check(self, setup: Setup, clock: str, broker: str) -> None:  # noqa: B027 (most have nothing to refuse)
         """Raise UsageError where this bridge cannot be judged by this scenario, on this clock, with this broker."""
 
     def promised(self, setup: Setup) -> Setup:
@@ -112,7 +112,7 @@ class FileBridge(Choice):
         self.name = self._file.name
         self.promises = self._file.promises
 
-    def check(self, setup: Setup, clock: str, broker: str = "mosquitto") -> None:
+    def check(self, setup: Setup, clock: str, broker: str) -> None:
         if clock != "wall":
             raise UsageError(
                 f"Bridge {self.name} lives in real time and cannot follow clock {clock}. Add --clock wall."

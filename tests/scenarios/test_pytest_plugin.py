@@ -165,6 +165,7 @@ def test_what_does_not_ask_for_a_run_loads_nothing_of_the_lab(project):
         ({"bridge": "absent"}, "Unknown bridge 'absent'"),
         ({"bridge": "naive", "clock": "virtual"}, "Add --clock wall"),
         ({"broker": "mosquitto"}, "Add --clock wall"),
+        ({"bridge": "thingsboard", "clock": "wall"}, "Add --broker mosquitto"),
         ({"duration_s": -3}, "-3"),
     ],
 )
