@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, PlainValidator
 
 PROBLEMS_MAX = 50
+_WORD = re.compile(r"\w+")
 SECRET_KEYS = frozenset({"password"})
 """Keys whose value is never repeated, whatever somebody wrote there."""
 
@@ -103,8 +105,16 @@ def problem(item: Any, path: Path_, marks: Marks, model: type[BaseModel]) -> str
     """One pydantic error as one line of a ConfigError; `path` is that of the value, or of what misses one."""
     kind, value = item["type"], item["input"]
     if kind == "extra_forbidden":
-        remedy = did_you_mean(str(path[-1]), _known_fields(model, path[:-1]))
-        return marks.problem(path, f"unknown field - {remedy}", key=True)
+        models = _models_at(model, path[:-1])
+        told_apart = [one for one in models if _has_tag(one, item["loc"][-2:-1])]  # of a union, by its `kind`
+        what = f"{item['loc'][-2]} has no such field" if told_apart else "unknown field"
+        remedy = did_you_mean(str(path[-1]), _fields_of(told_apart or models))
+        return marks.problem(path, f"{what} - {remedy}", key=True)
+    if kind == "union_tag_invalid":
+        name, known = item["ctx"]["discriminator"].strip("'"), _WORD.findall(item["ctx"]["expected_tags"])
+        near = did_you_mean(item["ctx"]["tag"], known)
+        every = f" There are: {', '.join(known)}" if near.startswith("did you mean") else ""
+        return marks.problem((*path, name), f"unknown {name} {_short(item['ctx']['tag'])} - {near}{every}")
     text = _MESSAGES.get(kind, "")
     if kind == "missing":
         return marks.problem((*path, item["loc"][-1]), text)
@@ -132,18 +142,23 @@ def path_in_file(loc: tuple[Any, ...], root: Any) -> Path_:
     return tuple(path)
 
 
-def _known_fields(model: Any, path: Path_) -> list[str]:
-    """Names that the models at a key path accept, walked through dict, list, union and nested models."""
+def _models_at(model: Any, path: Path_) -> list[type[BaseModel]]:
+    """The models that a key path leads to, walked through dict, list, union and nested models."""
     found = [model]
     for step in path:
         found = [inner for outer in found for inner in _inner(outer, step)]
-    names = [
-        spec.alias or name
-        for outer in found
-        for kind in _flat(outer)
-        if _is_model(kind)
-        for name, spec in kind.model_fields.items()
-    ]
+    return [kind for outer in found for kind in _flat(outer) if _is_model(kind)]
+
+
+def _has_tag(model: type[BaseModel], tag: tuple[Any, ...]) -> bool:
+    """Whether a field of the model can only be that: the models of a union are told apart by it."""
+    kinds = [field.annotation for field in model.model_fields.values()]
+    return any(get_origin(kind) is Literal and get_args(kind) == tag for kind in kinds)
+
+
+def _fields_of(models: list[type[BaseModel]]) -> list[str]:
+    """Names that these models accept."""
+    names = [spec.alias or name for model in models for name, spec in model.model_fields.items()]
     return list(dict.fromkeys(names))
 
 

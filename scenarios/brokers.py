@@ -42,7 +42,8 @@ def check_choice(choice: str, clock: str, setup: Setup) -> None:
     if struck:
         raise UsageError(
             f"--broker {choice}: scenario {setup.scenario.name} strikes the broker: {', '.join(struck)}. The lab "
-            "cannot do that to one that it did not start. Give --broker mosquitto, or a scenario without these."
+            "cannot do that to one that it did not start. Give --broker mosquitto, or a copy of the scenario without "
+            f"{', '.join(fault.split()[0] for fault in struck)}."
         )
     if len(brokers) > 1:
         raise UsageError(f"--broker {choice}: scenario {setup.scenario.name} has {len(brokers)} brokers: "

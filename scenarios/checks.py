@@ -170,6 +170,10 @@ def _misses(fault: Fault, scenario: Scenario, plans: Mapping[str, Plan]) -> Iter
         return
     if fault.target in plans and kind_of(plans[fault.target].kind).is_evidence:
         text = f"{what} the {plans[fault.target].kind}, which is evidence and cannot be struck"
+    elif strikes != "conduit" and fault.target in scenario.network:
+        text = f"{what} a {strikes}, and {fault.target!r} is a conduit"
+    elif strikes == "conduit" and fault.target in plans:
+        text = f"{what} a conduit, and {fault.target!r} is a part"
     elif not known:
         text = f"{what} a {strikes}, and this lab has none"
     else:

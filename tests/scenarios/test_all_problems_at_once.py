@@ -133,7 +133,7 @@ def test_plant_site_and_scenario_are_told_together(tmp_path: Path) -> None:
         "mine.yaml:9:10: faults.2.id: 'late' is used twice",
         "mine.yaml:9:47: faults.2.at_s: 'late' strikes wan before 'late' is healed",
         "faults.3.target: 'worn' (cmms_errors) strikes a cmms, and this lab has none",
-        "mine.yaml:11:5: faults.4",
+        "mine.yaml:11:21: faults.4.kind: unknown kind 'donw' - did you mean 'down'",
         "plant.yaml:21:5: machines.filler.colour: unknown field",
         "has no signal 'ns=2;s=x",
     ):

@@ -162,12 +162,12 @@ def test_a_bridge_that_does_not_exist_is_a_usage_error(text, words):
 
 def test_a_bridge_in_real_time_is_not_run_in_virtual_time(setup):
     with pytest.raises(UsageError, match="Add --clock wall"):
-        choose("naive").check(setup, "virtual")
+        choose("naive").check(setup, "virtual", "embedded")
 
 
 def test_a_bridge_that_somebody_else_starts_cannot_be_killed(setup):
     with pytest.raises(UsageError, match="cannot do that to one that it did not start"):
-        choose("external").check(setup, "wall")
+        choose("external").check(setup, "wall", "embedded")
 
 
 def test_a_secure_run_gives_credentials_to_a_bridge_and_keeps_them_out_of_its_folder(tmp_path, setup):

@@ -53,7 +53,25 @@ def test_a_file_of_ones_own_is_read(tmp_path):
     [
         ("duration_s: 100", "duration_s: soon", "mine.yaml:6:13", "duration_s"),
         ("title:", "titel:", "mine.yaml:3:1", "did you mean 'title'"),
-        ("kind: down", "kind: dwon", "mine.yaml:8:", "down"),
+        (
+            "kind: down",
+            "kind: dwon",
+            "mine.yaml:8:",
+            "kind 'dwon' - did you mean 'down'? There are: blackhole, stall,",
+        ),
+        (
+            "kind: down, target",
+            "kind: freeze, target",
+            "mine.yaml:8:",
+            "strikes a part, and 'wan' is a conduit",
+        ),
+        ("target: wan", "target: bridge", "mine.yaml:8:", "strikes a conduit, and 'bridge' is a part"),
+        (
+            "kind: down, target: wan",
+            "kind: freeze, target: bridge, direction: up",
+            "mine.yaml:8:",
+            "faults.0.direction: freeze has no such field - known here: kind, id, target, at_s, for_s",
+        ),
         ("target: wan", "target: lan", "mine.yaml:8:", "'wan'"),
         ("at_s: 20", "at_s: 5", "mine.yaml:", "within the warm-up"),
         ("for_s: 10", "for_s: 1000", "mine.yaml:", "after the end of the run"),
