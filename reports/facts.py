@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -58,16 +59,18 @@ class RunFacts:
     @property
     def command(self) -> str:
         """What repeats this run from the command line."""
-        parts = ["shakedown accept", self.manifest["scenario"], f"--seed {self.manifest['seed']}"]
+        asked = {"scenario": self.manifest["scenario"], "bridge": self.verdict.bridge.name}
+        asked |= self.manifest.get("asked", {})
+        parts = ["shakedown", "accept", asked["scenario"], "--seed", str(self.manifest["seed"])]
         if self.manifest["clock"] != "virtual":
-            parts.append(f"--clock {self.manifest['clock']}")
+            parts += ["--clock", self.manifest["clock"]]
         if self.manifest["broker"] != "embedded":
-            parts.append(f"--broker {self.manifest['broker']}")
+            parts += ["--broker", self.manifest["broker"]]
         if "bridge" in self.manifest:
-            parts.append(f"--bridge {self.verdict.bridge.name}")
+            parts += ["--bridge", asked["bridge"]]
         if self.manifest["strict"]:
             parts.append("--strict")
-        return " ".join(parts)
+        return shlex.join(parts)
 
 
 def read_facts(folder: Path) -> RunFacts:

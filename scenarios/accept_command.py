@@ -112,7 +112,8 @@ def accept(
         name += f"-{re.sub(r'[^a-z0-9_]+', '_', Path(bridge).stem.lower())}"
     folder = out or Path("runs") / f"{name}-{clock}-seed{seed}-{stamp}"
     requests = [
-        runner.Request(setup, folder, clock, seed, broker, toxiproxy, strict, chosen) for setup in setups
+        runner.Request(setup, folder, clock, seed, broker, toxiproxy, strict, chosen, named)
+        for setup, named in zip(setups, scenarios, strict=True)
     ]
     if len(requests) == 1 and not setups[0].others:
         _one(requests[0], scenarios[0], duration)

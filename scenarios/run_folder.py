@@ -76,8 +76,9 @@ class RunFolder:
         broker: str,
         strict: bool,
         bridge: dict[str, Any] | None = None,
+        asked: dict[str, str] | None = None,
     ) -> None:
-        """Write the inputs and the manifest of a run that begins."""
+        """Write the inputs and the manifest of a run that begins; `asked` are the words that a command would have."""
         for name in INPUTS:
             (self.path / name).write_text(
                 to_yaml(setup.documents[name.removesuffix(".yaml")]), encoding="utf-8"
@@ -100,6 +101,7 @@ class RunFolder:
             "python": platform.python_version(),
             "versions": {name: metadata.version(name) for name in VERSIONS_OF},
             **({"bridge": bridge} if bridge is not None else {}),
+            "asked": asked or {},
             "configuration_sha256": {name: file_sha256(self.path / name) for name in INPUTS},
         }
         self.note()

@@ -52,6 +52,7 @@ class Request:
     toxiproxy: str | None = None
     strict: bool = False
     bridge: Choice = field(default_factory=OurBridge)
+    named: str = ""  # how the scenario was asked for: a shipped name or a path
 
     @property
     def on_the_wall(self) -> bool:
@@ -86,7 +87,8 @@ class Outcome:
 def _asked(request: Request) -> dict[str, Any]:
     """What a manifest says of how a run was asked for."""
     names = ("seed", "clock", "broker", "strict")
-    return {name: getattr(request, name) for name in names} | {"bridge": request.bridge.manifest}
+    words = {"scenario": request.named or request.setup.scenario.name, "bridge": request.bridge.asked}
+    return {name: getattr(request, name) for name in names} | {"bridge": request.bridge.manifest, "asked": words}
 
 
 def accept(

@@ -109,7 +109,7 @@ class FileBridge(Choice):
     def __init__(self, found: Found) -> None:
         self._found = found
         self._file: BridgeFile = found.file
-        self.name = self._file.name
+        self.name = self.asked = self._file.name
         self.promises = self._file.promises
 
     def check(self, setup: Setup, clock: str, broker: str) -> None:
@@ -188,7 +188,8 @@ class PythonBridge(Choice):
     """A bridge as `async run()` of an object that a factory makes; it runs in this process, on every clock."""
 
     def __init__(self, spec: str, factory: Callable[[Fields], Runnable], promises: Promises) -> None:
-        self.name, self._factory, self.promises = spec, factory, promises
+        self.name = self.asked = spec
+        self._factory, self.promises = factory, promises
 
     @property
     def manifest(self) -> dict[str, Any] | None:

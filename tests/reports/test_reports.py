@@ -65,6 +65,17 @@ def test_the_page_says_what_was_concluded_done_and_how_to_repeat_it(run):
     assert read_facts(run).command in page
 
 
+def test_the_command_that_repeats_a_run_has_the_words_that_were_asked(run):
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert read_facts(run).command == "shakedown accept wan_outage_fast --seed 0"
+    manifest |= {
+        "asked": {"scenario": "own/my wall.yaml", "bridge": "own/mine.yaml"},
+        "bridge": {"name": "mine"},
+    }
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    assert read_facts(run).command == "shakedown accept 'own/my wall.yaml' --seed 0 --bridge own/mine.yaml"
+
+
 def test_hostile_text_is_shown_and_does_nothing(run):
     manifest = json.loads((run / "manifest.json").read_text())
     manifest["title"] = "<script>alert(1)</script> | `x` **y**"

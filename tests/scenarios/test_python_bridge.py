@@ -64,11 +64,13 @@ def setup(tmp_path, monkeypatch):
 def test_a_bridge_in_python_is_judged_in_virtual_time_and_replayed(setup, tmp_path):
     bridge = choose("python:tiny_bridge_of_a_test:Tiny")
     console = Console(file=io.StringIO())
-    outcome = accept(Request(setup, tmp_path / "run", bridge=bridge), console)
+    outcome = accept(Request(setup, tmp_path / "run", bridge=bridge, named="calm.yaml"), console)
     counts = outcome.verdict.counts
     assert outcome.verdict.harness == []
     assert counts["eligible"] > 1000
     assert {name: counts[name] for name in ("lost", "wrong", "unexpected", "duplicated")} == {
         "lost": 0, "wrong": 0, "unexpected": 0, "duplicated": 0,
     }  # fmt: skip
+    again = "`shakedown accept calm.yaml --seed 0 --bridge python:tiny_bridge_of_a_test:Tiny`"
+    assert again in (outcome.folder / "summary.md").read_text()
     assert replay(outcome.folder, console).same
