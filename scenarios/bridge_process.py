@@ -131,7 +131,9 @@ class BridgeProcess(BridgeRunner):
                     )
         finally:  # Ctrl-C a second time: no more politeness, but nothing left behind
             await self._end_everything()
-            self._usage.close(time.time_ns())
+
+    async def close(self) -> None:
+        self._usage.close(time.time_ns())
 
     def is_running(self) -> bool:
         if self._struck:

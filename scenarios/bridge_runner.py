@@ -49,6 +49,9 @@ class BridgeRunner(ABC):
     @abstractmethod
     async def stop(self) -> None: ...
 
+    async def close(self) -> None:  # noqa: B027 (most keep nothing open)
+        """The run is over: it is not started again."""
+
     @abstractmethod
     def is_running(self) -> bool: ...
 

@@ -48,6 +48,13 @@ class BridgePart(Part):
         if self.runner is not None:
             await self.runner.stop()
 
+    async def close(self) -> None:
+        try:
+            await super().close()
+        finally:
+            if self.runner is not None:
+                await self.runner.close()
+
     async def crash(self) -> None:
         assert self.runner is not None
         await self.runner.kill()

@@ -44,6 +44,7 @@ def life(runner, *verbs):
                 await verb(runner)
         finally:
             await runner.stop()
+            await runner.close()
         return runner.ended_with()
 
     try:
@@ -172,3 +173,18 @@ def test_what_the_bridge_costs_is_written_down(tmp_path):
 
     life(bridge(tmp_path, SAYS_READY + SLEEPS), measured)
     assert usage.read_text().startswith('["U",')
+
+
+def test_what_the_bridge_costs_is_written_down_after_a_restart_too(tmp_path):
+    usage = tmp_path / "usage"
+
+    async def restarted(runner):
+        await runner.stop()
+        before = usage.read_text()
+        await runner.start()
+        async with asyncio.timeout(20):
+            while usage.read_text() == before:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+
+    life(bridge(tmp_path, SAYS_READY + SLEEPS), restarted)
+    assert [line[:5] for line in usage.read_text().splitlines()].count('["Z",') == 1
