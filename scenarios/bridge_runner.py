@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Protocol
 from shakedown.bridge.app import Bridge
 from shakedown.bridge.config import Site
 from shakedown.twin.network.model import Host
+
+_log = logging.getLogger("shakedown.bridge")  # which goes into bridge.log (run_logs.py)
 
 KILL_TIMEOUT_S = 0.5  # the goodbyes that a killed bridge still tries to say are nobody's business
 STOP_TIMEOUT_S = 15.0  # how long a bridge that was asked to stop may take
@@ -84,7 +87,7 @@ class InProcessBridge(BridgeRunner):
             await asyncio.wait(self._ending, timeout=STOP_TIMEOUT_S)
         self._host.plug()
         self._bridge = self._factory(self._site, self._journal, self._connect_to)
-        self._task = self._host.spawn(self._bridge.run(), name="bridge")
+        self._task = self._host.spawn(_told(self._bridge), name="bridge")
 
     async def kill(self) -> None:
         """Cut connections and disk first, so that the cancelled tasks can say no goodbye that anybody hears."""
@@ -119,3 +122,12 @@ class InProcessBridge(BridgeRunner):
         if self._task.cancelled():
             return "it was cancelled"
         return repr(self._task.exception()) if self._task.exception() else "it returned"
+
+
+async def _told(bridge: Runnable) -> None:
+    """Run it; what it dies of goes into its log, as the last words of a process would."""
+    try:
+        await bridge.run()
+    except Exception:
+        _log.exception("the bridge ended by itself")
+        raise

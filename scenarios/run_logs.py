@@ -15,22 +15,26 @@ BRIDGE = "shakedown.bridge"
 
 
 @contextmanager
-def logs_into(folders: Mapping[str, Path]) -> Iterator[None]:
-    """Send log lines into the folder of each bridge instead of the terminal, and leave logging as it was found.
+def logs_into(folders: Mapping[str, Path], package: str = BRIDGE) -> Iterator[None]:
+    """Send log lines into the folder of each bridge and nowhere else, and leave logging as it was found.
 
-    With several bridges in this process, a line is that of the bridge on whose host it was written.
+    Those of `package` too are the bridge's. With several bridges in this process, a line is that of the bridge on whose
+    host it was written.
     """
-    root, bridge = logging.getLogger(), logging.getLogger(BRIDGE)
+    root = logging.getLogger()
+    bridges = [logging.getLogger(name) for name in {BRIDGE: 0, package: 0}]
     handlers: list[tuple[logging.Logger, logging.Handler]] = []
     for name, folder in folders.items():
         own = _handler(folder / "bridge.log")
         if len(folders) > 1:
             own.addFilter(partial(_is_of, name))
-        handlers += [(root, _handler(folder / "lab.log")), (bridge, own)]
-    before = {logger: (logger.level, logger.propagate) for logger in (root, bridge)}
+        handlers += [(root, _handler(folder / "lab.log")), *((bridge, own) for bridge in bridges)]
+    before = {logger: (logger.level, logger.propagate) for logger in (root, *bridges)}
+    elsewhere, root.handlers = root.handlers, []  # a terminal's, or pytest's
     root.setLevel(logging.WARNING)
-    bridge.setLevel(logging.INFO)
-    bridge.propagate = False
+    for bridge in bridges:
+        bridge.setLevel(logging.INFO)
+        bridge.propagate = False
     for logger, handler in handlers:
         logger.addHandler(handler)
     try:
@@ -39,6 +43,7 @@ def logs_into(folders: Mapping[str, Path]) -> Iterator[None]:
         for logger, handler in handlers:
             logger.removeHandler(handler)
             handler.close()
+        root.handlers = elsewhere
         for logger, (level, propagate) in before.items():
             logger.level, logger.propagate = level, propagate
 

@@ -88,7 +88,10 @@ def _asked(request: Request) -> dict[str, Any]:
     """What a manifest says of how a run was asked for."""
     names = ("seed", "clock", "broker", "strict")
     words = {"scenario": request.named or request.setup.scenario.name, "bridge": request.bridge.asked}
-    return {name: getattr(request, name) for name in names} | {"bridge": request.bridge.manifest, "asked": words}
+    return {name: getattr(request, name) for name in names} | {
+        "bridge": request.bridge.manifest,
+        "asked": words,
+    }
 
 
 def accept(
@@ -116,7 +119,11 @@ def accept_each(
     try:
         disk_space.check_start(request.out.parent, request.needed_bytes)
         folders.ask(request.setup, **_asked(request))
-        with Progress(console, which) as progress, _scratch(request) as scratch, logs_into(folders.paths):
+        with (
+            Progress(console, which) as progress,
+            _scratch(request) as scratch,
+            logs_into(folders.paths, request.bridge.package),
+        ):
             facts = run(
                 _carry_out(request, folders, scratch, progress),
                 clock=request.clock,

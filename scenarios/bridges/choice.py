@@ -60,6 +60,7 @@ class Choice(ABC):
     name = ""
     asked = "ours"  # the words after --bridge
     promises: Promises | None = None  # None: everything that Shakedown's own bridge does
+    package = "shakedown.bridge"  # whose log lines are the bridge's
 
     def check(self, setup: Setup, clock: str, broker: str) -> None:  # noqa: B027 (most have nothing to refuse)
         """Raise UsageError where this bridge cannot be judged by this scenario, on this clock, with this broker."""
@@ -190,6 +191,8 @@ class PythonBridge(Choice):
     def __init__(self, spec: str, factory: Callable[[Fields], Runnable], promises: Promises) -> None:
         self.name = self.asked = spec
         self._factory, self.promises = factory, promises
+        module = str(getattr(factory, "__module__", self.package))
+        self.package = module if module.startswith("shakedown.") else module.partition(".")[0]
 
     @property
     def manifest(self) -> dict[str, Any] | None:

@@ -74,3 +74,35 @@ def test_a_bridge_in_python_is_judged_in_virtual_time_and_replayed(setup, tmp_pa
     again = "`shakedown accept calm.yaml --seed 0 --bridge python:tiny_bridge_of_a_test:Tiny`"
     assert again in (outcome.folder / "summary.md").read_text()
     assert replay(outcome.folder, console).same
+
+
+FALLS = """
+import asyncio
+import logging
+
+log = logging.getLogger(__name__)
+
+
+class Falls:
+    def __init__(self, fields):
+        pass
+
+    async def run(self):
+        log.info("on its way")
+        await asyncio.sleep(10)
+        raise RuntimeError("over its own feet")
+"""
+
+
+def test_what_a_bridge_in_python_logs_and_dies_of_is_in_its_log(setup, tmp_path, caplog):
+    (tmp_path / "falling_bridge_of_a_test.py").write_text(FALLS)
+    bridge = choose("python:falling_bridge_of_a_test:Falls")
+    outcome = accept(Request(setup, tmp_path / "run", bridge=bridge), Console(file=io.StringIO()))
+    ended = outcome.verdict.criterion("bridge_ran")
+    assert ended.verdict == "FAIL"
+    log = (outcome.folder / "bridge.log").read_text()
+    assert "on its way" in log
+    assert "falling_bridge_of_a_test.py" in log
+    assert log.splitlines()[-1] == "RuntimeError: over its own feet"
+    assert "over its own feet" in str(ended.figures)
+    assert caplog.records == []  # and nothing of the run in the log of whoever runs it
