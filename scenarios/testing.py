@@ -16,7 +16,7 @@ from rich.console import Console
 
 from shakedown.acceptance.verdict import CriterionResult, Verdict, combine
 from shakedown.acceptance.verdict_file import read_verdict
-from shakedown.bridge.yamlfile import ConfigError
+from shakedown.bridge.yamlfile import ConfigError, did_you_mean
 from shakedown.reports.frames import Run
 from shakedown.scenarios import brokers, model, runner
 from shakedown.scenarios.bridges.choice import Choice, FileBridge, choose, of_factory
@@ -56,17 +56,26 @@ class AcceptedRun(Run):
     def assert_pass(self, *criteria: str) -> None:
         """The run is a PASS, or each of `criteria` is; else the test fails with what they say."""
         __tracebackhide__ = True
+        self._know(criteria)
         if unmet := [text for one in self._each() if (text := one._unmet(criteria))]:
             raise AssertionError("\n".join(unmet))
 
     def assert_fail(self, *criteria: str) -> None:
         """Each of `criteria` is a FAIL, and no other one is: for a bridge or a rule that must be refused."""
         __tracebackhide__ = True
+        self._know(criteria)
         for one in self._each():
             failed = {result.name for result in one.verdict.criteria if result.verdict == "FAIL"}
             if failed != set(criteria) or one.verdict.harness:
                 others = [r for r in one.verdict.criteria if (r.name in criteria) != (r.verdict == "FAIL")]
                 raise AssertionError(f"to FAIL: {', '.join(criteria) or 'nothing'}; {one._said(others)}")
+
+    def _know(self, criteria: tuple[str, ...]) -> None:
+        """Fail the test, in a line, for a name that no criterion of the run has."""
+        known = [result.name for result in self.verdict.criteria]
+        for name in criteria:
+            if name not in known:
+                pytest.fail(f"no criterion {name!r} was judged - {did_you_mean(name, known)}", pytrace=False)
 
     def _each(self) -> tuple[AcceptedRun, ...]:
         return tuple(self.bridges.values()) or (self,)

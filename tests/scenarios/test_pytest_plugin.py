@@ -45,6 +45,10 @@ def test_passes(shakedown_run, pytestconfig):
     shakedown_run.assert_pass("integrity", "session")
     assert not (shakedown_run.samples().fate == "lost").any()
     shakedown_run.assert_fail()
+    for check in (shakedown_run.assert_pass, shakedown_run.assert_fail):
+        with pytest.raises(pytest.fail.Exception, match="'losses' was judged - did you mean 'loss'") as found:
+            check("losses")
+        assert not found.value.pytrace
 
 
 @pytest.mark.shakedown("short.yaml")
