@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import jinja2
+import jinja2.sandbox
 
 from shakedown.bridge.yamlfile import ConfigError, Marks, Path_, did_you_mean
 from shakedown.scenarios.bridges.fields import Fields, Secret
@@ -45,7 +46,7 @@ class Renderer:
 
     def __init__(self, file: BridgeFile, marks: Marks, fields: Fields) -> None:
         self._file, self._marks, self._fields = file, marks, fields
-        self._environment = jinja2.Environment(
+        self._environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
             undefined=_Unknown,
             keep_trailing_newline=True,
             trim_blocks=True,

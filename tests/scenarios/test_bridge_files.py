@@ -71,6 +71,7 @@ def test_a_template_is_filled_with_endpoints_names_and_units(tmp_path, fields):
         ("{{ settings.buffer }}\n", 4, "unknown field 'buffer'"),
         ("a\n{% if %}\n", 5, "not a template"),
         ("a\n{{ mqtt.port + 'x' }}\n", 5, "unsupported operand"),
+        ("a\n{{ cycler.__init__.__globals__.os.getpid() }}\n", 5, "unknown field '__init__'"),
     ],
 )
 def test_an_unknown_field_is_named_with_file_line_and_field(tmp_path, fields, text, line, words):
