@@ -81,11 +81,13 @@ def _conclude(run: Run, verdict: Verdict, only: Collection[str]) -> None:
         run.problems.append(Problem(what, "host.jsonl against broker.jsonl", remedy))
     lost = joined.count("lost")
     late = joined.count("late")
+    pending = joined.count("pending")
     eligible = joined.count("eligible")
     verdict.counts = {
         "offered": len(run.ledger.values),
         "eligible": eligible,
-        "ok": eligible - lost - late - joined.count("pending"),
+        "ok": eligible - lost - late - pending,
+        "pending": pending,
         "lost": lost,
         "late": late,
         "wrong": joined.breaches["wrong"] + joined.breaches["wrong_quality"],

@@ -17,6 +17,7 @@ COUNTS = {
     "eligible": "eligible (judged)",
     "ok": "arrived as they should",
     "late": "arrived too late",
+    "pending": "still had time to arrive when the run ended",
     "lost": "never arrived",
     "declared": "of these declared lost by the bridge",
     "wrong": "arrived with a wrong value",

@@ -15,7 +15,7 @@ from shakedown.acceptance.join import NEVER, Ints, TopicJoin
 from shakedown.acceptance.run import Outage, Run, S
 from shakedown.acceptance.statistics import LIMIT, Decision, decide, outage_statement
 from shakedown.acceptance.verdict import Answer
-from shakedown.acceptance.wording import clock, number, percent, seconds
+from shakedown.acceptance.wording import clock, counted, number, percent, seconds
 
 BURST_GAP_S = 10.0  # losses closer together than this, over all topics, are one burst: they have one cause
 BURSTS_LISTED_MAX = 50
@@ -92,11 +92,16 @@ def judge(evidence: Evidence) -> Finding:
         worst_topics=_worst(evidence),
     )
     lossy = sum(1 for row in figures.outages if row.lost + row.late > row.lab)
+    said = [
+        _statement(decision, evidence),
+        _not_counted(pending),
+        outage_statement(len(figures.outages), lossy),
+    ]
     return Finding(
         verdict=verdict,
         threshold="no sample lost (strict)" if run.strict else "",
-        measured=f"{decision.lost:,} of {eligible:,}",
-        statement=_statement(decision, evidence) + " " + outage_statement(len(figures.outages), lossy),
+        measured=f"{decision.lost:,} of {decision.eligible:,}",
+        statement=" ".join(filter(None, said)),
         needs=needs,
         figures=figures,
         blocks=_shown(run, figures),
@@ -165,6 +170,13 @@ def _not_lab(evidence: Evidence, part: TopicJoin) -> Ints:
     return np.array([i for i in lost.tolist() if owners.get(i) != "lab"], dtype=np.int64)
 
 
+def _counted(evidence: Evidence, part: TopicJoin) -> int:
+    """How many samples of one topic the loss is a share of: neither those that still had time, nor the lab's loss."""
+    owners = evidence.attribution.owners.get(part.topic.name, {})
+    lab = sum(owner == "lab" for owner in owners.values())
+    return int(np.count_nonzero(part.eligible & ~part.pending)) - lab
+
+
 def _missing(evidence: Evidence) -> Ints:
     """Source times of all samples lost or late, in order."""
     found = [part.ns[_not_lab(evidence, part)] for part in evidence.joined.topics]
@@ -209,7 +221,7 @@ def _within(evidence: Evidence, outage: Outage) -> OutageLoss:
 def _worst(evidence: Evidence) -> list[TopicLoss]:
     missing = [(-len(_not_lab(evidence, part)), part.topic.name, part) for part in evidence.joined.topics]
     return [
-        TopicLoss(name, -count, int(part.eligible.sum()))
+        TopicLoss(name, -count, _counted(evidence, part))
         for count, name, part in sorted(missing, key=lambda row: row[:2])[:TOPICS_LISTED_MAX]
         if count
     ]
@@ -229,6 +241,12 @@ def _statement(decision: Decision, evidence: Evidence) -> str:
     return (
         text + f" (between {decision.lower:.4%} and {decision.upper:.4%} with 95 % confidence on each side)."
     )
+
+
+def _not_counted(pending: int) -> str:
+    if not pending:
+        return ""
+    return f"Not counted: {counted(pending, 'sample')} that still had time to arrive when the run ended."
 
 
 def unpromised(run: Run) -> str:

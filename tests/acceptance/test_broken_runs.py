@@ -329,6 +329,21 @@ def test_what_still_had_time_when_the_run_ended_is_not_known(lab, tmp_path: Path
     assert result.needs == "a longer drain: 8 samples still had time to arrive when the run ended"
 
 
+def test_loss_has_one_denominator_wherever_it_is_named(lab, tmp_path: Path) -> None:
+    """Cell, sentence, figures and topics leave out what still had time when the run ended, and the sentence says so."""
+    plan = lab.healthy(800)
+    plan.drop(lambda s: lab.at(400) <= s.ts_ms * lab.MS < lab.at(405) or s.ts_ms * lab.MS >= lab.at(760))
+    verdict = judged_by({"loss"}, plan.write(tmp_path))
+    result, counts = verdict.criterion("loss"), verdict.counts
+    judged = counts["eligible"] - counts["pending"]
+    assert counts["pending"] > 100
+    assert result.measured == f"40 of {judged:,}"
+    assert result.statement.startswith(f"Of {judged:,} samples 40 never arrived")
+    assert f"Not counted: {counts['pending']:,} samples that still had time to arrive" in result.statement
+    assert result.figures.decision.eligible == judged == sum(t.eligible for t in result.figures.worst_topics)
+    assert judged == counts["ok"] + counts["lost"] + counts["late"]
+
+
 def test_a_second_outage_puts_the_deadline_off(plan, lab, tmp_path: Path) -> None:
     plan.timeline.append(lab.fault("wan_2", "down", "wan", (205, 215), ["wan"]))
     for message in plan.data:
