@@ -154,6 +154,15 @@ def merged(spans: list[tuple[int, int]]) -> tuple[list[int], list[int]]:
     return starts, ends
 
 
+def unmatched(run: Run) -> str:
+    """What arrived on topics that the mapping of a JSON bridge does not match, in a sentence; "" if nothing did."""
+    topics = [str(details.get("topic", "")) for _, kind, details in run.host.events if kind == "unmapped"]
+    if not topics:
+        return ""
+    them = "1 topic" if len(topics) == 1 else f"{len(topics):,} topics"
+    return f"{them} arrived that the declared mapping does not match, the first {topics[0]}."
+
+
 def load_run(folder: Path, *, strict: bool = False) -> Run:
     """Read a run folder. Raises `Unjudgeable` when a part without which nothing can be said is missing."""
     problems: list[Problem] = []

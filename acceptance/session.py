@@ -87,6 +87,8 @@ class Sessions:
 
     malformed: Counter[str] = field(default_factory=Counter)
     strangers: int = 0
+    foreign: int = 0  # messages on topics that are not Sparkplug's, and the first of their topics
+    first_foreign: str = ""
     _edges: dict[str, EdgeSession] = field(default_factory=dict)
 
     def absent(self) -> None:
@@ -101,7 +103,11 @@ class Sessions:
     def take(self, wire: WireMessage) -> Message | None:
         """The next message as Sparkplug; None for what is none, or is held against nobody."""
         parts = wire.topic.split("/")
-        if parts[0] != "spBv1.0" or not 4 <= len(parts) <= 5 or parts[1] == "STATE":
+        if parts[0] != "spBv1.0":
+            self.foreign += 1
+            self.first_foreign = self.first_foreign or wire.topic[:200]
+            return None
+        if not 4 <= len(parts) <= 5 or parts[1] == "STATE":
             return None
         edge, kind, device = f"{parts[1]}/{parts[3]}", parts[2], parts[4] if len(parts) == 5 else ""
         if kind not in EDGE_KINDS and kind not in COMMANDS:

@@ -10,6 +10,7 @@ from shakedown.acceptance.blocks import ROWS_MAX, Row, Table, text
 from shakedown.acceptance.criterion import Criterion, Finding
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.join import Example
+from shakedown.acceptance.run import unmatched
 from shakedown.acceptance.wording import in_times
 
 KINDS = {
@@ -53,6 +54,8 @@ def judge(evidence: Evidence) -> Finding:
         )
     else:
         statement = "Nothing arrived at the enterprise, so nothing of it could be wrong."
+    if not joined.rows or total:
+        statement = " ".join(filter(None, [statement, unmatched(evidence.run)]))
     rows = [_row(kind, example) for kind in found for example in joined.examples[kind]]
     columns = text("what", "topic", "received", "offered", "looks like")
     return Finding(

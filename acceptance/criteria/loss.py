@@ -12,7 +12,7 @@ from shakedown.acceptance.blocks import ROWS_MAX, Block, Row, Sentence, Table, n
 from shakedown.acceptance.criterion import Criterion, Finding
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.join import NEVER, Ints, TopicJoin
-from shakedown.acceptance.run import Outage, Run, S
+from shakedown.acceptance.run import Outage, Run, S, unmatched
 from shakedown.acceptance.statistics import LIMIT, Decision, decide, outage_statement
 from shakedown.acceptance.verdict import Answer
 from shakedown.acceptance.wording import clock, counted, number, percent, seconds
@@ -96,6 +96,7 @@ def judge(evidence: Evidence) -> Finding:
         _statement(decision, evidence),
         _not_counted(pending),
         outage_statement(len(figures.outages), lossy),
+        unmatched(run) if decision.lost else "",
     ]
     return Finding(
         verdict=verdict,

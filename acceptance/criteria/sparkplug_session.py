@@ -33,6 +33,7 @@ def judge(evidence: Evidence) -> Finding:
     """Replay the messages of the edge node and its commands; any breach of a MUST is a FAIL."""
     run = evidence.run
     grammar = Grammar(run.site.keep_alive_s, run.site.reconnect_min_s, run.timeline)
+    foreign = ""
     if run.wire is not None:
         replay = Replay(log=run.wire)
         for message in replay:
@@ -43,10 +44,13 @@ def judge(evidence: Evidence) -> Finding:
         grammar.finish(run.end_ns)
         evidence.malformed.update(replay.malformed)
         grammar.strangers = replay.strangers
-    return _result(evidence, grammar)
+        if replay.foreign:
+            them = counted(replay.foreign, "message")
+            foreign = f" {them} on topics outside of spBv1.0/ reached that broker, the first on {replay.first_foreign}."
+    return _result(evidence, grammar, foreign)
 
 
-def _result(evidence: Evidence, grammar: Grammar) -> Finding:
+def _result(evidence: Evidence, grammar: Grammar, foreign: str) -> Finding:
     must = {rule: count for rule, count in grammar.breaches.items() if RULES[rule][0] == "MUST"}
     seen = sum(grammar.messages.values())
     if must:
@@ -61,12 +65,13 @@ def _result(evidence: Evidence, grammar: Grammar) -> Finding:
             " Sparkplug B 3.0 session."
         )
     else:
-        statement = f"Edge node {evidence.run.site.edge} was never born at the enterprise broker."
+        statement = f"Edge node {evidence.run.site.edge} was never born at the enterprise broker." + foreign
     wire = evidence.run.wire
     born = grammar.messages["NBIRTH"] > 0
+    breaches = f"{counted(sum(must.values()), 'breach', 'breaches')} in {counted(seen, 'message')}"
     return Finding(
         verdict="INCONCLUSIVE" if wire is None else "FAIL" if must or not born else "PASS",
-        measured=f"{counted(sum(must.values()), 'breach', 'breaches')} in {counted(seen, 'message')}",
+        measured=breaches if born or must or wire is None else f"no NBIRTH in {counted(seen, 'message')}",
         statement=statement,
         needs="a recording of the messages at the broker" if wire is None else None,
         figures=Figures(

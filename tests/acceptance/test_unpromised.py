@@ -120,3 +120,32 @@ def test_whether_a_bridge_of_others_ended_nobody_can_say(plan: Any, tmp_path: Pa
         answers(judged_by({"bridge_ran", "integrity"}, plan.write(tmp_path)))["bridge_ran"]
         == "NOT_APPLICABLE"
     )
+
+
+def test_topics_that_the_mapping_of_a_json_bridge_does_not_match_are_named(lab: Any, tmp_path: Path) -> None:
+    plan = lab.healthy(800)
+    plan.manifest["bridge"] = {"promises": {"protocol": "json"}}
+    plan.messages.clear()
+    topics = ["mine/filler.filler_1/state", "mine/filler.filler_1/count"]
+    plan.host_events += [["E", lab.at(6), "unmapped", {"topic": topic}] for topic in topics]
+    verdict = judged_by({"loss", "integrity"}, plan.write(tmp_path))
+    said = f"2 topics arrived that the declared mapping does not match, the first {topics[0]}."
+    assert answers(verdict) == {"loss": "FAIL", "integrity": "INCONCLUSIVE"}
+    assert all(said in result.statement for result in verdict.criteria)
+
+
+def test_what_no_sparkplug_topic_carries_is_named_where_the_edge_node_was_never_born(
+    lab: Any, tmp_path: Path
+) -> None:
+    plan = lab.healthy(800)
+    plan.messages.clear()
+    folder = plan.write(tmp_path)
+    log = folder / "broker.jsonl"
+    *lines, end = log.read_text().splitlines()
+    row = ["A", lab.at(6), "theirs", "mine/filler/state", "MQ==", 0, False]
+    log.write_text("\n".join([*lines, json.dumps(row), end, ""]))
+    result = judged_by({"session"}, folder).criterion("session")
+    assert (result.verdict, result.measured) == ("FAIL", "no NBIRTH in 0 messages")
+    assert "1 message on topics outside of spBv1.0/ reached that broker, the first on mine/filler/state." in (
+        result.statement
+    )
