@@ -133,16 +133,18 @@ def _judged(criterion: Criterion, evidence: Evidence) -> CriterionResult:
         reason = criterion.unpromised(evidence.run)
         if reason and not criterion.is_measured_anyway:
             return _result(
-                criterion, None, verdict="NOT_APPLICABLE", statement=_not_applicable(criterion, reason)
+                criterion,
+                None,
+                verdict="NOT_APPLICABLE",
+                statement=_not_applicable(criterion, reason, evidence.run),
             )
         found = criterion.judge(evidence)
         if criterion.of_samples and found.verdict != "FAIL" and (needs := _identity(evidence)):
             found.verdict, found.needs = "INCONCLUSIVE", needs
         if reason:
             found.verdict, found.needs = "NOT_APPLICABLE", None
-            found.statement = (
-                f"{_not_applicable(criterion, reason)} It was measured all the same. {found.statement}"
-            )
+            said = _not_applicable(criterion, reason, evidence.run)
+            found.statement = f"{said} It was measured all the same. {found.statement}"
         return _result(criterion, found, verdict=found.verdict, statement=found.statement)
     except Exception as error:  # any defect of a criterion must end in a verdict that names it
         problem = _crash(f"criterion {criterion.name!r}", error)
@@ -162,9 +164,11 @@ def _identity(evidence: Evidence) -> str:
     )
 
 
-def _not_applicable(criterion: Criterion, reason: str) -> str:
-    without = " Without it a run is concluded only if its scenario says `only_promised: true`."
-    return f"Not applicable: {reason}.{without if criterion.decisive else ''}"
+def _not_applicable(criterion: Criterion, reason: str, run: Run) -> str:
+    said = f"Not applicable: {reason}."
+    if not criterion.decisive or run.manifest.get("only_promised") is True:
+        return said
+    return f"{said} So the run stays INCONCLUSIVE, unless its scenario sets `only_promised: true`."
 
 
 def _result(

@@ -44,7 +44,7 @@ def test_loss_that_nobody_promised_to_prevent_is_counted_and_not_judged(
     result = verdict.criterion("loss")
     assert (result.verdict, result.needs) == ("NOT_APPLICABLE", None)
     assert reason in result.statement
-    assert "`only_promised: true`" in result.statement
+    assert "stays INCONCLUSIVE, unless its scenario sets `only_promised: true`" in result.statement
     assert (verdict.verdict, verdict.exit_code) == ("INCONCLUSIVE", 3)
     assert verdict.counts["lost"] == result.figures.outages[0].lost == 40
 
@@ -54,6 +54,7 @@ def test_a_scenario_may_say_that_it_judges_the_rest_alone(lab: Any, tmp_path: Pa
         lab, tmp_path, {"store_and_forward": "none"}, only_promised=True, may_be_inconclusive=["freshness"]
     )
     assert answers(verdict)["loss"] == "NOT_APPLICABLE"
+    assert "only_promised" not in verdict.criterion("loss").statement
     assert verdict.verdict == "PASS"
 
 
