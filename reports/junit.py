@@ -25,7 +25,7 @@ def classname(scenario: str) -> str:
 
 
 def suite_of(facts: RunFacts) -> Xml.Element:
-    """The run as a `testsuite` element, to stand alone or among others."""
+    """The run as a `testsuite` element, to stand alone or among others. It has the time: no test case has its own."""
     verdict, manifest = facts.verdict, facts.manifest
     name = classname(manifest["scenario"])
     seconds = f"{facts.seconds:.3f}"
@@ -41,7 +41,7 @@ def suite_of(facts: RunFacts) -> Xml.Element:
     for key in ("seed", "clock", "broker", "strict"):
         Xml.SubElement(properties, "property", name=key, value=str(manifest[key]))
     for criterion, outcome in criteria:
-        case = Xml.SubElement(suite, "testcase", classname=name, name=criterion.name, time=seconds)
+        case = Xml.SubElement(suite, "testcase", classname=name, name=criterion.name)
         said = f"{criterion.title}: {criterion.threshold}; measured {criterion.measured}. {criterion.in_full}"
         if outcome == "PASS":
             Xml.SubElement(case, "system-out").text = said
@@ -52,13 +52,13 @@ def suite_of(facts: RunFacts) -> Xml.Element:
             failure = Xml.SubElement(case, kind, type=outcome, message=criterion.measured)
             failure.text = "\n".join([said, *text.wrong(criterion)])
     for number, fault in enumerate(verdict.harness, 1):
-        fault_case(suite, name, number, fault, seconds)
+        fault_case(suite, name, number, fault)
     return suite
 
 
-def fault_case(suite: Xml.Element, name: str, number: int, fault: Problem, seconds: str) -> None:
+def fault_case(suite: Xml.Element, name: str, number: int, fault: Problem) -> None:
     """Add a fault of the lab to `suite` as a test case with an error."""
-    case = Xml.SubElement(suite, "testcase", classname=name, name=f"harness fault {number}", time=seconds)
+    case = Xml.SubElement(suite, "testcase", classname=name, name=f"harness fault {number}")
     error = Xml.SubElement(case, "error", type="HARNESS_FAULT", message=fault.what)
     error.text = f"{fault.where}. {fault.remedy}"
 

@@ -112,5 +112,5 @@ def _without_verdict(run: SuiteRun) -> Xml.Element:
     element = Xml.Element("testsuite", name=name, tests=count, failures="0", errors=count, skipped="0")
     element.set("time", "0.000")
     for number, fault in enumerate(run.harness, 1):
-        fault_case(element, name, number, fault, "0.000")
+        fault_case(element, name, number, fault)
     return element
