@@ -15,7 +15,7 @@ import pytest
 from shakedown.acceptance import criteria, judge, judging, read_verdict
 from shakedown.acceptance.blocks import Block, Sentence, Table
 from shakedown.acceptance.criteria import CRITERIA, all_criteria
-from shakedown.acceptance.criterion import Criterion
+from shakedown.acceptance.criterion import Criterion, Finding
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.judging import evidence_of
 from shakedown.acceptance.run import load_run
@@ -49,6 +49,17 @@ def silent_runs(lab, tmp_path_factory) -> list[Evidence]:
     return [_evidence(plan.write(tmp_path_factory.mktemp("silent"))), _evidence(folder)]
 
 
+_RESULTS: dict[tuple[str, int], Finding] = {}
+
+
+def once(criterion: Criterion, evidence: Evidence) -> Finding:
+    """What a criterion makes of one of the session's runs, worked out once."""
+    key = criterion.name, id(evidence)
+    if key not in _RESULTS:
+        _RESULTS[key] = criterion.judge(evidence)
+    return _RESULTS[key]
+
+
 @pytest.fixture(params=CRITERIA, ids=lambda criterion: criterion.name)
 def criterion(request) -> Criterion:
     return request.param
@@ -80,7 +91,7 @@ def test_the_page_of_the_criteria_has_the_table() -> None:
 
 
 def test_passes_a_healthy_run_and_says_so_in_full(criterion: Criterion, healthy: Evidence) -> None:
-    found = criterion.judge(healthy)
+    found = once(criterion, healthy)
     assert (found.verdict, found.needs) == ("PASS", None)
     for text in (criterion.title, criterion.question, criterion.threshold, found.measured, found.statement):
         assert text.strip()
@@ -89,7 +100,7 @@ def test_passes_a_healthy_run_and_says_so_in_full(criterion: Criterion, healthy:
 
 
 def test_figures_are_of_their_own_type_and_plain_json(criterion: Criterion, healthy: Evidence) -> None:
-    found = criterion.judge(healthy)
+    found = once(criterion, healthy)
     assert type(found.figures) is criterion.figures
     assert msgspec.json.decode(msgspec.json.encode(found.figures), type=criterion.figures) == found.figures
 
@@ -97,7 +108,7 @@ def test_figures_are_of_their_own_type_and_plain_json(criterion: Criterion, heal
 def test_blocks_are_whole_and_show_nothing_that_is_not_there(
     criterion: Criterion, healthy: Evidence, silent: Evidence
 ) -> None:
-    for block in [*criterion.judge(healthy).blocks, *criterion.judge(silent).blocks]:
+    for block in [*once(criterion, healthy).blocks, *once(criterion, silent).blocks]:
         for words in words_of(block):
             assert not re.search(r"\b(None|nan|inf)\b", words), words
         if isinstance(block, Table):
@@ -115,13 +126,13 @@ def words_of(block: Block) -> Iterator[str]:
 
 
 def test_is_deterministic(criterion: Criterion, healthy: Evidence) -> None:
-    assert msgspec.json.encode(criterion.judge(healthy)) == msgspec.json.encode(criterion.judge(healthy))
+    assert msgspec.json.encode(once(criterion, healthy)) == msgspec.json.encode(criterion.judge(healthy))
 
 
 def test_never_passes_a_bridge_that_sends_nothing(criterion: Criterion, silent: Evidence) -> None:
     if criterion.name == "bridge_ran":
         return  # it may stand there and be silent
-    result = criterion.judge(silent)
+    result = once(criterion, silent)
     assert result.verdict in OUTCOMES - {"PASS"}
     assert result.verdict == "FAIL" or result.needs
 
@@ -129,7 +140,7 @@ def test_never_passes_a_bridge_that_sends_nothing(criterion: Criterion, silent: 
 def test_a_silent_bridge_fails(silent_runs: list[Evidence]) -> None:
     for evidence in silent_runs:
         judged = [criterion for criterion in CRITERIA if criterion.applies(evidence.run)]
-        assert combine(criterion.judge(evidence).verdict for criterion in judged) == "FAIL"
+        assert combine(once(criterion, evidence).verdict for criterion in judged) == "FAIL"
 
 
 def test_runs_without_alarms_oee_and_cmms_are_not_judged_on_them(healthy_runs: list[Evidence]) -> None:
