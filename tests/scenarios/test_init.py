@@ -1,5 +1,6 @@
 """`shakedown init`: what it writes passes at once, and nothing that is there is touched."""
 
+import os
 import re
 import subprocess
 import sys
@@ -28,8 +29,23 @@ def test_ci_runs_pytest_and_keeps_the_runs(line, name):
     line.here("init")
     text = (line.folder / name).read_text()
     assert "pytest --shakedown-out runs" in text
-    assert "shakedown-lab" in text
     assert isinstance(yaml.safe_load(text), dict)
+
+
+@pytest.mark.parametrize("name", [".github/workflows/acceptance.yml", ".gitlab-ci.yml"])
+def test_ci_installs_shakedown_from_the_source_that_its_variable_names(line, name):
+    line.here("init")
+    steps = [step.strip(" -").removeprefix("run: ") for step in (line.folder / name).read_text().splitlines()]
+    clone, install = (step for step in steps if step.startswith(("git clone", "python -m pip")))
+    assert install == "python -m pip install /tmp/shakedown/bridge /tmp/shakedown pytest"
+    subprocess.run(["git", "init", "-q", "-b", "main", "theirs"], cwd=line.folder, check=True)
+    clone = clone.replace("/tmp/shakedown", "cloned")
+    for source, fails, said in (("", True, "SHAKEDOWN_SOURCE: is not set"), ("theirs", False, "")):
+        environment = {"PATH": os.environ["PATH"], "SHAKEDOWN_SOURCE": source}
+        done = subprocess.run(
+            ["sh", "-c", clone], cwd=line.folder, env=environment, capture_output=True, text=True, check=False
+        )
+        assert (bool(done.returncode), said in done.stderr) == (fails, True), done.stderr
 
 
 def test_nothing_is_overwritten_and_nothing_is_half_written(line):
