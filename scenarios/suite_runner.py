@@ -47,8 +47,7 @@ def accept_all(
             which = f"{number} of {len(requests)}  {request.setup.scenario.name}"
             found = _runs(request, folder, console, factory, which, first=not runs)
             runs += found
-            if console.is_terminal:
-                console.print(f"{which}  {worst(found)}")
+            console.print(f"{which}  {worst(found)}", soft_wrap=True)
         return SuiteOutcome(folder.final, _finish(name, requests[0], runs, folder))
     except KeyboardInterrupt:
         if whole := folder.whole_runs():
