@@ -30,6 +30,7 @@ def bridges_group(context: click.Context) -> None:
     table = Table(box=None, padding=(0, 2, 0, 0))
     for column in ("bridge", "what it is", "here"):
         table.add_column(column, overflow="fold", no_wrap=column == "bridge")
+    table.add_row("ours", "Shakedown's own bridge (shakedown-bridge)", "yes")
     for name in shipped_bridges():
         file = find_bridge(name).file
         table.add_row(name, escape(file.title), escape(_state(file.install)))
@@ -42,8 +43,9 @@ def _state(install: Install | None) -> str:
 
     if install is None or not missing(install):
         return "yes"
-    lacks = tools_missing(install)
-    return "; ".join(lacks) or "no"
+    packages = [*(f"{name} {version}" for name, version in install.npm.items()), *install.pip]
+    packages += [install.go] if install.go is not None else []
+    return "; ".join([f"no: {', '.join(packages)}", *tools_missing(install)])
 
 
 @bridges_group.command("install", epilog="\b\nExample:\n  shakedown bridges install node_opcua")

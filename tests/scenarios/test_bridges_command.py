@@ -16,7 +16,10 @@ def elsewhere(tmp_path, monkeypatch):
 def test_the_list_says_of_each_bridge_whether_it_is_here(line):
     done = line.here("bridges")
     assert done.returncode == 0
-    assert all(name in done.stdout for name in shipped_bridges())
+    rows = {row.split()[0]: row for row in done.stdout.splitlines() if row.strip()}
+    assert {"ours", *shipped_bridges()} <= rows.keys()
+    install = find_bridge("node_opcua").file.install
+    assert all(package in done.stdout for package in install.npm)  # what it lacks
     assert "shakedown bridges install NAME" in done.stdout
 
 
