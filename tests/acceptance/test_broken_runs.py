@@ -531,7 +531,7 @@ def test_less_than_ten_minutes_outside_of_cuts_is_inconclusive(lab, tmp_path: Pa
 
 
 def test_series_are_bounded_and_balanced(long_run: Path) -> None:
-    samples, backlog, age = judge(long_run).blocks
+    samples, backlog, age, done = judge(long_run).blocks
     assert {series.step_s for series in (samples, backlog, age)} == {2}
     lines = [line for series in (samples, backlog, age) for line in series.lines.values()]
     assert [len(line) for line in lines] == [1_950] * 4
@@ -539,3 +539,4 @@ def test_series_are_bounded_and_balanced(long_run: Path) -> None:
     assert max(held_up) > 400
     assert held_up[-1] == 0
     assert [band.name for band in age.bands] == ["wan_1", "host_1"]
+    assert [row.cells[2] for row in done.rows] == ["wan_1 (down)", "host_1 (crash)"]

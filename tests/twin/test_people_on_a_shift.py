@@ -16,7 +16,7 @@ from shakedown.twin.clock import drive, now_ns, run
 from shakedown.twin.enterprise.cmms.export import write_log
 from shakedown.twin.enterprise.cmms.server import Cmms
 from shakedown.twin.enterprise.jsonl import JsonLines
-from shakedown.twin.enterprise.people.auditor import PERFECT, audit_ledger
+from shakedown.twin.enterprise.people.auditor import AuditorParameters, audit_ledger
 from shakedown.twin.enterprise.people.crew import Crew, CrewParameters
 from shakedown.twin.ledger import Ledger
 from shakedown.twin.line.line import Line
@@ -27,6 +27,7 @@ from tests.twin.http_lab import ask, new_order
 pytestmark = pytest.mark.slow
 
 PLANT = Path(__file__).parents[2] / "scenarios/plants/bottling/plant.yaml"
+PERFECT = AuditorParameters(missed=0, counted_twice=0, shortest_stop_s=0, watch_s=1e-9)
 HOURS = 2.0
 CALENDAR = [
     {
