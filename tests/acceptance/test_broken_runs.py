@@ -539,4 +539,4 @@ def test_series_are_bounded_and_balanced(long_run: Path) -> None:
     assert max(held_up) > 400
     assert held_up[-1] == 0
     assert [band.name for band in age.bands] == ["wan_1", "host_1"]
-    assert [row.cells[2] for row in done.rows] == ["wan_1 (down)", "host_1 (crash)"]
+    assert [row.cells[2] for row in done.rows] == ["wan_1 (blackhole)", "host_1 (unplug)"]
