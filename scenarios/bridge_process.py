@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import psutil
 
@@ -50,6 +51,7 @@ class Launch:
     stop_signal: signal.Signals = signal.SIGTERM
     stop_within_s: float = STOP_TIMEOUT_S
     restarted_by_itself: bool = False
+    secrets: Sequence[str] = ()  # what its log must not show
 
 
 class BridgeProcess(BridgeRunner):
@@ -207,14 +209,26 @@ class BridgeProcess(BridgeRunner):
         try:
             with self._launch.log.open("ab", buffering=0) as log:
                 while block := await reader.read(1 << 16):
-                    log.write(block[: max(0, LOG_BYTES_MAX - self._logged)])
-                    self._logged += len(block)
                     *lines, rest = (rest + block).split(b"\n")
+                    self._write(log, b"".join(line + b"\n" for line in lines))
+                    rest = self._open(rest)
+                    self._write(log, rest[:-LINE_CHARACTERS_MAX])  # what is kept may end within a secret
                     rest = rest[-LINE_CHARACTERS_MAX:]
                     for line in lines[-1000:]:
-                        self._on_line(line[:LINE_CHARACTERS_MAX].decode(errors="replace"))
+                        self._on_line(self._open(line)[:LINE_CHARACTERS_MAX].decode(errors="replace"))
+                self._write(log, rest)
         finally:
             transport.close()
+
+    def _write(self, log: BinaryIO, text: bytes) -> None:
+        log.write(self._open(text)[: max(0, LOG_BYTES_MAX - self._logged)])
+        self._logged += len(text)
+
+    def _open(self, text: bytes) -> bytes:
+        """The same without the secrets that the bridge was given."""
+        for secret in self._launch.secrets:
+            text = text.replace(secret.encode(), b"***")
+        return text
 
     def _on_line(self, line: str) -> None:
         if line.strip():

@@ -175,6 +175,7 @@ class FileBridge(Choice):
                 stop_signal=self._file.stop.number,
                 stop_within_s=self._file.stop.within_s,
                 restarted_by_itself=self._file.restarted_by_itself,
+                secrets=renderer.secrets(),
             )
         )
 

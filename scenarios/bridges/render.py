@@ -82,6 +82,12 @@ class Renderer:
         )
         return Renderer(self._file, self._marks, open_fields).files()
 
+    def secrets(self) -> list[str]:
+        """Every password that the bridge is given."""
+        parts = (self._fields.mqtt, self._fields.opcua, *self._fields.servers)
+        values = (getattr(part, field.name) for part in parts for field in dataclasses.fields(part))
+        return sorted({str(value) for value in values if isinstance(value, Secret) and value})
+
     def _config(self, name: str, config: ConfigFile) -> str:
         if config.text is not None:
             return self._text(config.text, ("files", name, "text"))

@@ -129,6 +129,7 @@ def test_what_the_run_folder_keeps_holds_no_secret(tmp_path, fields):
     renderer = rendered(tmp_path, fields, files={"a": {"text": "{{ mqtt.username }}:{{ mqtt.password }}"}})
     assert renderer.files() == {"a": "bridge:hunter2"}
     assert renderer.files_without_secrets() == {"a": "bridge:***"}
+    assert renderer.secrets() == ["hunter2"]
 
 
 def test_a_bridge_of_vendor_values_is_judged_without_conversions(setup):

@@ -163,6 +163,13 @@ def test_the_log_of_a_bridge_that_never_stops_talking_is_bounded(tmp_path, monke
     assert (tmp_path / "log").stat().st_size == 100_000
 
 
+def test_a_password_that_a_bridge_prints_is_not_in_its_log_nor_in_its_last_words(tmp_path):
+    code = "import sys; print('ready'); print('the password is hunter2', flush=True); sys.exit(3)"
+    runner = bridge(tmp_path, code, secrets=["hunter2"])
+    assert "the password is ***" in str(life(runner, until_it_ends))
+    assert (tmp_path / "log").read_text() == "ready\nthe password is ***\n"
+
+
 def test_what_the_bridge_costs_is_written_down(tmp_path):
     usage = tmp_path / "usage"
 
