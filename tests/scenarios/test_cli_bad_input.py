@@ -49,7 +49,7 @@ def assert_refused(line, result, *words, code=2):
         (("--broker", "mosquitto"), ("cannot follow clock virtual", "Add --clock wall")),
         (
             ("--broker", "mqtt://127.0.0.1:1", "--clock", "wall"),
-            ("strikes the broker", "--broker mosquitto"),
+            ("strikes the broker", "--broker mosquitto", "a copy of the scenario without broker_restart."),
         ),
         (("--toxiproxy", "http://127.0.0.1:1"), ("Add --clock wall",)),
         (("--out", "file/run"), ("file/run cannot be made", "Not a directory", "--out")),
