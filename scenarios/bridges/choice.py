@@ -7,6 +7,7 @@ import os
 import re
 import socket
 import sys
+import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -202,9 +203,15 @@ class PythonBridge(Choice):
 
     def runner(self, place: Place) -> BridgeRunner:
         def make(site: Site, journal: Path, connect_to: Addresses) -> Runnable:
-            return self._factory(
-                fields_of(site, connect_to, folder=str(journal.parent), python=sys.executable)
-            )
+            fields = fields_of(site, connect_to, folder=str(journal.parent), python=sys.executable)
+            try:
+                return self._factory(fields)
+            except Exception as error:  # whatever somebody else's code raises
+                at = traceback.extract_tb(error.__traceback__)[-1]
+                raise UsageError(
+                    f"--bridge {self.name}: its factory raised {type(error).__name__}: {error} "
+                    f"({at.filename}:{at.lineno}). Mend it: without a bridge there is nothing to judge."
+                ) from error
 
         return InProcessBridge(place.host, place.site, place.scratch / "journal", place.connect_to, make)
 

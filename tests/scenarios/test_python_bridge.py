@@ -8,6 +8,7 @@ from rich.console import Console
 
 from shakedown.scenarios import model
 from shakedown.scenarios.bridges.choice import choose
+from shakedown.scenarios.errors import UsageError
 from shakedown.scenarios.replay import replay
 from shakedown.scenarios.runner import Request, accept
 
@@ -83,6 +84,10 @@ import logging
 log = logging.getLogger(__name__)
 
 
+def never_made(fields):
+    return fields.no_such_field
+
+
 class Falls:
     def __init__(self, fields):
         pass
@@ -106,3 +111,11 @@ def test_what_a_bridge_in_python_logs_and_dies_of_is_in_its_log(setup, tmp_path,
     assert log.splitlines()[-1] == "RuntimeError: over its own feet"
     assert "over its own feet" in str(ended.figures)
     assert caplog.records == []  # and nothing of the run in the log of whoever runs it
+
+
+def test_a_factory_that_raises_is_refused_with_its_place_and_leaves_nothing(setup, tmp_path):
+    (tmp_path / "unmade_bridge_of_a_test.py").write_text(FALLS)
+    bridge = choose("python:unmade_bridge_of_a_test:never_made")
+    with pytest.raises(UsageError, match=r"raised AttributeError: .*unmade_bridge_of_a_test\.py:9"):
+        accept(Request(setup, tmp_path / "run", bridge=bridge), Console(file=io.StringIO()))
+    assert not list(tmp_path.glob("run*"))
