@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from shakedown.reports import text
-from shakedown.scenarios.terminal import OUT, coloured, paragraph, rows
+from shakedown.scenarios.terminal import OUT, coloured, paragraph
 
 if TYPE_CHECKING:
     from shakedown.acceptance.verdict import Conclusion
@@ -26,13 +27,8 @@ def print_verdict(outcome: Outcome) -> None:
     OUT.print(
         f"{verdict.scenario}, seed {verdict.seed}{', strict' if verdict.strict else ''}\n", style="bold"
     )
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    for no_wrap in (True, True, False):
-        table.add_column(no_wrap=no_wrap)
-    for criterion in verdict.criteria:
-        table.add_row(coloured(criterion.verdict), escape(criterion.title), escape(criterion.measured))
-        table.add_row("", "", f"[dim]{escape(criterion.threshold)}[/]")
-    OUT.print(table)
+    criteria = verdict.criteria
+    _print_rows([[(c.verdict, escape(c.title), escape(c.measured), escape(c.threshold)) for c in criteria]])
     OUT.print()
     for criterion in verdict.criteria:
         if criterion.verdict != "PASS":
@@ -47,22 +43,32 @@ def print_suite(suite: Suite) -> None:
     """Every criterion of every run in one table: a line each, with the verdict first and then the scenario."""
     name = f"suite {suite.suite}" if suite.suite else suite.name
     OUT.print(f"{name}, seed {suite.seed}{', strict' if suite.strict else ''}\n", style="bold")
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    for no_wrap in (True, True, False):
-        table.add_column(no_wrap=no_wrap)
-    for run in suite.runs:
-        for verdict, said, demanded in _criteria(run):
-            table.add_row(coloured(verdict), run.scenario, said)
-            if demanded:
-                table.add_row("", "", f"[dim]{demanded}[/]")
-        if run is not suite.runs[-1]:
-            table.add_row()
-    rows(OUT, table)
+    _print_rows([[(v, run.scenario, *said) for v, *said in _criteria(run)] for run in suite.runs])
     OUT.print()
     for run in suite.runs:
         for criterion in run.criteria:
             if criterion.verdict != "PASS":
                 paragraph(OUT, f"{run.scenario}, {_explained(criterion)}")
+
+
+def _print_rows(runs: Sequence[Sequence[tuple[str, ...]]]) -> None:
+    """Verdict, name, what was measured and demanded: in columns for a person, for a program one line each."""
+    if not OUT.is_terminal:
+        for verdict, name, measured, demanded in chain.from_iterable(runs):
+            line = "  ".join(filter(None, [verdict, name, measured, demanded and f"({demanded})"]))
+            OUT.print(" ".join(line.splitlines()), soft_wrap=True)
+        return
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for no_wrap in (True, True, False):
+        table.add_column(no_wrap=no_wrap)
+    for number, run in enumerate(runs):
+        if number:
+            table.add_row()
+        for verdict, name, measured, demanded in run:
+            table.add_row(coloured(verdict), name, measured)
+            if demanded:
+                table.add_row("", "", f"[dim]{demanded}[/]")
+    OUT.print(table)
 
 
 def _criteria(run: SuiteRun) -> Iterator[tuple[str, str, str]]:

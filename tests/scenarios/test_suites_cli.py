@@ -148,7 +148,7 @@ def test_a_lab_that_fails_in_one_run_does_not_keep_the_others_from_being_run(lin
     assert len(faults) == 1
     assert "File too large" in faults[0]
     assert "wan_outage_fast.partial" in faults[0]
-    assert "PASS           wan_outage       Integrity of what arrived" in result.stdout
+    assert "PASS  wan_outage  Integrity of what arrived" in result.stdout
     assert "repeat  shakedown accept wan_outage_fast wan_outage" in result.stdout
     assert not (line.folder / "run" / "wan_outage_fast.partial" / "verdict.json").exists()
     assert line.run("verify", "run/wan_outage").returncode == 0
