@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,7 @@ from shakedown.acceptance.blocks import (
 from shakedown.acceptance.join import MS, NEVER, Ints, Joined, TopicJoin
 from shakedown.acceptance.physical import canonical
 from shakedown.acceptance.run import Run, S
-from shakedown.acceptance.wording import clock, counted, plainly
+from shakedown.acceptance.wording import clock, counted, number, plainly
 
 POINTS_MAX = 2_000
 MOMENT_SHARE = 1 / 640  # of the timeline: a moment is drawn this wide
@@ -63,7 +64,7 @@ def done(run: Run) -> Block:
                 f"{(fault.end_ns - fault.start_ns) / S:.0f} s",
                 f"{fault.id} ({fault.kind})",
                 fault.target,
-                Cell("yes" if fault.verified else "NO", plainly(fault.evidence)),
+                Cell("yes" if fault.verified else "NO", seen(fault.evidence)),
             ],
             "" if fault.verified else "bad",
         )
@@ -74,6 +75,25 @@ def done(run: Run) -> Block:
     if not rows:
         return Sentence("What was done to it: nothing. No fault was injected.")
     return Table(title="What was done to it", columns=columns, rows=rows)
+
+
+def seen(evidence: Any) -> str:
+    """What showed that a fault took effect, in a phrase; all that was read back stands in timeline.jsonl."""
+    if not isinstance(evidence, dict) or not isinstance(evidence.get("probe"), dict):
+        return plainly(evidence)
+    probe, read_back = evidence["probe"], evidence.get("read_back")
+    ways: dict[str, list[str]] = {}
+    for entry in read_back if isinstance(read_back, list) else ():
+        if isinstance(entry, dict):
+            ways.setdefault(str(entry.get("kind")), []).append(str(entry.get("direction")))
+    said = [f"{kind} {' and '.join(dict.fromkeys(found))}" for kind, found in ways.items()]
+    counts = [f"{number(probe[name])} {name}" for name in PROBED if probe.get(name) is not None]
+    if probe.get("answered"):
+        counts.append(f"round trip {number(probe.get('round_trip_ms'))} ms")
+    return "; ".join([*said, f"probe: {', '.join(counts)}"])
+
+
+PROBED = ("sent", "arrived", "answered", "refused")
 
 
 def _series(run: Run, joined: Joined) -> list[Series]:

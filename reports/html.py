@@ -22,7 +22,7 @@ COUNTS = {
     "declared": "of these declared lost by the bridge",
     "wrong": "arrived with a wrong value",
     "unexpected": "arrived without having been offered",
-    "duplicated": "duplicated after dedupe",
+    "duplicated": "arrived twice",
     "out_of_order": "arrived live after a newer one",
 }
 

@@ -17,7 +17,7 @@ KINDS = {
     "wrong": "a value other than the source's at that timestamp",
     "wrong_quality": "quality Good where the source said Bad or stale",
     "unexpected": "a sample that the source never offered",
-    "duplicated": "the same sample twice after dedupe",
+    "duplicated": "the same sample twice",
     "early": "a sample before the source had it",
 }
 BY_VALUES = KINDS | {"out_of_order": "a sample after a newer one, without a timestamp that says so"}
@@ -57,6 +57,7 @@ def judge(evidence: Evidence) -> Finding:
     if not joined.rows or total:
         statement = " ".join(filter(None, [statement, unmatched(evidence.run)]))
     rows = [_row(kind, example) for kind in found for example in joined.examples[kind]]
+    distinct = list({tuple(row.cells): row for row in rows}.values())  # equal lines would say nothing more
     columns = text("what", "topic", "received", "offered", "looks like")
     return Finding(
         verdict="FAIL" if total else "PASS" if joined.rows else "INCONCLUSIVE",
@@ -69,7 +70,9 @@ def judge(evidence: Evidence) -> Finding:
             withdrawn=joined.withdrawn,
             undeclared_metrics=dict(joined.undeclared.most_common(UNDECLARED_LISTED_MAX)),
         ),
-        blocks=[Table(title="The first of each kind", columns=columns, rows=rows[:ROWS_MAX])] if rows else [],
+        blocks=[Table(title="The first of each kind", columns=columns, rows=distinct[:ROWS_MAX])]
+        if rows
+        else [],
     )
 
 
@@ -86,8 +89,7 @@ CRITERION = Criterion(
     name="integrity",
     title="Integrity of what arrived",
     question="Is what arrives what the line said?",
-    threshold="no value wrong, unexpected, early, or duplicated after dedupe; none Good that the source called "
-    "otherwise",
+    threshold="no value wrong, unexpected, early, or twice; none Good that the source called otherwise",
     judge=judge,
     figures=Figures,
     of_samples=True,

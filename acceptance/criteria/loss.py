@@ -31,7 +31,7 @@ class Burst(msgspec.Struct, frozen=True):
 
 
 class OutageLoss(msgspec.Struct, kw_only=True, frozen=True):
-    """What one outage held up, and what of it was lost, by owner."""
+    """What one outage held up, and what of it was lost, by owner; `drained_after_s` is None if nothing arrived."""
 
     id: str
     kind: str
@@ -46,7 +46,7 @@ class OutageLoss(msgspec.Struct, kw_only=True, frozen=True):
     bridge: int
     lab: int
     unattributed: int
-    drained_after_s: float
+    drained_after_s: float | None
 
 
 class TopicLoss(msgspec.Struct, frozen=True):
@@ -117,10 +117,14 @@ def _shown(run: Run, figures: Figures) -> list[Block]:
 
     said = figures.decision
     estimate = percent(said.lost / said.eligible if said.eligible else None, 4)
+    weighed = (
+        f" Losses within {BURST_GAP_S:g} s of one another have one cause, so these {number(said.lost)} weigh as"
+        f" {said.lost / said.burst_size:.1f}."
+    )
     blocks: list[Block] = [
         Sentence(
             f"Lost or late are {estimate}; with 95 % confidence on each side between {percent(said.lower, 4)} and"
-            f" {percent(said.upper, 4)}, as {said.burst_size:g} at a time count as one; {percent(LIMIT, 2)} is allowed."
+            f" {percent(said.upper, 4)}. Less than {percent(LIMIT, 2)} may be.{weighed if said.burst_size > 1 else ''}"
         ),
         Table(
             title="What each outage held up",
@@ -132,7 +136,8 @@ def _shown(run: Run, figures: Figures) -> list[Block]:
                 Row(
                     [
                         f"{row.id} ({row.kind})", at(row.start_ns), seconds(row.duration_s), number(row.offered),
-                        number(row.lost), number(row.late), seconds(row.drained_after_s),
+                        number(row.lost), number(row.late),
+                        "nothing arrived" if row.drained_after_s is None else seconds(row.drained_after_s),
                     ],
                     "bad" if row.lost + row.late > row.lab else "",
                 )
@@ -193,7 +198,7 @@ def _bursts(missing: Ints) -> list[Ints]:
 def _within(evidence: Evidence, outage: Outage) -> OutageLoss:
     """What an outage held up and lost; each sample belongs to one outage at most, unless outages overlap."""
     totals: Counter[str] = Counter()
-    drained_ns = outage.end_ns
+    drained_ns, arrivals = outage.end_ns, 0
     for part in evidence.joined.topics:
         inside = part.eligible & (part.ns >= outage.from_ns) & (part.ns < outage.until_ns)
         totals["offered"] += int(np.count_nonzero(inside))
@@ -205,6 +210,7 @@ def _within(evidence: Evidence, outage: Outage) -> OutageLoss:
             totals.update(owners[index] for index in lost)
         arrived = part.received_ns[inside & (part.received_ns != NEVER) & (part.ns <= outage.end_ns)]
         drained_ns = max(drained_ns, int(arrived.max(initial=0)))
+        arrivals += len(arrived)
     names = ("offered", "lost", "late", "bridge", "lab", "unattributed")
     return OutageLoss(
         id=outage.fault.id,
@@ -214,7 +220,9 @@ def _within(evidence: Evidence, outage: Outage) -> OutageLoss:
         end_ns=outage.end_ns,
         duration_s=round((outage.end_ns - outage.fault.start_ns) / S, 3),
         deadline_ns=outage.deadline_ns,
-        drained_after_s=round((drained_ns - outage.end_ns) / S, 3),
+        drained_after_s=round((drained_ns - outage.end_ns) / S, 3)
+        if arrivals or not totals["offered"]
+        else None,
         **{name: totals[name] for name in names},
     )
 

@@ -20,7 +20,7 @@ from shakedown.acceptance.criterion import Criterion, Finding, has_alarms, opera
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.statistics import lower_bound, upper_bound
 from shakedown.acceptance.verdict import Answer
-from shakedown.acceptance.wording import in_times, number, percent
+from shakedown.acceptance.wording import counted, in_times, number, percent
 
 CUT_MIN = 0.5
 BASELINE_ENOUGH = 40  # episodes of the baseline that show a cut of 80 % (standards 4.4)
@@ -86,7 +86,7 @@ def judge(evidence: Evidence) -> Finding:
     texts = {rule.name: rule.text for rule in evidence.run.operations.alarms}
     return Finding(
         verdict=verdict,
-        measured=f"{new} episodes instead of {old} ({_percent(-estimate)})",
+        measured=f"{counted(new, 'episode')} instead of {old} ({_percent(-estimate)})",
         statement=_statement(view.published, new, old, low),
         needs=needs,
         figures=figures,

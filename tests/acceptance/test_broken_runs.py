@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from shakedown.acceptance import Verdict, judge, read_verdict
+from shakedown.acceptance.blocks import Table
 from tests.acceptance.judged import judged_by
 
 
@@ -253,7 +254,7 @@ MUTANTS = [
     (keeps_the_last_value_of_a_bad_sensor, "integrity", "Bad or stale"),
     (rounds_to_two_digits, "integrity", "times the expected value"),
     (sends_raw_states, "integrity", "other than the source's"),
-    (sends_twice, "integrity", "twice after dedupe"),
+    (sends_twice, "integrity", "the same sample twice"),
     (invents_nan, "integrity", "nan times"),
     (forgets_is_historical, "session", "is_historical"),
     (reorders_live_data, "session", "is_historical"),
@@ -342,6 +343,38 @@ def test_loss_has_one_denominator_wherever_it_is_named(lab, tmp_path: Path) -> N
     assert f"Not counted: {counts['pending']:,} samples that still had time to arrive" in result.statement
     assert result.figures.decision.eligible == judged == sum(t.eligible for t in result.figures.worst_topics)
     assert judged == counts["ok"] + counts["lost"] + counts["late"]
+
+
+def test_an_outage_of_which_nothing_arrived_was_not_drained_at_once(plan, lab, tmp_path: Path) -> None:
+    plan.drop(lambda s: lab.at(40) <= s.ts_ms * lab.MS < lab.at(240))
+    plan.drop(lambda s: s.ts_ms * lab.MS < lab.at(240) and s.historical)
+    result = judged_by({"loss"}, plan.write(tmp_path)).criterion("loss")
+    assert result.figures.outages[0].drained_after_s is None
+    tables = {block.title: block for block in result.blocks if isinstance(block, Table)}
+    assert tables["What each outage held up"].rows[0].cells[-1] == "nothing arrived"
+    losses = result.figures.decision
+    weighed = f"these {losses.lost:,} weigh as {losses.lost / losses.burst_size:.1f}."
+    assert weighed in result.blocks[0].text
+
+
+def test_examples_that_look_the_same_are_shown_once(plan, lab, tmp_path: Path) -> None:
+    row = next(m for m in plan.data if m.heard).samples[0]
+    late = [
+        "H",
+        lab.at(500),
+        lab.EDGE,
+        row.device,
+        row.metric,
+        row.ts_ms,
+        row.value,
+        row.quality,
+        False,
+        "data",
+    ]
+    plan.host_rows = [late, [*late[:1], lab.at(501), *late[2:]]]
+    result = judged_by({"integrity"}, plan.write(tmp_path)).criterion("integrity")
+    assert result.figures.breaches["duplicated"] == 2
+    assert [row.cells[0] for row in result.blocks[0].rows] == ["the same sample twice"]
 
 
 def test_a_second_outage_puts_the_deadline_off(plan, lab, tmp_path: Path) -> None:

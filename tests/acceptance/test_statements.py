@@ -9,6 +9,7 @@ import pytest
 from shakedown.acceptance.alarms.view import Detection
 from shakedown.acceptance.criteria import acknowledgement, false_alarms, nuisance
 from shakedown.acceptance.physical import TrueFault
+from shakedown.acceptance.pictures import seen
 
 FAULT = TrueFault("F1", "jam", "filler", 0, 60, critical=False, alarms=frozenset({"a"}), response_s=300.0)
 
@@ -43,3 +44,14 @@ def test_occasions_are_counted_in_words():
 def test_a_fault_that_was_told_late_is_not_said_to_have_been_in_time(delays_s, words):
     detections = [Detection(FAULT, delay_s, None, 75.0) for delay_s in delays_s]
     assert false_alarms._told(detections) == words
+
+
+def test_what_showed_that_a_fault_took_effect_is_said_in_a_phrase():
+    raw = {"kind": "blackhole", "toxic": "timeout", "attributes": {"timeout": 0}, "name": "wan-blackhole"}
+    read_back = [raw | {"direction": "up"}, raw | {"direction": "down"}]
+    probe = {"sent": 59, "arrived": 0, "answered": 0, "refused": 0, "round_trip_ms": 48.231728}
+    said = seen({"read_back": read_back, "probe": probe})
+    assert said == "blackhole up and down; probe: 59 sent, 0 arrived, 0 answered, 0 refused"
+    assert seen({"probe": {"sent": 5, "answered": 2, "round_trip_ms": 801.0}}).endswith("round trip 801 ms")
+    assert seen({"answers_meanwhile": False}) == "answers meanwhile no"
+    assert seen({"read_back": 1, "probe": {"sent": "many"}}) == "probe: many sent"
