@@ -285,6 +285,9 @@ def _match_values(run: Run, joined: Joined, part: TopicJoin, rows: Ints) -> None
                 joined.breach("unexpected", part.topic, **facts)
             continue
         _early(joined, part, index, value, received_ns)
+        if quality[index] != GOOD and host.quality[row] == GOOD:
+            part.strays.append((row, "wrong_quality"))
+            _wrong(joined, part, index, value, int(part.ts_ms[index]), [])
         if not birth:
             facts = {"ts_ms": int(part.ts_ms[index]), "value": value, "received_ns": received_ns}
             if by_data[index]:

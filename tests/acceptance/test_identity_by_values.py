@@ -80,6 +80,11 @@ def guesses(plan: Any, lab: Any) -> None:
     plan.data[700].ns -= 900_000_000
 
 
+def whitewashes(plan: Any, lab: Any) -> None:
+    for row in plan.ledger[1000:1020]:
+        row[4] = 0x80000000  # the source called it Bad, and it arrives as Good
+
+
 def is_slow(plan: Any, lab: Any) -> None:
     for message in plan.data:
         message.ns += 20_000_000_000
@@ -95,6 +100,7 @@ def is_slow(plan: Any, lab: Any) -> None:
         (invents, "integrity", "never offered", "unexpected"),
         (invents_lower_ones, "integrity", "never offered", "unexpected"),
         (guesses, "integrity", "before the source had it", None),
+        (whitewashes, "integrity", "quality Good where the source said Bad", "wrong"),
         (is_slow, "freshness", "worst is", None),
     ],
 )
