@@ -357,6 +357,13 @@ def test_an_outage_of_which_nothing_arrived_was_not_drained_at_once(plan, lab, t
     assert weighed in result.blocks[0].text
 
 
+def test_time_in_cuts_is_said_not_to_be_judged(plan, tmp_path: Path) -> None:
+    result = judged_by({"freshness"}, plan.write(tmp_path)).criterion("freshness")
+    figures, said = result.figures, result.blocks[0].text
+    would = f"were it, {figures.within_slo_with_cuts} of {figures.critical_topics} topics would have kept"
+    assert said.startswith(f"Time in injected cuts is not judged; {would}")
+
+
 def test_examples_that_look_the_same_are_shown_once(plan, lab, tmp_path: Path) -> None:
     row = next(m for m in plan.data if m.heard).samples[0]
     late = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -351,6 +352,7 @@ def test_a_shortened_shift_is_inconclusive_and_says_what_it_needs(day: Day, tmp_
         "acknowledgement": "INCONCLUSIVE",
         "work_orders": "PASS",
     }
+    assert re.match(r"(1 episode|\d\d+ episodes) instead of \d+ ", verdict.criterion("nuisance").measured)
     assert verdict.criterion("false_alarms").needs == "36 more annunciations"
     assert verdict.criterion("acknowledgement").needs == "7 more faults"
 
