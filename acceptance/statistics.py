@@ -120,9 +120,8 @@ def trials_needed(k: float, limit: float = LIMIT, confidence: float = CONFIDENCE
 
 
 def burst_size(bursts: Sequence[int]) -> float:
-    """B = sum(l^2) / sum(l): the size of the burst that a lost sample belongs to, on average; 1.0 without losses."""
-    lost = sum(bursts)
-    return sum(size * size for size in bursts) / lost if lost else 1.0
+    """The largest burst, 1.0 without losses: a mean would fall with a further single loss, and improve the verdict."""
+    return float(max(bursts, default=1))
 
 
 def log_likelihood_ratio(k: float, n: float, good: float = SPRT_GOOD, bad: float = LIMIT) -> float:

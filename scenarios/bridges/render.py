@@ -13,7 +13,7 @@ import jinja2
 import jinja2.sandbox
 
 from shakedown.bridge.yamlfile import ConfigError, Marks, Path_, did_you_mean
-from shakedown.scenarios.bridges.fields import Fields, Secret
+from shakedown.scenarios.bridges.fields import Fields, Mqtt, OpcUa, Secret
 from shakedown.scenarios.bridges.model import BridgeFile, ConfigFile
 
 TEMPLATE_BYTES_MAX = 1 << 20
@@ -84,7 +84,7 @@ class Renderer:
 
     def secrets(self) -> list[str]:
         """Every password that the bridge is given."""
-        parts = (self._fields.mqtt, self._fields.opcua, *self._fields.servers)
+        parts: tuple[Mqtt | OpcUa, ...] = (self._fields.mqtt, self._fields.opcua, *self._fields.servers)
         values = (getattr(part, field.name) for part in parts for field in dataclasses.fields(part))
         return sorted({str(value) for value in values if isinstance(value, Secret) and value})
 

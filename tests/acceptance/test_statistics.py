@@ -129,11 +129,19 @@ def test_what_a_decision_needs_is_enough_for_a_pass(eligible: int, bursts: list[
         assert decide(decision.eligible + decision.needs // 2, bursts, final=False).verdict != "PASS"
 
 
-def test_burst_size_is_what_a_lost_sample_sees() -> None:
+def test_burst_size_is_that_of_the_largest() -> None:
     assert burst_size([]) == 1.0
     assert burst_size([1, 1, 1]) == 1.0
     assert burst_size([100]) == 100.0
-    assert burst_size([1, 9]) == pytest.approx(8.2)
+    assert burst_size([1, 9]) == 9.0
+
+
+@pytest.mark.parametrize(("eligible", "burst"), [(460_000, 10), (940_000, 20)])
+def test_more_loss_never_improves_a_verdict(eligible: int, burst: int) -> None:
+    order = ["PASS", "INCONCLUSIVE", "FAIL"]
+    verdicts = [order.index(decide(eligible, [burst, *[1] * single]).verdict) for single in range(60)]
+    assert verdicts == sorted(verdicts)
+    assert verdicts[-1] > 0
 
 
 @pytest.mark.parametrize("size", [5, 20, 100])
