@@ -194,7 +194,7 @@ BAD = [
     ({"faults": [{"id": "it", "kind": "freeze", "target": "observer", "at_s": 8, "for_s": 5}]},
      "the observer, which is evidence and cannot be struck"),
     ({"faults": [{"id": "it", "kind": "crash", "target": "wan", "at_s": 8, "for_s": 5}]},
-     "strikes 'wan', and there is no part of that name"),
+     "'it' (crash) strikes a part, and 'wan' is a conduit - known here: "),
 ]  # fmt: skip
 
 
