@@ -58,7 +58,7 @@ class OpcUaConfig(SouthConfig, UserConfig):
     @classmethod
     def _endpoint(cls, text: str) -> str:
         if not re.fullmatch(r"opc\.tcp://[^/:\s]+(:\d{1,5})?(/\S*)?", text):
-            raise ValueError("is no OPC UA endpoint - write it as opc.tcp://host:4840")
+            raise ValueError("is not an OPC UA endpoint - write it as opc.tcp://host:4840")
         return text
 
     @property

@@ -171,7 +171,7 @@ class _Planner:
             if part.kind not in known:
                 near = did_you_mean(part.kind, list(known))
                 self._report(
-                    (self._marks, ("parts", name, "kind")), f"is no kind of part ({part.kind!r}) - {near}"
+                    (self._marks, ("parts", name, "kind")), f"is not a kind of part ({part.kind!r}) - {near}"
                 )
             elif name not in self.found and part.kind in OURS:
                 near = did_you_mean(name, [one.name for one in self.found.values() if one.kind == part.kind])

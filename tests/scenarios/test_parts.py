@@ -170,7 +170,7 @@ def test_another_site_has_conduits_of_its_own(tmp_path):
 
 
 BAD = [
-    ({"parts": {"x": {"kind": "borker"}}}, "parts.x.kind: is no kind of part ('borker') - did you mean 'broker'?"),
+    ({"parts": {"x": {"kind": "borker"}}}, "parts.x.kind: is not a kind of part ('borker') - did you mean 'broker'?"),
     ({"parts": {"brocker": {"kind": "broker"}}}, "parts.brocker: no site.yaml names a broker 'brocker'"),
     ({"parts": {"broker": {"kind": "plc"}}}, "parts.broker.kind: 'broker' is the broker of a site.yaml, and no plc"),
     ({"parts": {"broker": {"kind": "broker", "zone": "moon"}}}, "parts.broker.zone: zone 'moon' of 'broker' has no"),
