@@ -124,8 +124,8 @@ def _shown(figures: Figures, start_ns: int) -> list[Block]:
         slowest = sorted(figures.delays.worst, key=_closeness, reverse=True)[:SHOWN_MAX]
         blocks.append(
             Table(
-                title="How soon faults were told, the closest to their bounds first",
-                columns=[*text(""), *numbers("told after", "bound", "naive"), BARS],
+                title="How soon faults were reported, the closest to their bounds first",
+                columns=[*text(""), *numbers("reported after", "bound", "naive"), BARS],
                 rows=[_delay_row(row) for row in slowest],
                 note=DELAYS,
             )
@@ -153,12 +153,12 @@ def _faults_in_words(figures: Figures) -> str:
     )
     if (delays := figures.delays) is not None:
         text += (
-            f" A fault is told {seconds(delays.median_s)} after it began (median); 95 % within"
+            f" A fault is reported {seconds(delays.median_s)} after it began (median); 95 % within"
             f" {seconds(delays.p95_s)}, the slowest after {seconds(delays.max_s)}."
         )
     if figures.faults_still_to_be_told:
         further = counted(figures.faults_still_to_be_told, "further fault")
-        text += f" Of {further} the run ended before they had to be told."
+        text += f" Of {further} the run ended before they had to be reported."
     return text
 
 
