@@ -146,9 +146,22 @@ def test_the_same_seed_gives_the_same_run(tmp_path, kind):
         assert (first.folder / name).read_bytes() == (again.folder / name).read_bytes(), name
 
 
+IN_CI = {
+    ("bridge", "crash"),
+    ("bridge", "freeze"),
+    ("plc1", "crash"),
+}  # each takes a minute; the others are the night's
+
+
 @pytest.mark.wall
-@pytest.mark.parametrize("kind", ["crash", "freeze", "restart"])
-@pytest.mark.parametrize("part", ["plc1", "broker", "scada", "bridge"])
+@pytest.mark.parametrize(
+    ("part", "kind"),
+    [
+        pytest.param(part, kind, marks=[] if (part, kind) in IN_CI else [pytest.mark.slow, pytest.mark.long])
+        for part in ("plc1", "broker", "scada", "bridge")
+        for kind in ("crash", "freeze", "restart")
+    ],
+)
 def test_conduct_in_real_time(tmp_path, kind, part):
     outcome, row = run_with(tmp_path, clock="wall", kind=kind, target=part)
     assert row["verified"], row["evidence"]
