@@ -78,14 +78,14 @@ class InProcessBridge(BridgeRunner):
         self._factory = factory
         self._bridge: Runnable | None = None
         self._task: asyncio.Task[None] | None = None
-        self._ending: set[asyncio.Task[None]] = set()  # were cut, and hold the journal until they have ended
+        self._cut: asyncio.Task[None] | None = None  # was cut, and holds the journal until it has ended
 
     async def start(self) -> None:
-        if self._ending:
-            await asyncio.wait(self._ending, timeout=STOP_TIMEOUT_S)
+        if self._cut is not None and not self._cut.done():
+            await asyncio.wait((self._cut,), timeout=STOP_TIMEOUT_S)
         self._host.plug()
         self._bridge = self._factory(self._site, self._journal, self._connect_to)
-        self._task = self._host.spawn(_told(self._bridge), name="bridge")
+        self._task = self._host.spawn(_logged(self._bridge), name="bridge")
 
     async def kill(self) -> None:
         """Cut connections and disk first, so that the cancelled tasks can say no goodbye that anybody hears."""
@@ -107,11 +107,8 @@ class InProcessBridge(BridgeRunner):
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
-            if hasattr(
-                self._bridge, "cut"
-            ):  # another one's goodbye takes as long as it likes, and nobody hears it
-                self._ending.add(task)
-                task.add_done_callback(self._ending.discard)
+            if hasattr(self._bridge, "cut"):  # of others nobody hears the goodbye, however long it takes
+                self._cut = task
             await asyncio.wait((task,), timeout=within_s)
 
     def is_running(self) -> bool:
@@ -125,7 +122,7 @@ class InProcessBridge(BridgeRunner):
         return repr(self._task.exception()) if self._task.exception() else "it returned"
 
 
-async def _told(bridge: Runnable) -> None:
+async def _logged(bridge: Runnable) -> None:
     """Run it; what it dies of goes into its log, as the last words of a process would."""
     try:
         await bridge.run()
