@@ -59,12 +59,13 @@ class Labelled:
 
     @property
     def episodes(self) -> int:
-        """Nuisances in units of tag-episodes: those of one tag closer than ten minutes are one."""
-        last: dict[str, int] = {}
+        """Nuisances in units of tag-episodes: an episode ends ten minutes after its first call, whatever follows."""
+        first: dict[str, int] = {}
         count = 0
         for entry in self.nuisances:
-            count += entry.tag not in last or entry.ns - last[entry.tag] >= EPISODE_S * S
-            last[entry.tag] = entry.ns
+            if entry.tag not in first or entry.ns - first[entry.tag] >= EPISODE_S * S:
+                first[entry.tag] = entry.ns
+                count += 1
         return count
 
 

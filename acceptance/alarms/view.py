@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -24,7 +25,9 @@ class Detection(msgspec.Struct, frozen=True):
     fault: TrueFault
     delay_s: float | None
     baseline_s: float | None
-    bound_s: float  # min(response / 4, baseline + on-delay + two polls)
+    bound_s: (
+        float  # the larger of baseline + two polls and min(response / 4, baseline + on-delay + two polls)
+    )
     why_missed: str = ""
 
     @property
@@ -103,14 +106,26 @@ def _detection(
 ) -> Detection:
     first, naive_first = first_told(told, fault), first_told(baseline, fault)
     baseline_s = None if naive_first is None else (naive_first.ns - fault.onset_ns) / S
-    bound_s = RESPONSE_SHARE * fault.response_s
     rules = [rule for rule in run.operations.alarms if rule.name in fault.alarms]
-    if baseline_s is not None and rules:
-        slack_s = max(rule.on_delay_s + POLLS * poll_s(run, rule) for rule in rules)
-        bound_s = min(bound_s, baseline_s + slack_s)
+    bound_s = told_within_s(
+        fault.response_s, baseline_s, [(rule.on_delay_s, POLLS * poll_s(run, rule)) for rule in rules]
+    )
     delay_s = None if first is None else (first.told_ns - fault.onset_ns) / S
     why = _why(fault, rules, moves, told) if first is None else ""
     return Detection(fault, delay_s, baseline_s, bound_s, why)
+
+
+def told_within_s(response_s: float, baseline_s: float | None, rules: Sequence[tuple[float, float]]) -> float:
+    """How soon a fault must be told; `rules` are (on-delay, two polls) of its alarms, `baseline_s` the naive delay.
+
+    A quarter of the response time or, if that is less, the naive delay, the on-delay and two polls. No rule can tell a
+    fault before its signal shows it, so never less than the naive delay and two polls.
+    """
+    bound_s = RESPONSE_SHARE * response_s
+    if baseline_s is None or not rules:
+        return bound_s
+    slack_s = max(on_delay_s + polls_s for on_delay_s, polls_s in rules)
+    return max(baseline_s + max(polls_s for _, polls_s in rules), min(bound_s, baseline_s + slack_s))
 
 
 def _why(

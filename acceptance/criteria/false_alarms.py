@@ -34,8 +34,8 @@ SHOWN_MAX = 10
 BEYOND = 1.5  # the bar of a delay ends at this multiple of its bound
 DELAYS = (
     "The mark in each bar is the fault's bound: a quarter of the time that people have to respond or, if that is less,"
-    " the naive rules' own delay, the alarm's on-delay and two looks at the signal. 95 % of faults must be within it."
-    " Taken from the twenty slowest."
+    " the naive rules' own delay, the alarm's on-delay and two looks at the signal; never less than their own delay"
+    " and two looks. 95 % of faults must be within it. Taken from the twenty slowest."
 )
 
 

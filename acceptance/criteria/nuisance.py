@@ -1,8 +1,9 @@
 """Alarm nuisance: at least half of what naive rules would call people for, without need, is gone.
 
-Both policies are held against the same recorded trajectory. The unit is the tag-episode, because chatter clusters:
-nuisances of one alarm closer than ten minutes are one. Of all nuisance episodes of both, the share of the new policy is
-binomial; a cut of one half is a share of one third (standards 4.4).
+Both policies are held against the same recorded trajectory, and two units are gated. Needless calls are what people
+hear; they cluster, so the run's own ratio decides. Episodes hold what one alarm calls without need in ten minutes from
+the first such call. Of all episodes of both policies the share of the new one is binomial; a cut of one half is a share
+of one third (standards 4.4).
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from shakedown.acceptance.verdict import Answer
 from shakedown.acceptance.wording import counted, in_times, number, percent
 
 CUT_MIN = 0.5
-BASELINE_ENOUGH = 40  # episodes of the baseline that show a cut of 80 % (standards 4.4)
+BASELINE_ENOUGH = (
+    40  # episodes of the baseline that show a cut of 80 %, and needless calls that make a ratio (4.4)
+)
 WORST_LISTED = 10
 
 
@@ -40,10 +43,11 @@ class Calls(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class Figures(msgspec.Struct, kw_only=True, frozen=True):
-    """Both policies, and the cut with its bounds: None where there is no baseline to be cut."""
+    """Both policies, the cut of needless calls, and of episodes with its bounds: None without a baseline to be cut."""
 
     policy: Calls
     baseline: Calls
+    calls_cut: float | None
     cut: float | None
     cut_lower_95: float | None
     cut_upper_95: float | None
@@ -68,14 +72,16 @@ def _cut(share: float) -> float:
 
 
 def judge(evidence: Evidence) -> Finding:
-    """Count the nuisance episodes of both policies, and bound the cut."""
+    """Count the needless calls and episodes of both policies, and bound the cut of the episodes."""
     view = evidence.alarms
-    new, old = view.policy.episodes, view.baseline.episodes
-    estimate, low, high = cut_bounds(new, old)
-    verdict, needs = _verdict(view.published, new, old)
+    calls = len(view.policy.nuisances), len(view.baseline.nuisances)
+    episodes = view.policy.episodes, view.baseline.episodes
+    estimate, low, high = cut_bounds(*episodes)
+    verdict, needs = _verdict(view.published, calls, episodes)
     figures = Figures(
         policy=_calls(view.policy, view.from_ns, view.to_ns),
         baseline=_calls(view.baseline, view.from_ns, view.to_ns),
+        calls_cut=_finite(_ratio_cut(*calls)),
         cut=_finite(estimate),
         cut_lower_95=_finite(low),
         cut_upper_95=_finite(high),
@@ -86,23 +92,37 @@ def judge(evidence: Evidence) -> Finding:
     texts = {rule.name: rule.text for rule in evidence.run.operations.alarms}
     return Finding(
         verdict=verdict,
-        measured=f"{counted(new, 'episode')} instead of {old} ({_percent(-estimate)})",
-        statement=_statement(view.published, new, old, low),
+        measured=(
+            f"{counted(calls[0], 'needless call')} instead of {number(calls[1])} ({_percent(-_ratio_cut(*calls))}),"
+            f" {counted(episodes[0], 'episode')} instead of {episodes[1]} ({_percent(-estimate)})"
+        ),
+        statement=_statement(view.published, calls, episodes),
         needs=needs,
         figures=figures,
         blocks=_shown(figures, texts),
     )
 
 
-def _verdict(published: bool, new: int, old: int) -> tuple[Answer, str | None]:
-    estimate, low, high = cut_bounds(new, old)
+def _ratio_cut(new: int, old: int) -> float:
+    """The cut in this run alone: 1 - new/old; minus infinity where nothing became something."""
+    return 1 - new / old if old else -math.inf if new else 0.0
+
+
+def _verdict(published: bool, calls: tuple[int, int], episodes: tuple[int, int]) -> tuple[Answer, str | None]:
+    """PASS needs both cuts; either that is shown to be too small is a FAIL."""
     if not published:
         return "FAIL", None
-    if low >= CUT_MIN:
-        return "PASS", None
+    estimate, low, high = cut_bounds(*episodes)
+    calls_cut, old = _ratio_cut(*calls), episodes[1]
     if high < CUT_MIN or (old >= BASELINE_ENOUGH and estimate < CUT_MIN):
         return "FAIL", None
-    return "INCONCLUSIVE", f"about {max(1, episodes_needed(new, old) - old)} more episodes of the baseline"
+    if calls_cut < CUT_MIN and calls[1] >= BASELINE_ENOUGH:
+        return "FAIL", None
+    if low >= CUT_MIN and calls_cut >= CUT_MIN:
+        return "PASS", None
+    if low >= CUT_MIN:
+        return "INCONCLUSIVE", f"{BASELINE_ENOUGH - calls[1]} more needless calls of the baseline"
+    return "INCONCLUSIVE", f"about {max(1, episodes_needed(*episodes) - old)} more episodes of the baseline"
 
 
 def episodes_needed(new: int, old: int) -> int:
@@ -133,11 +153,13 @@ def _shown(figures: Figures, texts: dict[str, str]) -> list[Block]:
     ours, naive, low = figures.policy, figures.baseline, figures.cut_lower_95
     bound = f"at least {percent(low, 0)} fewer" if low is not None and low > 0 else "no cut at all"
     said = Sentence(
-        f"These rules called people {number(ours.annunciations)} times ({number(ours.per_hour)} an hour). Naive rules,"
-        f" on the same process, would have called them {number(naive.annunciations)} times ({number(naive.per_hour)} an"
-        " hour). Calls without need come in episodes (those of one alarm closer than ten minutes are one):"
-        f" {ours.episodes} instead of {naive.episodes}. With 95 % confidence that shows {bound} (exact binomial bound);"
-        f" {percent(CUT_MIN, 0)} fewer are demanded. In a flood, more calls than a person can answer, people are"
+        f"These rules called people {number(ours.annunciations)} times ({number(ours.per_hour)} an hour),"
+        f" {number(ours.nuisances)} of them without need. Naive rules, on the same process, would have called them"
+        f" {number(naive.annunciations)} times ({number(naive.per_hour)} an hour), {number(naive.nuisances)} of them"
+        f" without need; {percent(CUT_MIN, 0)} fewer are demanded. Such calls cluster, so they are counted in episodes"
+        f" too (what one alarm calls in ten minutes from its first needless call): {ours.episodes} instead of"
+        f" {naive.episodes}. With 95 % confidence that shows {bound} (exact binomial bound); {percent(CUT_MIN, 0)}"
+        f" fewer are demanded of them as well. In a flood, more calls than a person can answer, people are"
         f" {percent(ours.flood_share)} of the time; with naive rules {percent(naive.flood_share)}."
     )
     labels = [(Cell(words), (ours.labels[name], naive.labels[name])) for name, words in LABELS.items()]
@@ -184,18 +206,25 @@ def _beside(title: str, counts: Sequence[tuple[Cell, tuple[int | None, int | Non
     return [Table(title=title, columns=columns, rows=rows, keys=keys)]
 
 
-def _statement(published: bool, new: int, old: int, low: float) -> str:
+def _statement(published: bool, calls: tuple[int, int], episodes: tuple[int, int]) -> str:
     if not published:
         return (
             "No state of any alarm ever reached the enterprise: nobody could be called, with or without need."
         )
+    new, old = calls
     if not old and not new:
         return "Neither these rules nor the naive ones called anybody without need: there is nothing to cut."
     text = f"Naive rules call people without need {in_times(old)}, these rules {in_times(new)}"
-    if low >= CUT_MIN:
-        return f"{text}: with 95 % confidence at least {low:.0%} less."
-    bound = f"at least {low:.0%} less" if low > 0 else "no cut at all"
-    return f"{text}; with 95 % confidence that shows {bound}."
+    low = cut_bounds(*episodes)[1]
+    bound = f"at least {low:.0%} fewer" if low > 0 else "no cut at all"
+    text = (
+        f"{text}; in episodes of ten minutes {episodes[1]} and {episodes[0]}, with 95 % confidence {bound}."
+    )
+    return (
+        text
+        if min(low, _ratio_cut(*calls)) >= CUT_MIN
+        else f"{text} {CUT_MIN:.0%} fewer of both are demanded."
+    )
 
 
 def _percent(value: float) -> str:
@@ -210,7 +239,7 @@ CRITERION = Criterion(
     name="nuisance",
     title="Alarm nuisance",
     question="Are people called less often without need?",
-    threshold="nuisance episodes down >= 50 % against the naive baseline on the same trajectory",
+    threshold="needless calls, and their episodes, down >= 50 % against the naive baseline on the same trajectory",
     judge=judge,
     figures=Figures,
     applies=has_alarms,

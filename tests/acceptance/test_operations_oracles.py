@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from shakedown.acceptance.alarms.annunciations import Annunciation
 from shakedown.acceptance.alarms.baseline import POLICY_SHA256, naive, policy_sha256
@@ -23,6 +25,8 @@ from shakedown.acceptance.alarms.operators import (
     mean_service_s,
     trusted,
 )
+from shakedown.acceptance.alarms.view import told_within_s
+from shakedown.acceptance.criteria import nuisance
 from shakedown.acceptance.criteria.nuisance import cut_bounds
 from shakedown.acceptance.join import TopicJoin
 from shakedown.acceptance.oee.oracle import shifts
@@ -321,10 +325,52 @@ def test_a_hidden_word_tells_nothing() -> None:
     assert first_told([early, late], f1) is early
 
 
-def test_episodes_cluster_a_tag_within_ten_minutes() -> None:
+def test_an_episode_ends_ten_minutes_after_its_first_call() -> None:
     entries = calls(1_000, 1_599, 2_198, 2_798, 5_000) + calls(1_000, tag="y")
     entries.sort(key=lambda entry: (entry.ns, entry.tag))
-    assert label(entries, [], {}, T0).episodes == 4  # x: 1,000 to 2,198; 2,798; 5,000; and y
+    assert label(entries, [], {}, T0).episodes == 5  # x: 1,000 and 1,599; 2,198; 2,798; 5,000; and y
+    hours = calls(*range(0, 9_000, 60))  # what chatters all shift is not one episode
+    assert label(hours, [], {}, T0).episodes == 15
+
+
+@pytest.mark.parametrize(
+    ("calls_", "episodes", "verdict"),
+    [
+        ((266, 1_366), (40, 134), "PASS"),
+        ((800, 1_366), (40, 134), "FAIL"),  # few alarms left to chatter: few episodes, and no end of calls
+        ((266, 1_366), (100, 134), "FAIL"),
+        ((18, 30), (8, 40), "INCONCLUSIVE"),
+        ((0, 1_366), (0, 3), "INCONCLUSIVE"),
+    ],
+)
+def test_needless_calls_and_episodes_are_both_cut_by_half(
+    calls_: tuple[int, int], episodes: tuple[int, int], verdict: str
+) -> None:
+    assert nuisance._verdict(True, calls_, episodes)[0] == verdict
+
+
+@settings(deadline=None)
+@given(new=st.integers(0, 200), old=st.integers(0, 200), episodes=st.integers(0, 60), base=st.integers(0, 60))
+def test_more_nuisance_never_improves_the_verdict(new: int, old: int, episodes: int, base: int) -> None:
+    rank = ["FAIL", "INCONCLUSIVE", "PASS"].index
+    before = rank(nuisance._verdict(True, (new, old), (episodes, base))[0])
+    assert rank(nuisance._verdict(True, (new + 1, old), (episodes, base))[0]) <= before
+    assert rank(nuisance._verdict(True, (new, old), (episodes + 1, base))[0]) <= before
+
+
+@pytest.mark.parametrize(
+    ("response_s", "baseline_s", "bound_s"),
+    [
+        (600, None, 150.0),
+        (600, 10.0, 27.0),  # the naive delay, an on-delay of 15 s and two polls of 1 s
+        (600, 140.0, 150.0),
+        (600, 198.0, 200.0),  # no rule can tell in 150 s what its signal shows after 198 s
+    ],
+)
+def test_a_bound_is_never_less_than_what_a_rule_without_delay_needs(
+    response_s: float, baseline_s: float | None, bound_s: float
+) -> None:
+    assert told_within_s(response_s, baseline_s, [(15.0, 2.0), (5.0, 2.0)]) == bound_s
 
 
 def test_a_flood_begins_above_ten_and_ends_below_five() -> None:
