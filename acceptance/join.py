@@ -20,9 +20,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from shakedown.acceptance.mistakes import why_unexpected, why_wrong
 from shakedown.acceptance.run import Run
 from shakedown.acceptance.site import BAD_NO_COMMUNICATION, Topic
 from shakedown.acceptance.sparkplug import GOOD, Value
+from shakedown.acceptance.withdrawals import GAPS, Claims, Gaps, causes_of
 
 NEVER = np.iinfo(np.int64).max
 EXAMPLES_MAX = 10
@@ -43,6 +45,7 @@ class TopicJoin:
     ts_ms: Ints
     values: list[Value]
     quality: Ints
+    doubted: NDArray[np.bool_]  # the source itself did not call it Good
     coalescable: NDArray[np.bool_]  # the contract lets the source or the bridge leave this one out
     received_ns: Ints  # first arrival, NEVER if none
     row: list[int]  # of the host's, the one that arrived first; -1 if none
@@ -99,9 +102,11 @@ class Joined:
     undeclared: Counter[str] = field(
         default_factory=Counter
     )  # metrics of known devices that site.yaml does not name
-    rows: int = 0
+    rows: int = 0  # of the topics that are judged
     withdrawn: int = 0
+    earlier: int = 0  # births of what the source had before the ledger began
     declared_lost: int = 0
+    gaps: Gaps = field(default_factory=Gaps)
     unidentified: list[str] = field(default_factory=list)
 
     def count(self, mark: str) -> int:
@@ -118,7 +123,7 @@ class Joined:
 
 def join(run: Run) -> Joined:
     """Join ledger and host log of `run`, topic by topic."""
-    joined = Joined(rows=len(run.host.values))
+    joined = Joined()
     rows_of = _rows_by_topic(run, joined)
     samples_of = _samples_by_signal(run)
     for topic in run.topics:
@@ -128,6 +133,7 @@ def join(run: Run) -> Joined:
         siblings.setdefault(part.topic.device, []).append(part)
     for part in joined.topics:
         rows = rows_of.get((part.topic.device, part.topic.metric), np.zeros(0, np.int64))
+        joined.rows += len(rows)
         if run.bridge.promises.identity == "values":
             _match_values(run, joined, part, rows)
         elif len(rows):
@@ -139,7 +145,7 @@ def join(run: Run) -> Joined:
 def _rows_by_topic(run: Run, joined: Joined) -> dict[tuple[str, str], Ints]:
     """Indices of the host's rows of each topic of this edge node, in order of arrival."""
     known = {(topic.device, topic.metric) for topic in run.topics}
-    devices = {topic.device for topic in run.topics}
+    declared = 0
     keys = np.frombuffer(run.host.key, dtype=np.int32)
     order = np.argsort(keys, kind="stable")
     bounds = np.searchsorted(keys[order], np.arange(len(run.host.edges) + 1))
@@ -154,10 +160,15 @@ def _rows_by_topic(run: Run, joined: Joined) -> dict[tuple[str, str], Ints]:
             found[device, metric] = rows
         elif metric.startswith(DERIVED) and (run.operations.alarms or run.operations.work_orders):
             continue  # the bridge's own word, for the criteria of the shift
-        elif device in devices:
+        elif device:
             joined.undeclared[f"{device}/{metric}"] += len(rows)
-        elif device == "" and metric.endswith("declared_lost"):
-            joined.declared_lost = max((int(run.host.values[row] or 0) for row in rows), default=0)
+        elif metric.endswith(GAPS):
+            counts = (run.host.values[row] for row in rows)
+            most = max((count for count in counts if type(count) is int), default=0)
+            declared += most
+            if metric.endswith("declared_lost"):
+                joined.declared_lost = most
+    joined.gaps = Gaps.of(run, declared)
     return found
 
 
@@ -185,7 +196,8 @@ def _offered(run: Run, topic: Topic, samples: Ints) -> TopicJoin:
         # The source itself is not reachable: the bridge says so for the whole device with a DDEATH.
         coalescable |= (status & np.uint64(0xFFFF0000)) == BAD_NO_COMMUNICATION
     never = np.full(len(ns), NEVER, np.int64)
-    return TopicJoin(topic, ns, ns // MS, values, quality, coalescable, never, [-1] * len(ns))
+    doubted = status >> np.uint64(30) != 0
+    return TopicJoin(topic, ns, ns // MS, values, quality, doubted, coalescable, never, [-1] * len(ns))
 
 
 def _match(run: Run, joined: Joined, part: TopicJoin, rows: Ints, siblings: list[TopicJoin]) -> None:
@@ -199,7 +211,8 @@ def _match(run: Run, joined: Joined, part: TopicJoin, rows: Ints, siblings: list
     arrived = part.received_ns.tolist()
     by_data = bytearray(len(arrived))  # 1: a data message has brought it
     live: list[tuple[int, int, bool]] = []
-    before: tuple[int, Value] | None = None  # what plain JSON, which has no births, shows of the time before
+    before: tuple[int, Value] | None = None  # what is shown of the time before the ledger began
+    claims: list[int] = []
     is_json = run.bridge.promises.protocol == "json"
     values, quality = part.values, part.quality.tolist()
     for row in rows.tolist():
@@ -219,26 +232,46 @@ def _match(run: Run, joined: Joined, part: TopicJoin, rows: Ints, siblings: list
                 joined.breach("duplicated", topic, ts_ms=ts_ms, value=value, received_ns=received_ns)
             if not birth:
                 by_data[index] = 1
-            if host.live[row]:
-                live.append((received_ns, ts_ms, seen_quality == GOOD))
+            if host.live[row]:  # null is as good an answer to what cannot be carried as there is
+                live.append((received_ns, ts_ms, GOOD in (seen_quality, quality[index])))
         elif seen_quality != GOOD:
-            joined.withdrawn += 1
-            part.strays.append((row, "withdrawn"))
-            part.withdrawn_ts_ms.append(ts_ms)
+            claims.append(row)
             if host.live[row]:
                 live.append((received_ns, ts_ms, False))
         elif candidates:
             part.strays.append((row, "wrong" if quality[candidates[0]] == GOOD else "wrong_quality"))
             _wrong(joined, part, candidates[0], value, ts_ms, siblings)
-        elif is_json and ts_ms < first_ts_ms and before in (None, (ts_ms, value)):
+        elif (birth or is_json) and ts_ms < first_ts_ms and before in (None, (ts_ms, value)):
             before = (ts_ms, value)  # one value, for the source had one when the ledger began
-        elif not (birth and ts_ms < first_ts_ms):  # what the source had before the ledger began
+            joined.earlier += 1
+        else:
             part.strays.append((row, "unexpected"))
-            why = _why_unexpected(part, value, ts_ms, received_ns)
+            why = why_unexpected((topic, part.ts_ms, values), value, ts_ms, received_ns // MS)
             joined.breach(
                 "unexpected", topic, ts_ms=ts_ms, value=value, received_ns=received_ns, looks_like=why
             )
     part.take(arrived, live)
+    _hold_claims(run, joined, part, claims)
+
+
+def _hold_claims(run: Run, joined: Joined, part: TopicJoin, rows: list[int]) -> None:
+    """Rows that are not Good and answer no sample: each needs a cause, or it was invented."""
+    if not rows:
+        return
+    host = run.host
+    by_values = run.bridge.promises.identity == "values"
+    claims = Claims(causes_of(run, part.ns, part.doubted, part.received_ns, NEVER), joined.gaps)
+    for row in rows:
+        value, received_ms = host.values[row], host.received_ns[row] // MS
+        ts_ms = received_ms if by_values else host.ts_ms[row]
+        if claims.has_cause(ts_ms, received_ms, value, host.quality[row], birth=bool(host.birth[row])):
+            joined.withdrawn += 1
+            part.strays.append((row, "withdrawn"))
+            part.withdrawn_ts_ms.append(host.ts_ms[row])
+            continue
+        part.strays.append((row, "invented"))
+        facts = {"ts_ms": host.ts_ms[row], "value": value, "received_ns": host.received_ns[row]}
+        joined.breach("invented", part.topic, quality=host.quality[row], **facts)
 
 
 def _out_of_order(run: Run, rows: Ints) -> int:
@@ -265,6 +298,7 @@ def _match_values(run: Run, joined: Joined, part: TopicJoin, rows: Ints) -> None
     host, quality, at = run.host, part.quality.tolist(), dict(zip(ascending, order, strict=True))
     arrived, by_data = part.received_ns.tolist(), bytearray(len(numbers))
     live: list[tuple[int, int, bool]] = []
+    claims: list[int] = []
     newest = -1
     for row in rows.tolist():
         value, received_ns, birth = host.values[row], host.received_ns[row], host.birth[row]
@@ -277,8 +311,7 @@ def _match_values(run: Run, joined: Joined, part: TopicJoin, rows: Ints) -> None
         index = next(same, None)
         if index is None:
             if host.quality[row] != GOOD:
-                part.strays.append((row, "withdrawn"))
-                joined.withdrawn += 1
+                claims.append(row)
             elif place or (newest >= 0 and not birth):
                 part.strays.append((row, "unexpected"))
                 facts = {"ts_ms": host.ts_ms[row], "value": value, "received_ns": received_ns}
@@ -301,6 +334,7 @@ def _match_values(run: Run, joined: Joined, part: TopicJoin, rows: Ints) -> None
         if host.live[row]:
             live.append((received_ns, int(part.ts_ms[index]), host.quality[row] == GOOD))
     part.take(arrived, live)
+    _hold_claims(run, joined, part, claims)
 
 
 def _early(joined: Joined, part: TopicJoin, index: int, value: Value, received_ns: int) -> None:
@@ -328,34 +362,9 @@ def _wrong(
         joined.breach("wrong_quality", part.topic, ts_ms=ts_ms, value=value, expected_quality=quality)
         return
     first = joined.breaches["wrong"] < EXAMPLES_MAX  # the search for a reason is for those that are shown
-    why = _why_wrong(part, expected, value, ts_ms, siblings) if first else ""
-    joined.breach(
-        "wrong", part.topic, ts_ms=ts_ms, value=value, expected=expected,
-        looks_like=why,
-    )  # fmt: skip
-
-
-def _why_wrong(part: TopicJoin, expected: Value, value: Value, ts_ms: int, siblings: list[TopicJoin]) -> str:
-    for other in siblings:
-        if other is part:
-            continue
-        index = int(np.searchsorted(other.ts_ms, ts_ms, side="right")) - 1
-        if index >= 0 and other.values[index] == value:
-            return f"the value of {other.topic.name}: tags swapped"
-    if isinstance(expected, (int, float)) and isinstance(value, (int, float)) and expected:
-        return f"{value / expected:.6g} times the expected value: wrong unit factor"
-    return f"{type(value).__name__} instead of {type(expected).__name__}"
-
-
-def _why_unexpected(part: TopicJoin, value: Value, ts_ms: int, received_ns: int) -> str:
-    index = int(np.searchsorted(part.ts_ms, ts_ms, side="right")) - 1
-    if index < 0:
-        return "older than everything that the source offered"
-    if part.topic.same(part.values[index], value, GOOD):
-        if abs(received_ns // MS - ts_ms) <= 2000:
-            return "the last value under a new timestamp close to its arrival: arrival time as source time, or a repeat"
-        return "the last value under a new timestamp: a repeat with a new time"
-    return "no such sample was offered at that time"
+    others = ((other.topic, other.ts_ms, other.values) for other in siblings if other is not part)
+    why = why_wrong(expected, value, ts_ms, others) if first else ""
+    joined.breach("wrong", part.topic, ts_ms=ts_ms, value=value, expected=expected, looks_like=why)
 
 
 def _judge_window(run: Run, joined: Joined, siblings: dict[str, list[TopicJoin]]) -> None:

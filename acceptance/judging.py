@@ -92,6 +92,7 @@ def _conclude(run: Run, verdict: Verdict, only: Collection[str]) -> None:
         "late": late,
         "wrong": joined.breaches["wrong"] + joined.breaches["wrong_quality"],
         "unexpected": joined.breaches["unexpected"],
+        "invented": joined.breaches["invented"],
         "duplicated": joined.breaches["duplicated"],
         "out_of_order": joined.breaches["out_of_order"],
         "declared": min(lost, joined.declared_lost),

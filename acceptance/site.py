@@ -21,7 +21,21 @@ STALE_STATUSES = frozenset({0x40900000, 0x408F0000})
 BAD_NO_COMMUNICATION = 0x80310000
 
 DEFAULT_CLASSES_S = {"alarm": 2.0, "state": 2.0, "heartbeat": 1.0, "process": 5.0, "count": 5.0, "slow": 30.0}
-_INTEGERS = frozenset(name for name in DATATYPES if "Int" in name)
+TEXT_BYTES_MAX = 4096
+"""A longer text is not carried (docs/bridge.md, Bounds)."""
+FLOAT_MAX = (2 - 2.0**-23) * 2.0**127
+TEXTS = frozenset({"String", "Text"})
+INTEGER_RANGE = {
+    name: (-(1 << bits - 1), (1 << bits - 1) - 1) if name.startswith("Int") else (0, (1 << bits) - 1)
+    for name in DATATYPES
+    if "Int" in name
+    for bits in [int(name.partition("nt")[2])]
+}
+"""Smallest and largest value of each integer type."""
+_INTEGERS = frozenset(INTEGER_RANGE)
+_OPC_UA_INTEGERS = frozenset(
+    {"SByte", "Byte", *(f"{sign}Int{bits}" for sign in ("", "U") for bits in (16, 32, 64))}
+)
 
 
 def quality_of(status: int) -> int:
@@ -49,6 +63,11 @@ class Topic:
     critical: bool = True
     sampling_interval_ms: float = 0.0
     tolerance: float = DOUBLE_TOLERANCE
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+    south: str = ""
+    refused_type: str = ""  # the source's data type, where the declared one can carry none of its values
 
     @property
     def name(self) -> str:
@@ -71,13 +90,11 @@ class Topic:
     def answers(self, expected: Value, quality: int, received: Value, seen_quality: int) -> bool:
         """Whether value and quality received are what the source offered.
 
-        Of what the source calls Good although it has no usable number, null and Bad is the honest answer too.
+        Of what has no usable value, whatever the source calls it, null and Bad is the honest answer too.
         """
         if seen_quality == quality:
             return self.same(expected, received, quality)
-        if (quality, seen_quality, received) != (GOOD, BAD, None):
-            return False
-        return expected is None or self._unusable(expected)
+        return (seen_quality, received) == (BAD, None) and (expected is None or self._unusable(expected))
 
     def same(self, expected: Value, received: Value, quality: int) -> bool:
         """Whether `received` is `expected`, within the tolerance that its type allows.
@@ -106,11 +123,21 @@ class Topic:
         )
 
     def _unusable(self, expected: Value) -> bool:
-        if type(expected) is float:
-            return not math.isfinite(expected)
+        """Whether the declared datatype cannot carry this value: it may come as null, Bad (docs/bridge.md)."""
+        if self.refused_type:
+            return False  # all of it is refused, which is no accident of a value
+        if type(expected) is float and not math.isfinite(expected):
+            return True
         if self.states is not None:
             return expected not in self.states.values()
-        return isinstance(expected, str) != (self.datatype in ("String", "Text"))
+        if isinstance(expected, str):
+            return self.datatype not in TEXTS or len(expected.encode("utf-8", "replace")) > TEXT_BYTES_MAX
+        if self.datatype in TEXTS:
+            return True
+        if self.datatype == "Float":
+            return isinstance(expected, (int, float)) and abs(expected) > FLOAT_MAX
+        low, high = INTEGER_RANGE.get(self.datatype, (-math.inf, math.inf))
+        return isinstance(expected, (int, float)) and not low <= expected <= high
 
 
 @dataclass(frozen=True)
@@ -194,4 +221,25 @@ def _topic(
         critical=metric.get("critical", True) is not False,
         sampling_interval_ms=float(south.get("sampling_interval_ms", 100)),
         tolerance=FLOAT_TOLERANCE if single else DOUBLE_TOLERANCE,
+        unit=str(metric.get("unit") or ""),
+        low=metric.get("low"),
+        high=metric.get("high"),
+        south=str(metric["south"]),
+        refused_type=_refused_type(metric, str(signal.get("data_type") or "")),
     )
+
+
+def _refused_type(metric: dict[str, Any], offered: str) -> str:
+    """`offered`, an OPC UA data type, where the declared type can carry none of its values; "" where it can."""
+    if metric.get("states"):
+        fits = offered in _OPC_UA_INTEGERS
+    elif metric["type"] in TEXTS:
+        fits = offered == "String"
+    elif metric["type"] == "Boolean":
+        fits = offered == "Boolean"
+    elif metric["type"] in _INTEGERS:
+        fits = offered in _OPC_UA_INTEGERS
+    else:
+        fits = offered in _OPC_UA_INTEGERS or offered in ("Float", "Double")
+    known = offered in _OPC_UA_INTEGERS or offered in ("Float", "Double", "Boolean", "String")
+    return offered if known and not fits else ""

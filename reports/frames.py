@@ -27,7 +27,7 @@ S = 1_000_000_000
 NOT_A_TIME = np.iinfo(np.int64).min  # NaT
 OFFERED = ("ok", "late", "lost", "pending", "coalesced", "not judged")
 """What became of a sample that was offered."""
-ARRIVED = ("duplicated", "wrong", "wrong_quality", "unexpected", "withdrawn")
+ARRIVED = ("duplicated", "wrong", "wrong_quality", "unexpected", "withdrawn", "invented")
 """What a row is that arrived and brought no sample."""
 
 SAMPLES = {

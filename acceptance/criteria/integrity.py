@@ -11,12 +11,13 @@ from shakedown.acceptance.criterion import Criterion, Finding
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.join import Example
 from shakedown.acceptance.run import unmatched
-from shakedown.acceptance.wording import in_times
+from shakedown.acceptance.wording import counted, in_times
 
 KINDS = {
     "wrong": "a value other than the source's at that timestamp",
     "wrong_quality": "quality Good where the source said Bad or stale",
     "unexpected": "a sample that the source never offered",
+    "invented": "a value called not Good without a cause",
     "duplicated": "the same sample twice",
     "early": "a sample before the source had it",
 }
@@ -25,7 +26,8 @@ UNDECLARED_LISTED_MAX = 20
 
 
 class Figures(msgspec.Struct, kw_only=True, frozen=True):
-    """Rows by kind of breach with the first of each; `withdrawn`: the bridge's own word that it does not know."""
+    """Rows by kind of breach with the first of each; `withdrawn`: the bridge's word, with a cause, that it does not
+    know."""
 
     breaches: dict[str, int]
     examples: dict[str, list[Example]]
@@ -49,9 +51,14 @@ def judge(evidence: Evidence) -> Finding:
             + (f", {example.looks_like}." if example.looks_like else ".")
         )
     elif joined.rows:
-        statement = (
-            f"Each of the {joined.rows:,} rows at the enterprise is what the line said at that moment."
-        )
+        said = joined.rows - joined.withdrawn - joined.earlier
+        statement = f"Each of {said:,} rows at the enterprise is what the line said at that moment."
+        if joined.withdrawn:
+            statement += (
+                f" {counted(joined.withdrawn, 'more')} called not Good by the bridge, each with a cause."
+            )
+        if joined.earlier:
+            statement += f" {counted(joined.earlier, 'more')} of before the ledger began."
     else:
         statement = "Nothing arrived at the enterprise, so nothing of it could be wrong."
     if not joined.rows or total:
@@ -89,7 +96,8 @@ CRITERION = Criterion(
     name="integrity",
     title="Integrity of what arrived",
     question="Is what arrives what the line said?",
-    threshold="no value wrong, unexpected, early, or twice; none Good that the source called otherwise",
+    threshold="no value wrong, unexpected, early, or twice; none Good that the source called otherwise; none called not"
+    " Good without a cause",
     judge=judge,
     figures=Figures,
     of_samples=True,

@@ -39,10 +39,10 @@ def test_what_the_judge_counts_is_in_the_samples(plan, tmp_path):
     fates = samples.fate.value_counts()
     assert counts["lost"] > 10
     assert samples.offered.sum() == counts["offered"]
-    for fate in ("ok", "lost", "late", "unexpected", "duplicated"):
+    for fate in ("ok", "lost", "late", "unexpected", "invented", "duplicated"):
         assert fates[fate] == counts[fate], fate
     assert fates["wrong"] + fates["wrong_quality"] == counts["wrong"] > 0
-    assert min(counts["unexpected"], counts["duplicated"], fates["withdrawn"]) > 0
+    assert min(counts["unexpected"], counts["duplicated"], fates["invented"]) > 0
     assert fates.sum() == len(samples)
 
 

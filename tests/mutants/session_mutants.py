@@ -7,6 +7,7 @@ from dataclasses import replace
 from shakedown.bridge.app import Parts
 from shakedown.bridge.core import events as ev
 from shakedown.bridge.core.datatypes import DOUBLE
+from shakedown.bridge.core.model import BAD
 from shakedown.bridge.core.session import Session
 from shakedown.bridge.journal import Journal
 from tests.mutants.mutant import Mutant
@@ -111,6 +112,17 @@ class ForgetsIsHistorical(Session):
         self._data([(sample, False) for sample in event.samples], now_ns)
 
 
+class InventsBadValues(Session):
+    """Puts two Bad values beside each Good one of its history."""
+
+    def _history(self, event, now_ns):
+        beside = [
+            s._replace(ts_ms=s.ts_ms + n, value=None, quality=BAD) for s in event.samples for n in (0, 1, 2)
+        ]
+        beside[::3] = event.samples
+        super()._history(ev.History(beside), now_ns)
+
+
 class NeverRebirths(Session):
     """Does not answer a rebirth command."""
 
@@ -200,6 +212,7 @@ class ReusesBdSeq(Journal):
 SESSION = (
     Mutant("repeats_with_new_timestamps", ("integrity",), Parts(session=RepeatsWithNewTimestamps)),
     Mutant("forgets_is_historical", ("session",), Parts(session=ForgetsIsHistorical)),
+    Mutant("invents_bad_values", ("integrity",), Parts(session=InventsBadValues)),
     Mutant("reorders", ("session",), Parts(session=Reorders)),
     Mutant("never_rebirths", ("session",), Parts(session=NeverRebirths)),
     Mutant("data_before_births", ("session",), Parts(session=SendsDataBeforeItsBirths)),
