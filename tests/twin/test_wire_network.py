@@ -15,6 +15,7 @@ import psutil
 import pytest
 import requests
 
+from shakedown.twin.network import wire_toxiproxy
 from shakedown.twin.network.errors import NetworkError, NetworkFault
 from shakedown.twin.network.wire import WireNetwork
 from shakedown.twin.network.wire_addresses import LoopbackAddresses
@@ -279,3 +280,33 @@ def test_the_program_is_looked_for_on_the_path(monkeypatch: pytest.MonkeyPatch, 
 
     play(scene, WireNetwork())
     assert seen == [True]
+
+
+@pytest.mark.parametrize("fault", ["unplugged", "stalled"])
+def test_what_is_held_for_a_peer_that_has_gone_does_not_block_the_server(
+    fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shopify's server waits 5 s for each chunk that it would pass on under a toxic that is removed."""
+    if shutil.which("toxiproxy-server") is None:
+        pytest.skip("toxiproxy-server not on PATH")
+    monkeypatch.setattr(wire_toxiproxy, "HTTP_TIMEOUT_S", 3.0)
+
+    async def scene(made: Lab, network: WireNetwork) -> None:
+        near, far = await made.pair()
+        bridge = network.host("bridge")
+        if fault == "unplugged":
+            bridge.unplug()
+        else:
+            await made.wan.stall()
+        await near.send(b"held, so that the other end hears of no end")
+        far.writer.write(bytes(1 << 20))
+        await far.hears_now()  # the proxy reads what it was sent
+        near.writer.transport.abort()
+        if fault == "unplugged":
+            bridge.plug()
+        else:
+            await made.wan.heal()
+        await made.pair()
+        assert await made.wan.read_back() == []
+
+    play(scene, WireNetwork())

@@ -17,7 +17,7 @@ WAN_DRILL, SHIFT_DRILL = (
 
 def conclusion(name, tmp_path, clock):
     setup = model.set_up(model.find(name))
-    # a real toxiproxy-server now and then blocks while a half-open host comes back (docs/network.md)
+    # a real toxiproxy-server has no half-open hosts (docs/network.md)
     outcome = accept(
         Request(setup, tmp_path / clock, clock=clock, toxiproxy="builtin"), Console(file=io.StringIO())
     )

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-import re
 import shutil
 import threading
 from collections.abc import Iterable
@@ -28,13 +27,11 @@ from shakedown.twin.network.model import (
 )
 from shakedown.twin.network.proxy import join_address
 from shakedown.twin.network.wire_addresses import LoopbackAddresses
+from shakedown.twin.network.wire_faults import STREAM_OF, UNITS, WireFault, both, slug, whole
 from shakedown.twin.network.wire_toxiproxy import ToxicSpec, ToxiproxyClient, ToxiproxyProcess
 
 __all__ = ["WireConduit", "WireNetwork"]
 
-STREAM_OF = {"up": "upstream", "down": "downstream"}
-UNITS = {"latency": "latency_ms", "jitter": "jitter_ms", "rate": "kB_s"}
-"""What Toxiproxy's attributes are called here."""
 SERVER_NAME = "toxiproxy-server"
 
 _serials = itertools.count()
@@ -52,20 +49,6 @@ _COMMON = {
 }
 OURS = frozenset(_COMMON | {"reset", "half_open", "counters"})
 SHOPIFYS = frozenset(_COMMON)
-
-
-@dataclass(frozen=True)
-class WireFault:
-    """What a conduit does in one direction: `kind` as its verb, and the toxic that does it."""
-
-    kind: str
-    direction: str
-    type: str
-    attributes: tuple[tuple[str, int], ...]
-
-    def toxic(self, conduit: str) -> ToxicSpec:
-        stream = STREAM_OF[self.direction]
-        return ToxicSpec(f"{_slug(conduit)}-{self.kind}-{stream}", self.type, stream, dict(self.attributes))
 
 
 @dataclass(eq=False)
@@ -89,7 +72,7 @@ class Route:
             if not host.plugged:
                 # Holds bytes, FIN and RST: nobody hears of the end, and nothing of it comes through later.
                 wanted += [
-                    fault.toxic(f"unplugged-{host.name}") for fault in _both("hold", "bandwidth", rate=0)
+                    fault.toxic(f"unplugged-{host.name}") for fault in both("hold", "bandwidth", rate=0)
                 ]
         return wanted
 
@@ -140,12 +123,12 @@ class WireConduit(Conduit):
 
     async def latency(self, latency_ms: float, jitter_ms: float = 0.0, direction: Direction = "both") -> None:
         """Add latency, in whole milliseconds as Toxiproxy has them."""
-        attributes = {"latency": _whole(latency_ms), "jitter": _whole(jitter_ms)}
+        attributes = {"latency": whole(latency_ms), "jitter": whole(jitter_ms)}
         await self._put("latency", direction, "latency", **attributes)
 
     async def bandwidth(self, kB_s: float, direction: Direction = "both") -> None:  # noqa: N803 (SI prefix)
         """Limit the rate, in whole kB/s as Toxiproxy has them, at least 1."""
-        await self._put("bandwidth", direction, "bandwidth", rate=max(1, _whole(kB_s)))
+        await self._put("bandwidth", direction, "bandwidth", rate=max(1, whole(kB_s)))
 
     async def heal(self) -> None:
         self._faults.clear()
@@ -166,7 +149,7 @@ class WireConduit(Conduit):
     async def _put(self, kind: str, direction: Direction, toxic: str, **attributes: int) -> None:
         if direction not in ("up", "down", "both"):
             raise ValueError(f"direction {direction!r}; remedy: up, down or both")
-        for fault in _both(kind, toxic, **attributes):
+        for fault in both(kind, toxic, **attributes):
             if direction in ("both", fault.direction):
                 self._faults[kind, fault.direction] = fault
         await self.network._bring(self)
@@ -290,7 +273,7 @@ class WireNetwork(Network[WireConduit]):
         self, client: Host, server: Host, upstream: tuple[str, int], conduits: tuple[WireConduit, ...]
     ) -> Route:
         number = len(self._routes)
-        proxy = f"{self._name}-{number}-{_slug(client.name)}-{_slug(server.name)}-{upstream[1]}"
+        proxy = f"{self._name}-{number}-{slug(client.name)}-{slug(server.name)}-{upstream[1]}"
         listen = join_address(self._addresses.of_host(client.name), 0)
         with self._lock:
             address = self.client.create(proxy, listen, join_address(*upstream))
@@ -324,7 +307,7 @@ class WireNetwork(Network[WireConduit]):
     def _end(self, routes: Iterable[Route]) -> None:
         with self._lock:
             for route in routes:
-                self.client.end_connections(route.proxy)
+                self.client.end_connections(route.proxy, route.toxics(), enabled=route.enabled)
 
     async def _read_back(self, conduit: WireConduit) -> list[dict[str, Any]]:
         return await asyncio.to_thread(self._read_back_now, conduit, self._routes_of(conduit))
@@ -370,7 +353,7 @@ class WireNetwork(Network[WireConduit]):
             total.bytes_up += proxy["bytes_upstream"]
             total.bytes_down += proxy["bytes_downstream"]
             for name, toxic in proxy["toxics"].items():
-                if name.startswith(f"{_slug(conduit.name)}-"):
+                if name.startswith(f"{slug(conduit.name)}-"):
                     total.bytes_swallowed += toxic["bytes_swallowed"]
                     total.bytes_held += toxic["bytes_held"]
         return total
@@ -385,9 +368,9 @@ class WireNetwork(Network[WireConduit]):
     ) -> WireConduit:
         base: list[WireFault] = []
         if latency_ms or jitter_ms:
-            base += _both("base_latency", "latency", latency=_whole(latency_ms), jitter=_whole(jitter_ms))
+            base += both("base_latency", "latency", latency=whole(latency_ms), jitter=whole(jitter_ms))
         if bandwidth_kB_s is not None:
-            base += _both("base_bandwidth", "bandwidth", rate=max(1, _whole(bandwidth_kB_s)))
+            base += both("base_bandwidth", "bandwidth", rate=max(1, whole(bandwidth_kB_s)))
         return WireConduit(name, zones, self, base)
 
     def _unplug(self, host: Host) -> None:
@@ -395,27 +378,9 @@ class WireNetwork(Network[WireConduit]):
         self._apply(self._routes_of(host))
 
     def _plug(self, host: Host) -> None:
-        routes = self._routes_of(host)
-        self._end(routes)
-        self._apply(routes)
+        self._end(self._routes_of(host))
 
     def _destroy_routes(self) -> None:
         with self._lock:
             for route in self._routes.values():
                 self.client.destroy(route.proxy)
-
-
-def _both(kind: str, toxic: str, **attributes: int) -> list[WireFault]:
-    return [WireFault(kind, direction, toxic, tuple(attributes.items())) for direction in STREAM_OF]
-
-
-def _whole(number: float) -> int:
-    """The nearest whole number; Toxiproxy has no fractions."""
-    if not 0 <= number < 1e9:
-        raise ValueError(f"{number} ms or kB/s; remedy: a number not below 0")
-    return int(number + 0.5)
-
-
-def _slug(name: str) -> str:
-    """A name that needs no quoting in a URL."""
-    return re.sub(r"[^A-Za-z0-9_]", "_", name)

@@ -31,7 +31,8 @@ from shakedown.twin.network.errors import NetworkFault
 from shakedown.twin.network.proxy import loopback_address
 
 HTTP_TIMEOUT_S = 10.0
-"""Longer than the 5 s after which toxiproxy-server gives up writing what a removed toxic held."""
+RELEASE_KB_S = 1_000_000
+"""The rate at which what a stall held is let go: no limit on loopback."""
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 5.0
 STARTS_TRIED_MAX = 3
@@ -103,18 +104,17 @@ class ToxiproxyClient:
         """Bring a proxy to exactly these toxics and this state, and see by reading back that it got there."""
         wanted = {toxic.name: toxic for toxic in toxics}
         present = {toxic.name: toxic for toxic in _toxics_of(self.show(name))}
+        gone = [present[key] for key in present.keys() - wanted.keys()]
         with self._library(f"proxy {name}"):
             proxy = _handle(name)
-            for gone in present.keys() - wanted.keys():
-                proxy.destroy_toxic(gone)
+            _release(name, gone)
+            for toxic in gone:
+                proxy.destroy_toxic(toxic.name)
             for toxic in toxics:
                 if toxic.name not in present:
-                    proxy.add_toxic(
-                        name=toxic.name, type=toxic.type, stream=toxic.stream, attributes=toxic.attributes
-                    )
+                    _add(proxy, toxic)
                 elif present[toxic.name] != toxic:
-                    url = f"/proxies/{name}/toxics/{toxic.name}"
-                    APIConsumer.post(url, json={"attributes": toxic.attributes})
+                    _update(name, toxic.name, toxic.attributes)
             if self._enabled(name) != enabled:
                 (proxy.enable if enabled else proxy.disable)()
         self.verify(name, toxics, enabled=enabled)
@@ -131,19 +131,28 @@ class ToxiproxyClient:
             )
         return shown
 
-    def end_connections(self, name: str) -> None:
-        """End the existing connections: with RST on our own server, closed by disable and enable on Shopify's."""
-        with self._library(f"end the connections of proxy {name}"):
-            if self.is_ours:
+    def end_connections(self, name: str, toxics: list[ToxicSpec], *, enabled: bool) -> None:
+        """End the existing connections and bring the proxy to what is wanted, as `apply` does.
+
+        Our own server ends them with RST. Shopify's closes them, and the proxy is made anew: what its old links hold
+        for peers that have gone stays behind with them, where a toxic that is removed would wait for it.
+        """
+        if self.is_ours:
+            with self._library(f"end the connections of proxy {name}"):
                 APIConsumer.post(f"/proxies/{name}/reset")
-                return
-            proxy = _handle(name)
-            enabled = self._enabled(name)
-            proxy.disable()
-            if enabled:
-                proxy.enable()
-                if not self._enabled(name):
-                    raise NetworkFault(f"proxy {name} could not listen again")
+        else:
+            shown = self.show(name)
+            with self._library(f"make proxy {name} anew"):
+                proxy = _handle(name)
+                proxy.disable()
+                _release(name, _toxics_of(shown))  # its old links end
+                proxy.destroy()
+                Toxiproxy().create(
+                    upstream=shown["upstream"], name=name, listen=shown["listen"], enabled=False
+                )
+                for toxic in toxics:
+                    _add(proxy, toxic)
+        self.apply(name, toxics, enabled=enabled)
 
     def counters(self) -> dict[str, Any]:
         """What our own server counted, by proxy name; empty with Shopify's."""
@@ -179,6 +188,25 @@ class ToxiproxyClient:
 def _handle(name: str) -> Proxy:
     """The library's noun for a proxy that is known by name."""
     return Proxy(name=name, upstream="", listen="", enabled=True)
+
+
+def _add(proxy: Proxy, toxic: ToxicSpec) -> None:
+    proxy.add_toxic(name=toxic.name, type=toxic.type, stream=toxic.stream, attributes=toxic.attributes)
+
+
+def _update(proxy: str, toxic: str, attributes: dict[str, int]) -> None:
+    APIConsumer.post(f"/proxies/{proxy}/toxics/{toxic}", json={"attributes": attributes})
+
+
+def _release(proxy: str, toxics: list[ToxicSpec]) -> None:
+    """Let go what stalls hold, before they are removed.
+
+    Shopify's server passes on what a removed toxic holds under the lock that a link needs to end: when the peer has
+    gone, it waits 5 s for each chunk. An update passes on one and lets the lock go.
+    """
+    for toxic in toxics:
+        if toxic.attributes == {"rate": 0}:
+            _update(proxy, toxic.name, {"rate": RELEASE_KB_S})
 
 
 def _toxics_of(shown: dict[str, Any]) -> list[ToxicSpec]:
