@@ -21,7 +21,7 @@ import psutil
 from shakedown.scenarios.bridge_runner import STOP_TIMEOUT_S, BridgeRunner
 from shakedown.scenarios.errors import UsageError
 from shakedown.twin.enterprise.jsonl import JsonLines
-from shakedown.twin.enterprise.mosquitto import die_with_parent
+from shakedown.twin.enterprise.mosquitto import die_with_parent_and_adopt
 
 LOG_BYTES_MAX = 64 << 20  # of a bridge's output; what comes after is read and dropped
 LAST_LINES = 8  # of its output, in an error
@@ -52,6 +52,7 @@ class Launch:
     stop_within_s: float = STOP_TIMEOUT_S
     restarted_by_itself: bool = False
     secrets: Sequence[str] = ()  # what its log must not show
+    broker: tuple[str, int] | None = None  # what it dials for its MQTT session
 
 
 class BridgeProcess(BridgeRunner):
@@ -72,7 +73,8 @@ class BridgeProcess(BridgeRunner):
         self._was_ready = False
         self._asked_to_end = True
         self._conduct: str | None = None
-        self._struck: list[psutil.Process] = []
+        self._struck: list[psutil.Process] | None = None  # what held its session, of what was killed
+        self._holders: set[psutil.Process] = set()  # of a supervised bridge: what holds its session
         self._cpu_s: dict[int, float] = {}
         self._seen: set[psutil.Process] = (
             set()
@@ -82,7 +84,7 @@ class BridgeProcess(BridgeRunner):
     # -- the verbs --------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        self._struck.clear()
+        self._struck = None
         self._asked_to_end = False
         if self._launch.restarted_by_itself and self._leader_runs():
             return
@@ -92,12 +94,24 @@ class BridgeProcess(BridgeRunner):
             self._was_ready = True
 
     async def kill(self) -> None:
-        """SIGKILL for everything; a supervisor stays, and starts its bridge again when it likes."""
+        """SIGKILL for everything; a supervisor stays, and starts its bridge again when it likes.
+
+        Raises UsageError when what is said to be a supervisor holds the MQTT session itself.
+        """
+        struck = self._processes()
+        self._look_for_holders(struck)
         if self._launch.restarted_by_itself and self._leader_runs():
             assert self._process is not None
-            self._struck = [process for process in self._processes() if process.pid != self._process.pid]
-            await _end(self._struck)
+            if any(process.pid == self._process.pid for process in self._holders):
+                raise UsageError(
+                    f"Bridge {self._launch.name} is no supervisor: its command holds the MQTT session itself, and a "
+                    "kill would strike what it started alone. Remove restarted_by_itself from its bridge file."
+                )
+            struck = [process for process in struck if process.pid != self._process.pid]
+            self._struck = [process for process in struck if self._has_held(process)]
+            await _end(struck)
             return
+        self._struck = [process for process in struck if self._has_held(process)]
         self._asked_to_end = True
         await self._end_everything()
 
@@ -138,9 +152,10 @@ class BridgeProcess(BridgeRunner):
         self._usage.close(time.time_ns())
 
     def is_running(self) -> bool:
-        if self._struck:
-            return any(_lives(process) for process in self._struck)
-        return self._leader_runs()
+        """Whether it runs; after a kill, whether what held its session outlived it, or was never among its processes."""
+        if self._struck is None:
+            return self._leader_runs()
+        return not self._struck or any(map(_lives, self._struck))
 
     def ended_with(self) -> str | None:
         if self._conduct is not None:
@@ -163,7 +178,7 @@ class BridgeProcess(BridgeRunner):
                 cwd=launch.folder,
                 env={**os.environ, **launch.environment, MARK: self._mark},
                 start_new_session=True,  # Ctrl-C reaches the lab, which then stops its bridge
-                preexec_fn=die_with_parent if sys.platform == "linux" else None,
+                preexec_fn=die_with_parent_and_adopt if sys.platform == "linux" else None,
             )
         except OSError as error:
             os.close(read_end)
@@ -241,8 +256,9 @@ class BridgeProcess(BridgeRunner):
     async def _measure(self) -> None:
         """Once a second: CPU seconds since the start of the run, of all its processes, and their memory now."""
         while True:
-            rss = 0
-            for process in self._tree():
+            rss, tree = 0, self._tree()
+            self._look_for_holders(tree)
+            for process in tree:
                 with contextlib.suppress(psutil.Error):
                     times = process.cpu_times()
                     self._cpu_s[process.pid] = times.user + times.system
@@ -260,6 +276,21 @@ class BridgeProcess(BridgeRunner):
             self._seen = {process for process in self._seen if _lives(process)}.union(tree)
             return tree
         return []
+
+    def _look_for_holders(self, processes: Sequence[psutil.Process]) -> None:
+        """See who holds the MQTT session; a supervisor hides the end of its bridge, which is the end of that one."""
+        launch = self._launch
+        if launch.broker is None:
+            return
+        gone = {process for process in self._holders if not _lives(process)}
+        if gone and launch.restarted_by_itself and self._struck is None and not self._asked_to_end:
+            self._conduct = self._conduct or f"it ended under its supervisor{self._last_words()}"
+        new = (p for p in processes if p not in self._holders and _is_connected(p, launch.broker))
+        self._holders = (self._holders - gone).union(new)
+
+    def _has_held(self, process: psutil.Process) -> bool:
+        """Whether it is known to hold the MQTT session; any does where the broker is not known."""
+        return self._launch.broker is None or process in self._holders
 
     def _processes(self) -> list[psutil.Process]:
         """Everything alive that bears the mark of this bridge, is of its session, or was seen among its children."""
@@ -329,6 +360,13 @@ async def _end(processes: Sequence[psutil.Process]) -> None:
 def _lives(process: psutil.Process) -> bool:
     with contextlib.suppress(psutil.Error):
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def _is_connected(process: psutil.Process, address: tuple[str, int]) -> bool:
+    with contextlib.suppress(psutil.Error):
+        peers = (connection.raddr for connection in process.net_connections("tcp") if connection.raddr)
+        return any((peer.ip.removeprefix("::ffff:"), peer.port) == address for peer in peers)
     return False
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from shakedown.scenarios.errors import LAB_ERRORS, HarnessFault
+from shakedown.scenarios.errors import LAB_ERRORS, HarnessFault, UsageError
 from shakedown.scenarios.faults import Fault
 from shakedown.scenarios.lab import Lab
 from shakedown.scenarios.parts.plan import Plan
@@ -51,7 +51,7 @@ class Timeline:
     async def carry_out(self, setups: Mapping[str, Setup], begins_ns: int | None = None) -> None:
         """Run the lines through warm-up, faults, recovery and drain, from `begins_ns` on or at once.
 
-        Raises HarnessFault when the lab itself fails.
+        Raises HarnessFault when the lab itself fails, UsageError for a bridge that cannot be had as its file says.
         """
         if begins_ns is not None:
             await _wait_for_begin(begins_ns)
@@ -66,7 +66,7 @@ class Timeline:
                 await self._phases()
                 await asyncio.gather(*faults)
                 watch.cancel()
-        except* (HarnessFault, *LAB_ERRORS) as errors:
+        except* (UsageError, HarnessFault, *LAB_ERRORS) as errors:
             raise _first(errors) from None
         for log in self._logs.values():
             log.cut()

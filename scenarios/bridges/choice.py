@@ -177,6 +177,7 @@ class FileBridge(Choice):
                 stop_within_s=self._file.stop.within_s,
                 restarted_by_itself=self._file.restarted_by_itself,
                 secrets=renderer.secrets(),
+                broker=(fields.mqtt.host, fields.mqtt.port),
             )
         )
 

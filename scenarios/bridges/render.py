@@ -18,6 +18,7 @@ from shakedown.scenarios.bridges.model import BridgeFile, ConfigFile
 
 TEMPLATE_BYTES_MAX = 1 << 20
 HIDDEN = Secret("***")
+TRACER = Secret("shakedown5ecretOfABridge")  # stands for a password, to see where a template puts it
 
 
 class _Unknown(jinja2.StrictUndefined):
@@ -55,7 +56,15 @@ class Renderer:
         )
 
     def command(self) -> list[str]:
-        """The command with its arguments. Raises ConfigError, as all of these."""
+        """The command with its arguments. Raises ConfigError, as all of these, and where it holds a password."""
+        traced = self._with_secrets(TRACER)
+        for index, text in enumerate(self._file.command):
+            if TRACER in traced._text(text, ("command", index)):
+                what = (
+                    "puts a password on the command line, where everybody on this machine can read it - give it "
+                    "to the bridge in environment or in one of its files"
+                )
+                raise ConfigError([self._marks.problem(("command", index), what)])
         return [self._text(text, ("command", index)) for index, text in enumerate(self._file.command)]
 
     def environment(self) -> dict[str, str]:
@@ -74,13 +83,17 @@ class Renderer:
 
     def files_without_secrets(self) -> dict[str, str]:
         """The same for the run folder."""
-        open_fields = dataclasses.replace(
+        return self._with_secrets(HIDDEN).files()
+
+    def _with_secrets(self, text: Secret) -> Renderer:
+        """The same with `text` for every password."""
+        fields = dataclasses.replace(
             self._fields,
-            mqtt=_hidden(self._fields.mqtt),
-            opcua=_hidden(self._fields.opcua),
-            servers=tuple(map(_hidden, self._fields.servers)),
+            mqtt=_replaced(self._fields.mqtt, text),
+            opcua=_replaced(self._fields.opcua, text),
+            servers=tuple(_replaced(server, text) for server in self._fields.servers),
         )
-        return Renderer(self._file, self._marks, open_fields).files()
+        return Renderer(self._file, self._marks, fields)
 
     def secrets(self) -> list[str]:
         """Every password that the bridge is given."""
@@ -140,7 +153,7 @@ def _context(fields: Fields) -> dict[str, Any]:
     }
 
 
-def _hidden(part: Any) -> Any:
-    secrets = {field.name: HIDDEN for field in dataclasses.fields(part) if getattr(part, field.name) and
-               isinstance(getattr(part, field.name), Secret)}  # fmt: skip
-    return dataclasses.replace(part, **secrets)
+def _replaced(part: Any, text: Secret) -> Any:
+    values = {field.name: getattr(part, field.name) for field in dataclasses.fields(part)}
+    names = [n for n, v in values.items() if isinstance(v, Secret) and (v or text is TRACER)]
+    return dataclasses.replace(part, **dict.fromkeys(names, text))

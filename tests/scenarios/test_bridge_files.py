@@ -132,6 +132,13 @@ def test_what_the_run_folder_keeps_holds_no_secret(tmp_path, fields):
     assert renderer.secrets() == ["hunter2"]
 
 
+@pytest.mark.parametrize("text", ["--password={{ mqtt.password }}", "{{ servers[0].password }}"])
+def test_a_password_on_the_command_line_is_refused_also_where_this_run_has_none(tmp_path, fields, text):
+    renderer = rendered(tmp_path, fields, command=["true", "-q", text])
+    with pytest.raises(ConfigError, match=r"mine\.yaml:6.*command\.2.*puts a password on the command line"):
+        renderer.command()
+
+
 def test_a_bridge_of_vendor_values_is_judged_without_conversions(setup):
     judged = choose("naive").promised(setup)
     metric = judged.site.cells["filler"]["filler_1"].metrics

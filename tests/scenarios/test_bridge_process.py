@@ -3,6 +3,7 @@
 import asyncio
 import re
 import shutil
+import socket
 import sys
 
 import psutil
@@ -139,7 +140,9 @@ def end(*_):
     sys.exit(0)
 signal.signal(signal.SIGTERM, end)
 while True:
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # so that `end` knows the child that it ends
     child = subprocess.Popen([sys.executable, '-c', {SAYS_READY + SLEEPS!r}])
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
     child.wait()
 """
 
@@ -195,3 +198,90 @@ def test_what_the_bridge_costs_is_written_down_after_a_restart_too(tmp_path):
 
     life(bridge(tmp_path, SAYS_READY + SLEEPS), restarted)
     assert [line[:5] for line in usage.read_text().splitlines()].count('["Z",') == 1
+
+
+def holder(address):
+    """A bridge, as far as the lab can see: a process with a connection to the broker."""
+    return f"import socket, time; s = socket.create_connection({address!r}); print('ready', flush=True); "
+
+
+@pytest.fixture
+def broker():
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening.getsockname()
+
+
+async def until_it_is_seen(runner):
+    async with asyncio.timeout(20):
+        while not runner._holders:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+
+
+def supervisor(code):
+    return SUPERVISOR.replace(repr(SAYS_READY + SLEEPS), repr(code))
+
+
+def test_a_kill_that_leaves_the_holder_of_the_session_alive_is_not_taken_for_one(tmp_path, broker):
+    async def killed(runner):
+        await runner.kill()
+        assert runner.is_running()  # a container, say: only what is heard tells
+
+    life(bridge(tmp_path, SAYS_READY + SLEEPS, broker=broker), killed)
+
+
+def test_what_held_the_session_is_struck_also_while_it_has_none(tmp_path, broker):
+    code = holder(broker) + "time.sleep(2); s.close(); " + SLEEPS
+
+    async def killed(runner):
+        await until_it_is_seen(runner)
+        await runner.kill()
+        assert not runner.is_running()
+
+    assert life(bridge(tmp_path, code, broker=broker), killed) is None
+
+
+def test_a_supervised_bridge_that_dies_unasked_is_seen(tmp_path, broker):
+    code = supervisor(holder(broker) + SLEEPS)
+
+    async def dies(runner):
+        await until_it_is_seen(runner)
+        (process,) = runner._holders
+        process.kill()
+        async with asyncio.timeout(20):
+            while runner.ended_with() is None:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+
+    ended = life(bridge(tmp_path, code, restarted_by_itself=True, broker=broker), dies)
+    assert ended.startswith("it ended under its supervisor; the last lines of its log: ready")
+
+
+def test_a_supervised_bridge_that_was_killed_is_not_blamed_for_it(tmp_path, broker):
+    code = supervisor(holder(broker) + SLEEPS)
+
+    async def killed(runner):
+        await until_it_is_seen(runner)
+        await runner.kill()
+        assert not runner.is_running()
+        await runner.start()
+        await until_it_is_seen(runner)
+
+    assert life(bridge(tmp_path, code, restarted_by_itself=True, broker=broker), killed) is None
+
+
+def test_a_supervisor_that_holds_the_session_itself_is_refused(tmp_path, broker):
+    async def killed(runner):
+        await until_it_is_seen(runner)
+        await runner.kill()
+
+    with pytest.raises(UsageError, match="is no supervisor: its command holds the MQTT session itself"):
+        life(
+            bridge(tmp_path, holder(broker) + SLEEPS, restarted_by_itself=True, broker=broker), killed
+        )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: who adopts orphans is said there alone")
+def test_a_child_without_a_parent_and_without_a_mark_is_not_left_behind(tmp_path):
+    hidden = "setsid -f env -i sleep 47.11"
+    code = f"import subprocess; subprocess.run({hidden!r}.split()); " + SAYS_READY + SLEEPS
+    assert "left 1 processes behind when stopped (sleep)" in life(bridge(tmp_path, code))
+    assert [p for p in psutil.process_iter(["cmdline"]) if "47.11" in (p.info["cmdline"] or [])] == []

@@ -23,6 +23,7 @@ _START_TIMEOUT_S = 10.0
 _STOP_TIMEOUT_S = 10.0
 _ANSWER_TIMEOUT_S = 5.0
 _POLL_S = 0.02
+_PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_PDEATHSIG = 1
 
 _CONFIGURATION = """\
@@ -243,6 +244,12 @@ def connect_packet(user: tuple[str, str] | None = None) -> bytes:
 def die_with_parent() -> None:
     """Linux: the kernel kills this process when its parent dies, however that dies."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def die_with_parent_and_adopt() -> None:
+    """The same, and what its children leave behind becomes this process's child, where it can be found."""
+    die_with_parent()
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 class ForeignBroker:
