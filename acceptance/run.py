@@ -79,9 +79,12 @@ class Run:
 
     @property
     def neighbours(self) -> frozenset[str]:
-        """The edge nodes of the other bridges of the same lab: what they say is judged in their own runs."""
-        bridges = (self.manifest.get("run") or {}).get("bridges") or {}
-        return frozenset(str(bridge.get("edge")) for bridge in bridges.values()) - {self.site.edge}
+        """The edge nodes of the other bridges at the same broker: what they say is judged in their own runs."""
+        run = self.manifest.get("run") or {}
+        bridges = run.get("bridges") or {}
+        here = bridges.get(run.get("bridge"), {}).get("broker")
+        there = {str(bridge.get("edge")) for bridge in bridges.values() if bridge.get("broker") == here}
+        return frozenset(there - {self.site.edge})
 
     @property
     def topics(self) -> tuple[Topic, ...]:

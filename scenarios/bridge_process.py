@@ -152,7 +152,7 @@ class BridgeProcess(BridgeRunner):
         self._usage.close(time.time_ns())
 
     def is_running(self) -> bool:
-        """Whether it runs; after a kill, whether what held its session outlived it, or was never among its processes."""
+        """Whether it runs; after a kill, whether what held its session lives, or was never among its processes."""
         if self._struck is None:
             return self._leader_runs()
         return not self._struck or any(map(_lives, self._struck))

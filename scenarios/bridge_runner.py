@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -16,6 +17,7 @@ from shakedown.twin.network.model import Host
 _log = logging.getLogger("shakedown.bridge")  # which goes into bridge.log (run_logs.py)
 
 KILL_TIMEOUT_S = 0.5  # the goodbyes that a killed bridge still tries to say are nobody's business
+PUT_OUT_TRIES = 3
 STOP_TIMEOUT_S = 15.0  # how long a bridge that was asked to stop may take
 
 Addresses = Mapping[str, tuple[str, int]]
@@ -79,10 +81,12 @@ class InProcessBridge(BridgeRunner):
         self._bridge: Runnable | None = None
         self._task: asyncio.Task[None] | None = None
         self._cut: asyncio.Task[None] | None = None  # was cut, and holds the journal until it has ended
+        self._conduct: str | None = None
 
     async def start(self) -> None:
         if self._cut is not None and not self._cut.done():
             await asyncio.wait((self._cut,), timeout=STOP_TIMEOUT_S)
+        await self._put_out()
         self._host.plug()
         self._bridge = self._factory(self._site, self._journal, self._connect_to)
         self._task = self._host.spawn(_logged(self._bridge), name="bridge")
@@ -101,22 +105,45 @@ class InProcessBridge(BridgeRunner):
         self._host.thaw()
 
     async def stop(self) -> None:
-        await self._end(STOP_TIMEOUT_S)
+        self._conduct = self.ended_with()
+        if not await self._end(STOP_TIMEOUT_S):
+            self._conduct = f"it did not end within {STOP_TIMEOUT_S:g} s of being cancelled"
 
-    async def _end(self, within_s: float) -> None:
+    async def close(self) -> None:
+        await self._put_out()
+
+    async def _end(self, within_s: float) -> bool:
+        """Whether it has ended by then."""
         task, self._task = self._task, None
-        if task is not None:
+        if task is None:
+            return True
+        task.cancel()
+        if hasattr(self._bridge, "cut"):  # of others nobody hears the goodbye, however long it takes
+            self._cut = task
+        _, pending = await asyncio.wait((task,), timeout=within_s)
+        return not pending
+
+    async def _put_out(self) -> None:
+        """End what a life of the bridge left: nothing of it lives on beside the next one, or after the run."""
+        for _ in range(PUT_OUT_TRIES):
+            if not (left := self._host.tasks()):
+                return
+            for task in left:
+                task.cancel()
+            await asyncio.wait(left, timeout=KILL_TIMEOUT_S)
+        for task in self._host.tasks():  # it catches what cancels it
+            with contextlib.suppress(RuntimeError):
+                if (coroutine := task.get_coro()) is not None:
+                    coroutine.close()
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())
             task.cancel()
-            if hasattr(self._bridge, "cut"):  # of others nobody hears the goodbye, however long it takes
-                self._cut = task
-            await asyncio.wait((task,), timeout=within_s)
 
     def is_running(self) -> bool:
         return self._task is not None and not self._task.done()
 
     def ended_with(self) -> str | None:
-        if self._task is None or not self._task.done():
-            return None
+        if self._conduct is not None or self._task is None or not self._task.done():
+            return self._conduct
         if self._task.cancelled():
             return "it was cancelled"
         return repr(self._task.exception()) if self._task.exception() else "it returned"
@@ -129,3 +156,5 @@ async def _logged(bridge: Runnable) -> None:
     except Exception:
         _log.exception("the bridge ended by itself")
         raise
+    except SystemExit as error:
+        raise RuntimeError(f"it called sys.exit({error.code!r})") from None

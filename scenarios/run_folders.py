@@ -41,7 +41,7 @@ class RunFolders:
 
     def _bridges(self, setup: Setup) -> dict[str, dict[str, str]]:
         return {
-            bridge: {"folder": self.of[bridge].final.name, "edge": one.edge}
+            bridge: {"folder": self.of[bridge].final.name, "edge": one.edge, "broker": one.broker}
             for bridge, one in setup.bridges.items()
         }
 

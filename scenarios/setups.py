@@ -35,6 +35,11 @@ class Setup(Strict):
         """The edge node of its bridge, `group/node`."""
         return f"{self.site.group_id}/{self.site.line}"
 
+    @property
+    def broker(self) -> str:
+        """The enterprise broker of its bridge, `host:port` as site.yaml names it."""
+        return "{}:{}".format(*next(iter(self.site.north.values())).host_port)
+
     def each(self, change: Callable[[Setup], Setup]) -> Setup:
         """The same run with the setup of every bridge changed."""
         return change(self).model_copy(update={"others": tuple(map(change, self.others))})

@@ -274,9 +274,7 @@ def test_a_supervisor_that_holds_the_session_itself_is_refused(tmp_path, broker)
         await runner.kill()
 
     with pytest.raises(UsageError, match="is no supervisor: its command holds the MQTT session itself"):
-        life(
-            bridge(tmp_path, holder(broker) + SLEEPS, restarted_by_itself=True, broker=broker), killed
-        )
+        life(bridge(tmp_path, holder(broker) + SLEEPS, restarted_by_itself=True, broker=broker), killed)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: who adopts orphans is said there alone")

@@ -122,7 +122,7 @@ def test_a_stranger_among_neighbours_stays_a_stranger(tmp_path):
     outcome, runs = carried_out(tmp_path, duration_s=15, parts={"bridge_b": line_2()})
     (manifest_file,) = [runs["bridge"] / "manifest.json"]
     manifest = json.loads(manifest_file.read_text())
-    del manifest["run"]
+    manifest["run"]["bridges"]["bridge_b"]["broker"] = "site_broker:1883"  # and came to this one all the same
     manifest_file.write_text(json.dumps(manifest))
     from shakedown.acceptance.judging import judge
 

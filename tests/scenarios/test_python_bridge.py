@@ -1,5 +1,6 @@
 """A bridge of somebody else's in Python runs on the virtual clock, is judged, and is repeated byte for byte."""
 
+import importlib
 import io
 
 import pytest
@@ -53,12 +54,14 @@ class Tiny:
 """
 
 
+CALM = {"name": "calm", "title": "Calm", "warm_up_s": 5, "duration_s": 30, "drain_s": 5}
+
+
 @pytest.fixture
 def setup(tmp_path, monkeypatch):
     (tmp_path / "tiny_bridge_of_a_test.py").write_text(MODULE)
     monkeypatch.chdir(tmp_path)
-    scenario = {"name": "calm", "title": "Calm", "warm_up_s": 5, "duration_s": 30, "drain_s": 5}
-    (tmp_path / "calm.yaml").write_text(yaml.safe_dump(scenario))
+    (tmp_path / "calm.yaml").write_text(yaml.safe_dump(CALM))
     return model.set_up(tmp_path / "calm.yaml")
 
 
@@ -119,3 +122,55 @@ def test_a_factory_that_raises_is_refused_with_its_place_and_leaves_nothing(setu
     with pytest.raises(UsageError, match=r"raised AttributeError: .*unmade_bridge_of_a_test\.py:9"):
         accept(Request(setup, tmp_path / "run", bridge=bridge), Console(file=io.StringIO()))
     assert not list(tmp_path.glob("run*"))
+
+
+STAYS = """
+import asyncio
+
+lives = []
+
+
+class Stays:
+    def __init__(self, fields):
+        lives.append([])
+
+    async def tick(self, life):
+        while True:
+            try:
+                await asyncio.sleep(1)
+            except asyncio.CancelledError:
+                pass
+            life.append(len(lives))
+
+    async def run(self):
+        self.hidden = asyncio.create_task(self.tick(lives[-1]))
+        await self.tick([])
+
+
+class Leaves(Stays):
+    async def run(self):
+        await asyncio.sleep(34.7)  # in the last second of the run
+        raise SystemExit(3)
+"""
+
+
+def test_a_bridge_in_python_that_ignores_its_end_fails_and_nothing_of_it_lives_on(setup, tmp_path):
+    (tmp_path / "staying_bridge_of_a_test.py").write_text(STAYS)
+    kill = {"id": "kill", "kind": "crash", "target": "bridge", "at_s": 10, "for_s": 5}
+    (tmp_path / "calm.yaml").write_text(yaml.safe_dump(CALM | {"faults": [kill]}))
+    bridge = choose("python:staying_bridge_of_a_test:Stays")
+    setup = model.set_up(tmp_path / "calm.yaml")
+    outcome = accept(Request(setup, tmp_path / "run", bridge=bridge), Console(file=io.StringIO()))
+    ended = outcome.verdict.criterion("bridge_ran")
+    assert (ended.verdict, ended.figures.ended) == ("FAIL", "it did not end within 15 s of being cancelled")
+    first, second = importlib.import_module("staying_bridge_of_a_test").lives
+    assert set(first) == {1}  # nothing of the first life beside the second
+    assert set(second) == {2}
+
+
+def test_a_bridge_that_ends_in_the_last_second_of_the_drain_is_seen_to_end(setup, tmp_path):
+    (tmp_path / "leaving_bridge_of_a_test.py").write_text(STAYS)
+    bridge = choose("python:leaving_bridge_of_a_test:Leaves")
+    outcome = accept(Request(setup, tmp_path / "run", bridge=bridge), Console(file=io.StringIO()))
+    ended = outcome.verdict.criterion("bridge_ran")
+    assert (ended.verdict, ended.figures.ended) == ("FAIL", "RuntimeError('it called sys.exit(3)')")

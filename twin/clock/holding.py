@@ -1,14 +1,15 @@
 """Holding back what a host would do: it is alive and silent, as after SIGSTOP, and goes on where it was."""
 
 # A loop is made of asyncio's inner parts, which its stubs do not show.
-# mypy: disable-error-code="attr-defined, misc"
+# mypy: disable-error-code="arg-type, attr-defined, misc"
 
 from __future__ import annotations
 
 import asyncio
 from asyncio import events
 from collections import deque
-from contextvars import ContextVar
+from collections.abc import Coroutine
+from contextvars import Context, ContextVar, copy_context
 from selectors import SelectorKey
 from typing import Any
 
@@ -41,6 +42,27 @@ class Holding:
             if any(handle._cancelled for handle in handles) or key.fd in self._selector.get_map():
                 continue
             self._selector.register(key.fd, key.events, key.data)
+
+    def create_task(
+        self,
+        coro: Coroutine[Any, Any, Any],
+        *,
+        name: str | None = None,
+        context: Context | None = None,
+        **options: Any,
+    ) -> asyncio.Task[Any]:
+        context = copy_context() if context is None else context
+        task: asyncio.Task[Any] = super().create_task(coro, name=name, context=context, **options)
+        task.made_in = context
+        return task
+
+    def tasks_in_order(self) -> list[asyncio.Task[Any]]:
+        """Every task that is not done, oldest first where the loop counts them (asyncio's own set has no order)."""
+        return sorted(asyncio.all_tasks(self), key=lambda task: getattr(task, "sequence", 0))
+
+    def tasks_of(self, host: Any) -> list[asyncio.Task[Any]]:
+        """Those that were made on `host`."""
+        return [task for task in self.tasks_in_order() if task.made_in.get(current_host) is host]
 
     def keeps(self, handle: events.Handle) -> bool:
         """Whether the callback is of a held host; then it waits here."""

@@ -181,11 +181,7 @@ class VirtualLoop(Holding, asyncio.SelectorEventLoop):
 
     def waiting(self) -> list[str]:
         """One line for each task that is not done, in the order of their making."""
-        return [describe(task, getattr(task, "made_in", None)) for task in self.tasks_in_order()]
-
-    def tasks_in_order(self) -> list[asyncio.Task[Any]]:
-        """Every task that is not done, oldest first (asyncio's own set has no order)."""
-        return sorted(asyncio.all_tasks(self), key=lambda task: getattr(task, "sequence", 0))
+        return [describe(task, task.made_in) for task in self.tasks_in_order()]
 
     # --- tasks and executors
 
@@ -198,13 +194,9 @@ class VirtualLoop(Holding, asyncio.SelectorEventLoop):
         **options: Any,
     ) -> asyncio.Task[Any]:
         self._task_sequence += 1
-        if context is None:
-            context = copy_context()
-        task = super().create_task(
-            coro, name=name or f"Task-{self._task_sequence}", context=context, **options
-        )
+        name = name or f"Task-{self._task_sequence}"
+        task = super().create_task(coro, name=name, context=context, **options)
         task.sequence = self._task_sequence
-        task.made_in = context
         return task
 
     def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:

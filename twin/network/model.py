@@ -127,6 +127,10 @@ class Host:
         context = self.context.copy()
         return asyncio.get_running_loop().create_task(coro, name=name, context=context)
 
+    def tasks(self) -> list[asyncio.Task[Any]]:
+        """What was started here, by `spawn` or by what that started, and is not done."""
+        return self._loop().tasks_of(self)
+
     def freeze(self) -> None:
         """Hold back everything that this host would do: it stays connected and says nothing."""
         self._loop().hold(self)
