@@ -51,6 +51,7 @@ class Intruded(OurBridge):
         self._mqtt = place.connect_to["{}:{}".format(*north.host_port)]
         self._secrets, self._ca = place.scratch.parent / AUTHORITY, north.tls.ca
         self._edge = f"{site.group_id}/{{}}/{site.line}"
+        await self._the_line_has_its_session()
         await self._without_certificate()
         await self._with_wrong_password()
         await self._for_somebody_else()
@@ -66,6 +67,15 @@ class Intruded(OurBridge):
             folder / f"{name}.pem",
             folder / f"{name}.key",
         )
+
+    async def _the_line_has_its_session(self):
+        """Wait for data of the bridge: on a busy machine it may need longer than that to connect."""
+        own = self._credentials("observer")
+        client = await Client.dial(*self._mqtt, tls=own.tls())
+        assert await client.connect("listener", user=own.user) == 0
+        await client.subscribe((f"spBv1.0/{self._edge.format('DDATA')}/+", 0))
+        await client.receive(60)
+        await client.disconnect()
 
     async def _without_certificate(self):
         tls = ssl.create_default_context(cafile=self._ca)
