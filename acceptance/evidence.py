@@ -9,17 +9,19 @@ from functools import cached_property
 from shakedown.acceptance.alarms.view import AlarmView, alarm_view
 from shakedown.acceptance.attribution import Attribution
 from shakedown.acceptance.join import Joined
+from shakedown.acceptance.reconciliation import Passed
 from shakedown.acceptance.run import Run
 
 
 @dataclass
 class Evidence:
-    """Read by criteria, changed by none of them, but for `malformed`: what the reader of the wire could not read."""
+    """Read by criteria, changed by none of them but for `malformed` and `passed`: what the reader of the wire met."""
 
     run: Run
     joined: Joined
     attribution: Attribution
     malformed: Counter[str] = field(default_factory=Counter)
+    passed: Passed | None = None  # what the criterion that reads the wire has seen there
 
     @cached_property
     def alarms(self) -> AlarmView:

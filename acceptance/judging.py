@@ -13,6 +13,7 @@ from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.files import Problem, read_json
 from shakedown.acceptance.join import join
 from shakedown.acceptance.pictures import pictures
+from shakedown.acceptance.reconciliation import reconcile
 from shakedown.acceptance.run import Run, Unjudgeable, load_run
 from shakedown.acceptance.verdict import Answer, CriterionResult, Outcome, Verdict, combine
 
@@ -79,6 +80,7 @@ def _conclude(run: Run, verdict: Verdict, only: Collection[str]) -> None:
         what = f"{attribution.lab} samples were lost by the lab, after its broker had accepted them"
         remedy = "a defect of the embedded broker or of the primary host: report it with the run folder"
         run.problems.append(Problem(what, "host.jsonl against broker.jsonl", remedy))
+    run.problems += reconcile(run, evidence.passed)
     lost = joined.count("lost")
     late = joined.count("late")
     pending = joined.count("pending")

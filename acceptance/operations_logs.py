@@ -28,6 +28,7 @@ class People:
 
     acks: list[Ack] = field(default_factory=list)
     audits: list[dict[str, Any]] = field(default_factory=list)
+    repaired: set[str] = field(default_factory=set)  # work orders for which something was repaired
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def read_people(path: Path, problems: list[Problem]) -> People:
     for record in log.records():
         try:
             tag, ns, kind, data = record
-            if tag != "K" or len(people.acks) + len(people.audits) >= ROWS_MAX:
+            if tag != "K" or len(people.acks) + len(people.audits) + len(people.repaired) >= ROWS_MAX:
                 raise ValueError("tag, or more rows than ROWS_MAX")
             if kind == "ack":
                 occurrence = data.get("occurrence")
@@ -68,6 +69,8 @@ def read_people(path: Path, problems: list[Problem]) -> People:
                 people.acks.append(Ack(int(ns), str(data["device"]), str(data["alarm"]), number))
             elif kind == "audit":
                 people.audits.append(dict(data))
+            elif kind == "repair" and "order" in data:
+                people.repaired.add(str(data["order"]))
         except (ValueError, TypeError, KeyError, AttributeError):
             log.malformed_record(record)
     problems += log.problems

@@ -27,6 +27,8 @@ class Ledger:
     values: list[Value] = field(default_factory=list)
     header: dict[str, Any] = field(default_factory=dict)
     physical: Physical = field(default_factory=Physical)
+    events: int = 0
+    totals: dict[str, Any] = field(default_factory=dict)
 
 
 def read_ledger(path: Path, problems: list[Problem]) -> Ledger | None:
@@ -52,12 +54,14 @@ def read_ledger(path: Path, problems: list[Problem]) -> Ledger | None:
                 status.append(code)
                 values.append(value)
             elif record[0] == "P":
+                ledger.events += 1
                 physical.add(record)
             elif record[0] != "N":
                 raise ValueError("kind")
         except (ValueError, TypeError, KeyError, IndexError, OverflowError):
             log.malformed_record(record)
             _even(ns, signal, status, values)
+    ledger.totals = log.totals
     ledger.end_ns = log.end_ns or (ns[-1] if ns else ledger.start_ns)
     if log.complete and log.totals.get("samples") != len(values):
         what = f"ledger.jsonl says {log.totals.get('samples')} samples and holds {len(values)}"

@@ -72,6 +72,7 @@ class Run:
     problems: list[Problem] = field(default_factory=list)
     outages: list[Outage] = field(default_factory=list)
     server: dict[str, Any] = field(default_factory=dict)
+    counters: dict[str, Any] = field(default_factory=dict)  # server.json as a whole
     operations: OperationsSite = field(default_factory=OperationsSite)
     people: People = field(default_factory=People)
     work_orders: list[WorkOrder] = field(default_factory=list)
@@ -190,7 +191,8 @@ def load_run(folder: Path, *, strict: bool = False) -> Run:
     run.outages = _outages(run)
     _read_operations(run, parsed)
     if (folder / "server.json").is_file():
-        counters = (read_json(folder / "server.json", problems) or {}).get("server")
+        run.counters = read_json(folder / "server.json", problems) or {}
+        counters = run.counters.get("server")
         run.server = counters if isinstance(counters, dict) else {}
         _check_server(run)
     return run

@@ -11,6 +11,7 @@ from shakedown.acceptance.blocks import Row, Table, numbers, text
 from shakedown.acceptance.criterion import Criterion, Finding
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.grammar import RULES, Example, Grammar
+from shakedown.acceptance.reconciliation import Passed
 from shakedown.acceptance.run import Run, S
 from shakedown.acceptance.session import Absence, Replay
 from shakedown.acceptance.wording import clock, counted, number
@@ -35,13 +36,17 @@ def judge(evidence: Evidence) -> Finding:
     grammar = Grammar(run.site.keep_alive_s, run.site.reconnect_min_s, run.timeline)
     foreign = ""
     if run.wire is not None:
-        replay = Replay(log=run.wire)
+        replay, passed = Replay(log=run.wire), Passed(run)
         for message in replay:
             if isinstance(message, Absence):
                 grammar.absent()
-            elif message.edge == run.site.edge:
+                continue
+            passed.see(message)
+            if message.edge == run.site.edge:
                 grammar.see(message)
         grammar.finish(run.end_ns)
+        passed.end(replay)
+        evidence.passed = passed
         evidence.malformed.update(replay.malformed)
         grammar.strangers = replay.strangers
         if replay.foreign:

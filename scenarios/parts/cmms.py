@@ -70,3 +70,9 @@ class CmmsPart(Part):
         """What makes it fail while it runs."""
         assert self._service is not None
         return self._service.failures
+
+    @property
+    def work_orders(self) -> int:
+        """How many orders have been made, by its own number of the last one."""
+        assert self._service is not None
+        return self._service.work_orders

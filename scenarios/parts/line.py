@@ -9,6 +9,7 @@ import msgspec
 import simpy
 
 from shakedown.scenarios.parts.broker import BrokerPart
+from shakedown.scenarios.parts.cmms import CmmsPart
 from shakedown.scenarios.parts.part import ANSWER_S, Ground, TaskPart, why_ended
 from shakedown.scenarios.parts.plan import Plan
 from shakedown.scenarios.parts.plc import Plc
@@ -83,7 +84,10 @@ class LinePart(TaskPart):
         servers = [vars_of(plc.counters) for plc in self._plcs]
         total = {name: sum(server[name] for server in servers) for name in servers[0]}
         broker = self.ground.find(BrokerPart, self.line)
-        counters = {"server": total, "broker": broker.counters}
+        held = {plc.name: plc.held for plc in self._plcs}
+        counters = {"server": total, "held": held, "broker": broker.counters}
+        for cmms in self.ground.all_of(CmmsPart, self.line):
+            counters["cmms"] = {"work_orders": cmms.work_orders}
         encoded = msgspec.json.encode(counters, enc_hook=vars)
         (self.folder / "server.json").write_bytes(msgspec.json.format(encoded))
 

@@ -108,3 +108,9 @@ class Plc(Part):
         """What became of every value, over all starts."""
         assert self.server is not None
         return self.server.counters
+
+    @property
+    def held(self) -> dict[str, int]:
+        """How many values each node of its server has had."""
+        assert self.server is not None
+        return self.server.held

@@ -93,7 +93,8 @@ class Day:
         write_lines(folder / "ledger.jsonl", [self.header, *ledger, ["Z", end, totals]])
         held = sum(row[0] == "H" for row in rows)
         write_lines(folder / "host.jsonl", [*rows, ["Z", end, {"samples": held, "duplicates": 0}]])
-        write_lines(folder / "broker.jsonl", [*self.commands, ["Z", end, {"messages": len(self.commands)}]])
+        seen = [["M", ns, *message] for _, ns, _, *message in self.commands]  # of all that passed
+        write_lines(folder / "observer.jsonl", [*seen, ["Z", end, {"messages": len(seen)}]])
         write_lines(folder / "timeline.jsonl", self.timeline)
         people = [*self.acks, *(["K", end - S, "audit", audit] for audit in self.audits)]
         write_lines(folder / "people.jsonl", [*people, ["Z", end, {}]])

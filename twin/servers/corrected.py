@@ -79,7 +79,9 @@ class CorrectedInternalServer(BoundedServer):
     def count(self) -> OpcUaCounters:
         """The counters, those that are states brought up to date."""
         self.counters.sessions = len(self._external_sessions)
-        self.counters.subscriptions = len(self.subscription_service.subscriptions)
+        subscriptions = self.subscription_service.subscriptions.values()
+        self.counters.subscriptions = len(subscriptions)
+        self.counters.waiting = sum(subscription.waiting for subscription in subscriptions)
         return self.counters
 
     async def load_standard_address_space(self, shelf_file: Path | None = None) -> None:

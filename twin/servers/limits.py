@@ -43,12 +43,16 @@ class OpcUaCounters:
     """What became of every value, so that a loss can be charged to the right part.
 
     `offered` counts values handed to `publish`; all others count notifications, of which one value makes as many as
-    there are monitored items on its node. While the server runs,
-    `queued == overflowed + dropped + sent + still in a queue`: what a crash throws away is counted as dropped too.
+    there are monitored items on its node: `shown + repeated == filtered + unsampled + queued`, and
+    `queued == overflowed + dropped + sent + waiting`: what a crash throws away is counted as dropped too.
     A notification that was sent and is neither acknowledged nor still retransmittable counts as `unacknowledged`.
     """
 
     offered: int = 0
+    shown: int = 0  # put before a monitored item, by a tag
+    repeated: int = 0  # the current value put before it once more: the first one, or after a transfer
+    filtered: int = 0  # not taken: no change by its filter, or the item is disabled
+    unsampled: int = 0  # passed over between two sampling instants, or waiting for the next
     queued: int = 0
     overflowed: int = 0  # discarded from a full queue
     dropped: int = 0  # still queued when its item, subscription or server ended
@@ -56,6 +60,7 @@ class OpcUaCounters:
     acknowledged: int = 0
     unacknowledged: int = 0  # discarded from the retransmission queue without an acknowledgement
     republished: int = 0  # put on a connection again on request
+    waiting: int = 0  # now in a queue
     sessions: int = 0  # now open
     subscriptions: int = 0  # now existing
     refused_certificates: int = 0  # CreateSession with a certificate that is not trusted, or not valid now

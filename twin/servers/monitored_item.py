@@ -153,6 +153,7 @@ class MonitoredItem:
         if error is not None:
             value = ua.DataValue(None, error)
         if value is not None:
+            self.counters.shown += 1
             self.offer(Sample.of(value), self.subscription.now_ns())
         return _DONE
 
@@ -168,7 +169,9 @@ class MonitoredItem:
             self.subscription.pending.pop(self, None)
             self._advance(now_ns)
             self.take(sample)
-        elif self.mode != ua.MonitoringMode.Disabled:
+            return
+        self.counters.unsampled += 1
+        if self.mode != ua.MonitoringMode.Disabled:
             self._pending = sample
             self.subscription.pending[self] = None
 
@@ -177,6 +180,7 @@ class MonitoredItem:
         if self._pending is None or now_ns < self._due_ns + self._tolerance_ns:
             return
         sample, self._pending = self._pending, None
+        self.counters.unsampled -= 1
         self.subscription.pending.pop(self, None)
         self._advance(now_ns)
         self.take(sample)
@@ -188,10 +192,9 @@ class MonitoredItem:
 
     def take(self, sample: Sample) -> None:
         """Queue the sample if the filter lets it pass."""
-        if self.mode == ua.MonitoringMode.Disabled:
-            return
         last = self._last
-        if last is not None and not self.changed(last, sample):
+        if self.mode == ua.MonitoringMode.Disabled or (last is not None and not self.changed(last, sample)):
+            self.counters.filtered += 1
             return
         self._last = sample
         self.counters.queued += 1
@@ -246,6 +249,7 @@ class MonitoredItem:
     def restart(self, sample: Sample) -> None:
         """Queue the current value whatever was reported before (first value; SendInitialValues of a transfer)."""
         self._last = None
+        self.counters.repeated += 1
         self.take(sample)
 
     def clear(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -76,10 +76,15 @@ class OpcUaServer:
     @property
     def counters(self) -> OpcUaCounters:
         """What became of every value, over all starts."""
+        found = replace(self._counters, sessions=0, subscriptions=0, waiting=0)
         if self._server is not None:
-            return self._server.iserver.count()
-        self._counters.sessions = self._counters.subscriptions = 0
-        return self._counters
+            found = self._server.iserver.count()
+        return replace(found, shown=found.shown + sum(tag.shown for tag in self.tags))
+
+    @property
+    def held(self) -> dict[str, int]:
+        """How many values each node has had, over all starts, by NodeId."""
+        return {tag.signal.node_id: tag.held for tag in self.tags}
 
     async def start(self) -> None:
         """Build the address space and listen; `port` 0 becomes the port that was found."""

@@ -265,6 +265,11 @@ class Subscription:
         self.counters.dropped += len(self._events)
         self._events.clear()
 
+    @property
+    def waiting(self) -> int:
+        """Notifications that are in a queue."""
+        return len(self._events) + sum(len(item.queue) for item in self.monitored_item_srv.items.values())
+
     # -- what asyncua's event items call --------------------------------------------------------------------------
 
     async def enqueue_event(self, item_id: int, event: ua.EventFieldList, queue_size: int) -> None:

@@ -54,6 +54,8 @@ class TagValue(AttributeValue):
         self.variant_type = ua.VariantType[signal.data_type]
         self.scan_ms = float(signal.scan_ms)
         self.history: deque[Sample] = deque(maxlen=history_values)
+        self.held = 0  # samples that it has had, those that its history no longer holds too
+        self.shown = 0  # to monitored items
         self.sample = self.encode(None, ua.StatusCodes.BadWaitingForInitialData, 0, 0)
         self.server_ticks = 0
         super().__init__(None)
@@ -85,5 +87,7 @@ class TagValue(AttributeValue):
         )
         self.server_ticks = server_ticks
         self.history.append(sample)
+        self.held += 1
+        self.shown += len(self.datachange_callbacks)
         for item in self.datachange_callbacks.values():
             item.offer(sample, now_ns)  # MonitoredItem: nothing else may register

@@ -32,6 +32,11 @@ class Cmms:
         self.failures = FailureSwitch()
         self._running: tuple[HttpServer, Webhooks, Store] | None = None
 
+    @property
+    def work_orders(self) -> int:
+        """How many orders have been made, by the number of the last one; 0 while it is down."""
+        return self._running[2].last_order_number() if self._running is not None else 0
+
     async def start(self) -> None:
         """Listen, and go on with the webhooks that wait."""
         store = Store(self.database)
