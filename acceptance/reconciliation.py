@@ -98,6 +98,10 @@ def _differs(part: str, counted: str, number: int, other: str, others: int, wher
 
 def _ledger(run: Run) -> Iterator[Problem]:
     """The samples of each signal: the line wrote so many down, and each server that shows it has had so many."""
+    offered, samples = run.server.get("offered"), len(run.ledger.values)
+    if isinstance(offered, int) and offered < samples:
+        text = f"the OPC UA server offered {offered} of the ledger's {samples} samples"
+        yield Problem(text, "server.json, server.offered", REMEDY)
     held = run.counters.get("held")
     if not isinstance(held, dict):
         return
@@ -136,12 +140,12 @@ def _server(run: Run) -> Iterator[Problem]:
 
 
 def _totals(run: Run) -> Iterator[Problem]:
-    """What a log says at its end that it holds, and what it holds."""
-    events = run.ledger.totals.get("events")
-    if events is not None and events != run.ledger.events:
-        yield _differs(
-            "the ledger's last line", "events", events, "the ledger holds", run.ledger.events, "ledger.jsonl"
-        )
+    """What happened on the line, what a log says at its end that it holds, and what it holds."""
+    events = run.ledger.totals.get("events", run.ledger.events)
+    happened = (run.counters.get("line") or {}).get("events", events)
+    for part, count in {"the line": happened, "the ledger's last line": events}.items():
+        if count != run.ledger.events:
+            yield _differs(part, "events", count, "the ledger", run.ledger.events, "ledger.jsonl")
     samples = run.host.totals.get("samples")
     if samples is not None and samples != len(run.host.values):
         yield _differs(

@@ -194,7 +194,6 @@ def load_run(folder: Path, *, strict: bool = False) -> Run:
         run.counters = read_json(folder / "server.json", problems) or {}
         counters = run.counters.get("server")
         run.server = counters if isinstance(counters, dict) else {}
-        _check_server(run)
     return run
 
 
@@ -236,10 +235,3 @@ def _apart(outages: list[Outage]) -> list[Outage]:
         from_ns = max(outage.from_ns, found[-1].until_ns if found else outage.from_ns)
         found.append(replace(outage, from_ns=min(from_ns, outage.fault.start_ns), until_ns=until_ns))
     return found
-
-
-def _check_server(run: Run) -> None:
-    offered = run.server.get("offered")
-    if isinstance(offered, int) and offered < len(run.ledger.values):
-        what = f"the OPC UA server offered {offered} of the ledger's {len(run.ledger.values)} samples"
-        run.problems.append(Problem(what, "server.json, server.offered", RERUN))

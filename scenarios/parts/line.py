@@ -85,7 +85,9 @@ class LinePart(TaskPart):
         total = {name: sum(server[name] for server in servers) for name in servers[0]}
         broker = self.ground.find(BrokerPart, self.line)
         held = {plc.name: plc.held for plc in self._plcs}
-        counters = {"server": total, "held": held, "broker": broker.counters}
+        assert self.line_ is not None
+        happened = {"events": self.line_.events}
+        counters = {"line": happened, "server": total, "held": held, "broker": broker.counters}
         for cmms in self.ground.all_of(CmmsPart, self.line):
             counters["cmms"] = {"work_orders": cmms.work_orders}
         encoded = msgspec.json.encode(counters, enc_hook=vars)

@@ -50,6 +50,7 @@ class Line:
     def __init__(self, plant: Plant, env: simpy.Environment, seed: int, ledger: Chronicle) -> None:
         self.signals = signals_of(plant)
         self.on_scan: OnScan | None = None
+        self.events = 0  # that have happened
         self._plant = plant
         self._env = env
         self._seed = seed
@@ -147,6 +148,7 @@ class Line:
         self._offered: list[Offer | None] = [None] * len(self.signals)
 
     def _record(self, kind: str, machine: str, data: dict[str, Any]) -> None:
+        self.events += 1
         self._ledger.event(self._now_ns(), kind, machine, data)
 
     def _now_ns(self) -> int:
