@@ -55,6 +55,8 @@ class OeeLine:
     produced: Topic
     order: Topic | None = None  # idle inside an order is then ADET
     has_rework: bool = False  # a counter tells which parts went through twice
+    counters: tuple[Topic, ...] = ()  # produced, good, reject, and rework if there is one
+    lineage: dict[str, Any] = field(default_factory=dict)  # what its reports must say that they are made from
 
 
 @dataclass(frozen=True)
@@ -83,16 +85,7 @@ def read_operations_site(site: dict[str, Any], topics: tuple[Topic, ...]) -> Ope
     by_name = {topic.name: topic for topic in topics}
     units = _units(site)
     alarms = tuple(_alarm(name, body, by_name, units) for name, body in (site.get("alarms") or {}).items())
-    lines = tuple(
-        OeeLine(
-            str(name),
-            by_name[body["state"]],
-            by_name[body["produced"]],
-            by_name[body["order"]] if body.get("order") else None,
-            bool(body.get("rework")),
-        )
-        for name, body in (site.get("oee") or {}).items()
-    )
+    lines = tuple(_line(site, str(name), body, by_name) for name, body in (site.get("oee") or {}).items())
     cmms = site.get("cmms")
     orders = None
     if cmms:
@@ -104,6 +97,33 @@ def read_operations_site(site: dict[str, Any], topics: tuple[Topic, ...]) -> Ope
         orders = WorkOrders(float(cmms.get("context_s", 300.0)), equipment, owners, is_embedded)
     slo_s = float((site.get("classes") or {}).get("alarm", 2.0))
     return OperationsSite(alarms, lines, orders, slo_s, units)
+
+
+COUNTERS = ("produced", "good", "reject", "rework")
+MADE_FROM = ("state", *COUNTERS, "product", "order")
+
+
+def _line(site: dict[str, Any], name: str, body: dict[str, Any], topics: dict[str, Topic]) -> OeeLine:
+    metrics = {key: str(body[key]) for key in MADE_FROM if body.get(key)}
+    counters = tuple(
+        topics[metrics[key]] for key in ("produced", "good", "reject", "rework") if key in metrics
+    )
+    lineage = {
+        "metrics": metrics,
+        "tags": {key: _tag(site, metric) for key, metric in metrics.items()},
+        "ideal_s": {str(product): seconds for product, seconds in (body.get("ideal_s") or {}).items()},
+    }
+    order = topics[metrics["order"]] if "order" in metrics else None
+    state, produced = topics[metrics["state"]], topics[metrics["produced"]]
+    return OeeLine(name, state, produced, order, "rework" in metrics, counters, lineage)
+
+
+def _tag(site: dict[str, Any], metric: str) -> str:
+    """Server and node of a metric, as a lineage says it."""
+    device, _, name = metric.partition("/")
+    cell, _, asset = device.partition(".")
+    entry = site["cells"][cell][asset]["metrics"][name]
+    return f"{entry.get('south')} {entry.get('node')}"
 
 
 def _units(site: dict[str, Any]) -> dict[str, str]:

@@ -1,31 +1,27 @@
 """OEE accuracy: what is reported of a shift is what happened in it, factor by factor.
 
 OEE alone hides state errors: run time and effectiveness cancel (standards 3). So availability, effectiveness and
-quality, each time bucket and each count are held on their own, beside the OEE and the edges of the shift. So are the
-companions of the OEE (companions.py), the factors as values of their own (doubles.py), and where `site.yaml` names an
-`order` the figures of each order (orders.py, order_reports.py).
+quality, each time bucket and each count are held on their own, beside the OEE and the edges of the shift, and so are
+their companions, the figures of each order, and what they are made from (line_judge.py). Every report is held: the open
+ones and those that were restated as far as was known at their time (interim.py), and the factors as values of their own
+(doubles.py).
 """
 
 from __future__ import annotations
 
-import json
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
-import numpy as np
 
 from shakedown.acceptance.criterion import Criterion, Finding, operations_unpromised
-from shakedown.acceptance.derived_rows import Row, rows_of
 from shakedown.acceptance.evidence import Evidence
-from shakedown.acceptance.oee.companions import wrong_companions
-from shakedown.acceptance.oee.doubles import wrong_doubles
-from shakedown.acceptance.oee.figures import BUCKET_SHARE, FACTOR_PP, number
-from shakedown.acceptance.oee.oracle import BUCKETS, COUNTS, S, ShiftTruth, ratio, shifts
-from shakedown.acceptance.oee.order_reports import by_order, wrong_orders
-from shakedown.acceptance.oee.production_orders import OrderTruth, delayed, orders_of
+from shakedown.acceptance.oee.figures import BUCKET_SHARE, number
+from shakedown.acceptance.oee.line_judge import Judged, judge_line
+from shakedown.acceptance.oee.oracle import BUCKETS, S, ShiftTruth, ratio
+from shakedown.acceptance.oee.order_reports import by_order
+from shakedown.acceptance.oee.production_orders import OrderTruth
 from shakedown.acceptance.oee.result import (
     Audit,
-    Breach,
     Figures,
     OrderFigures,
     OrderResult,
@@ -35,25 +31,11 @@ from shakedown.acceptance.oee.result import (
     shown,
 )
 from shakedown.acceptance.oee.variance import explain
-from shakedown.acceptance.operations_site import OeeLine
 from shakedown.acceptance.run import Run
-from shakedown.acceptance.wording import counted
+from shakedown.acceptance.wording import capital, counted
 
-OEE_RELATIVE = 0.01
 MS = 1_000_000
-
-Report = tuple[Row, dict[str, Any]]
-"""A report as it arrived, and what it says."""
-
-
-class Judged(NamedTuple):
-    """One shift, its report, and what of it is wrong; None where no report came, or nothing tells of orders."""
-
-    line: OeeLine
-    truth: ShiftTruth
-    report: dict[str, Any] | None
-    breaches: list[Breach]
-    orders: list[OrderTruth] | None
+NAMED_MAX = 6
 
 
 def applies(run: Run) -> bool:
@@ -62,129 +44,22 @@ def applies(run: Run) -> bool:
 
 
 def judge(evidence: Evidence) -> Finding:
-    """Hold the last closed report of each shift that ended against the ledger."""
-    run = evidence.run
-    judged, pending = [], 0
-    for line in run.operations.lines:
-        machine = counting_machine(run, line)
-        scan_ms = int(run.ledger.signals[line.produced.signal].get("scan_ms") or 1000)
-        born_ns = first_birth_ns(evidence, line)
-        reports = _reports(run, line.name)
-        for truth in shifts(run.ledger, machine, scan_ms, born_ns):
-            found = _report_of(reports, truth)
-            report = found[1] if found else None
-            has_time = int(run.deadlines_ns(np.array([truth.to_ns]))[0]) > run.end_ns
-            if report is None and has_time:
-                pending += 1
-                continue
-            orders = orders_of(run.ledger, machine, truth, scan_ms, born_ns) if line.order else None
-            if orders is not None:
-                truth = delayed(truth, orders)
-            breaches = _breaches(line, truth, report, scan_ms)
-            wrong = [] if report is None else wrong_companions(evidence, line, machine, truth, report)
-            if report is not None and orders is not None:
-                wrong += wrong_orders(truth, orders, report, scan_ms, has_rework=line.has_rework)
-            closed = _report_of([entry for entry in reports if entry[1]["status"] == "closed"], truth)
-            if closed is not None and not has_time:
-                wrong += wrong_doubles(run, line.name, *closed)
-            breaches += [Breach(line.name, truth.name, *figure) for figure in wrong]
-            judged.append(Judged(line, truth, report, breaches, orders))
-    return _result(evidence, judged, pending)
-
-
-def counting_machine(run: Run, line: OeeLine) -> str:
-    """The machine that counts for the line: the ledger's word, else the one whose state `site.yaml` names."""
-    named = run.ledger.header.get("bottleneck")
-    return str(named or run.ledger.signals[line.state.signal].get("machine"))
-
-
-def first_birth_ns(evidence: Evidence, line: OeeLine) -> int:
-    """When the enterprise first heard of the line's counter; 0 if never."""
-    births = [part.first_birth_ns for part in evidence.joined.topics if part.topic == line.produced]
-    return births[0] or 0 if births else 0
-
-
-def _reports(run: Run, line: str) -> list[Report]:
-    """Closed and restated reports of a line, in order of arrival; what is no report is left out."""
-    topic = ("", f"oee/{line}/report")
-    parsed = ((row, _parsed(row.value)) for row in rows_of(run, [topic])[topic])
-    return [
-        (row, report)
-        for row, report in parsed
-        if report is not None and report.get("status") in ("closed", "restated")
-    ]
-
-
-def _parsed(value: Any) -> dict[str, Any] | None:
-    try:
-        report = json.loads(value)
-    except (TypeError, ValueError, RecursionError):
-        return None
-    return report if isinstance(report, dict) else None
-
-
-def _report_of(reports: list[Report], truth: ShiftTruth) -> Report | None:
-    """The last report that speaks of this shift: of its name, and of a time that lies mostly in it."""
-    for row, report in reversed(reports):
-        begin, end = number(report.get("from_ms")), number(report.get("to_ms"))
-        if begin is None or end is None or report.get("shift") != truth.name:
-            continue
-        overlap = min(end * MS, truth.to_ns) - max(begin * MS, truth.from_ns)
-        if overlap > 0.5 * (truth.to_ns - truth.from_ns):
-            return row, report
-    return None
-
-
-def _breaches(line: OeeLine, truth: ShiftTruth, report: dict[str, Any] | None, scan_ms: int) -> list[Breach]:
-    """Every figure of the report that is missing or too far from the truth."""
-    if report is None:
-        return [Breach(line.name, truth.name, "report", None, "a closed report")]
-    found = []
-    figures = dict(report)
-
-    def hold(figure: str, true: float | None, tolerance: float) -> None:
-        reported = number(figures.get(figure))
-        if reported is None and true is None:
-            return
-        if reported is None or true is None or not abs(reported - true) <= tolerance + 1e-9:
-            found.append(Breach(line.name, truth.name, figure, figures.get(figure), true))
-
-    hold("from_ms", truth.from_ns / MS, scan_ms)
-    hold("to_ms", truth.to_ns / MS, scan_ms)
-    pbt_s = truth.pbt_ns / S
-    hold("pbt_s", pbt_s, BUCKET_SHARE * pbt_s)
-    times = {f"{bucket}_s": truth.buckets_ns[bucket] / S for bucket in BUCKETS}
-    if line.order and truth.delay_ns is None:  # the ledger does not tell of orders: their sum is held
-        figures["waiting_s"] = sum(number(report.get(name)) or 0.0 for name in ("adet_s", "adot_s"))
-        times["waiting_s"] = times.pop("adet_s") + times.pop("adot_s")
-    for name, true_s in times.items():
-        hold(name, true_s, BUCKET_SHARE * pbt_s)
-    for count in COUNTS:
-        least, most = truth.counts[count]
-        reported = number(report.get(count))
-        if reported is None or not least <= reported <= most:
-            found.append(Breach(line.name, truth.name, count, report.get(count), truth.exact[count]))
-    kpis = truth.kpis()
-    hold("availability", kpis["availability"], FACTOR_PP)
-    counted = {"effectiveness": FACTOR_PP, "quality": FACTOR_PP, "oee": OEE_RELATIVE * (kpis["oee"] or 0.0)}
-    if line.has_rework or not truth.reworked:  # without a counter of rework nobody can tell a first pass
-        counted["fpy"] = FACTOR_PP
-    for figure, tolerance in counted.items():
-        span = truth.spans.get(figure)
-        if span is None:
-            hold(figure, None, 0.0)
-        elif not span.holds(number(report.get(figure)), tolerance + 1e-9):
-            found.append(Breach(line.name, truth.name, figure, report.get(figure), kpis[figure]))
-    return found
-
-
-def _result(evidence: Evidence, judged: list[Judged], pending: int) -> Finding:
+    """Hold every report of each shift against the ledger."""
+    lines = [judge_line(evidence, line) for line in evidence.run.operations.lines]
+    judged = [shift for line in lines for shift in line.shifts]
     wrong = sum(1 for entry in judged if entry.breaches)
-    figures = Figures(shifts=[_row(evidence, entry) for entry in judged], shifts_still_to_be_reported=pending)
+    figures = Figures(
+        shifts=[_row(evidence, entry) for entry in judged],
+        shifts_still_to_be_reported=sum(line.pending for line in lines),
+        reports_before_the_last=sum(line.interim for line in lines),
+        parts_at_an_edge=sum(
+            shift.truth.unsure + sum(o.unsure for o in shift.orders or ()) for shift in judged
+        ),
+    )
     return Finding(
         verdict="FAIL" if wrong else "PASS" if judged else "INCONCLUSIVE",
         measured=_measured(judged),
-        statement=_statement(judged, wrong),
+        statement=_statement(judged, wrong, figures),
         needs=None if judged else "a shift that ends, and a minute more",
         figures=figures,
         blocks=shown(figures, evidence.run.ledger.start_ns),
@@ -205,24 +80,43 @@ def _measured(judged: list[Judged]) -> str:
     )
 
 
-def _statement(judged: list[Judged], wrong: int) -> str:
+def _statement(judged: list[Judged], wrong: int, found: Figures) -> str:
     if not judged:
         return "No shift ended in this run, so no report of one can be held against what happened."
     if not wrong:
         return (
             f"Each figure of {_reports_of(len(judged))} is what the line did, counted from its parts and stops:"
-            " OEE, its three factors, every time and every count."
+            " OEE, its three factors, every time and every count." + _before(found) + _at_an_edge(found)
         )
     entry = next(entry for entry in judged if entry.breaches)
     first = entry.breaches[0]
     if entry.report is None:
         return f"Shift {entry.truth.name!r} of {entry.line.name} ended, and no closed report of it ever came."
-    names = ", ".join(dict.fromkeys(breach.figure for breach in entry.breaches))
+    figures = [*dict.fromkeys(breach.figure for breach in entry.breaches)]
+    names = ", ".join(figures[:NAMED_MAX])
+    names += f" and {len(figures) - NAMED_MAX} more" if len(figures) > NAMED_MAX else ""
     text = f"{wrong} of {_reports_of(len(judged))} {'is' if wrong == 1 else 'are'} wrong."
     text += f" Shift {entry.truth.name!r} of {entry.line.name}: {names}"
     text += f"; {first.figure} is reported as {_show(first.reported)} and was {_show(first.true)}"
     hint = _looks_like(entry.truth, entry.report)
     return f"{text}; it looks like {hint}." if hint else f"{text}."
+
+
+def _before(figures: Figures) -> str:
+    count = figures.reports_before_the_last
+    return (
+        f" So is each of {counted(count, 'report')} before the last one, of what had arrived."
+        if count
+        else ""
+    )
+
+
+def _at_an_edge(figures: Figures) -> str:
+    """The parts of which nobody can say on which side of an edge they count."""
+    count = figures.parts_at_an_edge
+    what = "a part was" if count == 1 else f"{count:,} parts were"
+    where = "between the event and its scan at the edge of a shift or order"
+    return f" {capital(what)} {where}, and may count on either side." if count else ""
 
 
 def _reports_of(shifts: int) -> str:
@@ -296,7 +190,7 @@ def _orders(orders: list[OrderTruth] | None, told: dict[str, dict[str, Any]]) ->
         OrderResult(
             order=order.order,
             products=order.products,
-            truth=msgspec.convert({**order.times_s, **order.exact, "oee": order.oee}, OrderFigures),
+            truth=msgspec.convert({**order.times_s, **order.exact, "oee": order.kpis()["oee"]}, OrderFigures),
             reported=figures_of(OrderFigures, told[order.order]) if order.order in told else None,
         )
         for order in orders or ()
@@ -332,7 +226,7 @@ CRITERION = Criterion(
     question="Is the reported OEE what the line did?",
     threshold=(
         "OEE within 1 % of what happened; A, E, Q, FPY within 1 pp; each time within 1 % of PBT; counts exact;"
-        " and so by order"
+        " and so by order, and in each report"
     ),
     judge=judge,
     figures=Figures,

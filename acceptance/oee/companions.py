@@ -19,8 +19,9 @@ from typing import Any
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.join import NEVER
 from shakedown.acceptance.oee.figures import BUCKET_SHARE, NOTHING, ROUNDED, Breaches, Within, number
-from shakedown.acceptance.oee.oracle import S, ShiftTruth, ratio
-from shakedown.acceptance.oee.variance import breaks_of, part_of
+from shakedown.acceptance.oee.oracle import Machine, S, ShiftTruth, ratio
+from shakedown.acceptance.oee.shift_reports import part_of
+from shakedown.acceptance.oee.variance import breaks_of
 from shakedown.acceptance.operations_site import OeeLine
 from shakedown.acceptance.sparkplug import GOOD
 
@@ -28,13 +29,13 @@ Span = tuple[int, int]
 
 
 def wrong_companions(
-    evidence: Evidence, line: OeeLine, machine: str, truth: ShiftTruth, report: dict[str, Any]
+    evidence: Evidence, line: OeeLine, machine: Machine, truth: ShiftTruth, report: dict[str, Any]
 ) -> Breaches:
     """Every companion that is missing or cannot be what happened."""
-    faults = _sources(evidence, line, machine, truth, "fault")
-    setups = _sources(evidence, line, machine, truth, "changeover")
+    faults = _sources(evidence, line, machine.name, truth, "fault")
+    setups = _sources(evidence, line, machine.name, truth, "changeover")
     breaks = breaks_of(evidence)
-    scan_s = int(evidence.run.ledger.signals[line.state.signal].get("scan_ms") or 1000) / 1000
+    scan_s = machine.scan_ms / 1000
     allowed = {
         "nee": _nee(report),
         "unplanned_downtime_s": _downtime(line, truth),

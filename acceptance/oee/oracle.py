@@ -1,4 +1,4 @@
-"""The judge's own OEE of each shift, from what physically happened: an integer sweep over edges, states and parts.
+"""The judge's own OEE of each shift, from what physically happened: pieces of time, and a count of parts.
 
 Time is integer nanoseconds until the very end. A shift lasts from its `start` to its `end` event; what of it is break
 is planned downtime, the rest is the planned busy time (PBT). The state of the machine that counts for the line splits
@@ -7,11 +7,13 @@ it: run is APT, changeover AUST, fault ADET, idle ADOT (standards 3: ISO 22400-2
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from shakedown.acceptance.oee.course import Column, Course, Span
 from shakedown.acceptance.oee.figures import Within
 from shakedown.acceptance.physical import Physical
 from shakedown.acceptance.readers import Ledger
@@ -20,8 +22,6 @@ S = 1_000_000_000
 BUCKETS = {"apt": "run", "aust": "changeover", "adet": "fault", "adot": "idle"}
 """Time element of ISO 22400 to canonical state; together they are the planned busy time."""
 COUNTS = ("produced", "good", "reject")
-
-Column = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass
@@ -34,15 +34,23 @@ class ShiftTruth:
     buckets_ns: dict[str, int] = field(default_factory=dict)
     counts: dict[str, tuple[int, int]] = field(default_factory=dict)
     standard_ns: int = 0  # sum of PRI_j * PQ_j
+    standards_ns: tuple[int, int] = (0, 0)
     exact: dict[str, int] = field(default_factory=dict)  # counts by the physical moment
     spans: dict[str, Within] = field(
         default_factory=dict
     )  # what its counts make of effectiveness, quality, oee, fpy
     reworked: int = 0
+    reworks: tuple[int, int] = (0, 0)
     first_pass: int = 0
     stops: int = 0
     delay_ns: int | None = None
     """Idle inside of orders, as far as `buckets_ns` has it in ADET; None where no order is told of."""
+
+    @property
+    def unsure(self) -> int:
+        """Parts of which nobody can say whether they are in the shift."""
+        least, most = self.counts["produced"]
+        return most - least
 
     @property
     def down_ns(self) -> int:
@@ -64,9 +72,8 @@ class ShiftTruth:
 
 
 class Parts(NamedTuple):
-    """The parts of one machine in parallel columns; the last three say which of them count in a shift."""
+    """The parts of one machine in parallel columns; the last three say which of them count in a stretch of time."""
 
-    shown: Column  # ns of the scan that shows it
     good: Column
     rework: Column
     product: Column
@@ -79,123 +86,127 @@ class Parts(NamedTuple):
         """Which parts each count is of."""
         return dict(zip(COUNTS, (np.ones_like(self.good), self.good, ~self.good), strict=True))
 
+    def counted(self, which: Column) -> tuple[int, int]:
+        """How many of a kind there are at the least and at the most."""
+        return int(np.count_nonzero(self.surely & which)), int(np.count_nonzero(self.perhaps & which))
+
 
 def ratio(numerator: float, denominator: float) -> float | None:
     """A quotient, None of nothing."""
     return numerator / denominator if denominator else None
 
 
-def shifts(ledger: Ledger, machine: str, scan_ms: int, unseen_until_ns: int = 0) -> list[ShiftTruth]:
-    """Every shift that ended, for the line that `machine` counts for.
+class Machine:
+    """What the ledger tells of the machine that counts for a line, and what is right of any stretch of its time.
 
     A controller shows a part at its next scan (`scan_ms`); parts of before `unseen_until_ns` nobody could count, nor
     those that a counter forgot before any scan had shown them: each widens the interval in which an exact count must
     lie, by those parts and no more.
     """
-    physical = ledger.physical
-    found = []
-    for name, from_ns, to_ns in ended_shifts(physical):
+
+    def __init__(self, ledger: Ledger, name: str, scan_ms: int, unseen_until_ns: int = 0) -> None:
+        physical = ledger.physical
+        self.ledger, self.name, self.scan_ms = ledger, name, scan_ms
+        self.course = Course(physical, name)
+        mine = np.frombuffer(physical.part_machine, dtype=np.int32) == physical.machines.get(name, -1)
+        self._ns = np.frombuffer(physical.part_ns, dtype=np.int64)[mine]
+        self.shown = self.next_scan(self._ns)
+        forgotten = np.isin(self.shown, self.next_scan(_resets(physical, name)))
+        self._known = (self.shown > unseen_until_ns) & ~forgotten
+        self._columns = (
+            np.frombuffer(physical.part_good, dtype=np.int8)[mine].astype(bool),
+            np.frombuffer(physical.part_rework, dtype=np.int8)[mine].astype(bool),
+            np.frombuffer(physical.part_product, dtype=np.int32)[mine],
+            np.frombuffer(physical.part_lot, dtype=np.int32)[mine],
+        )
+
+    def next_scan(self, moments: Column) -> Column:
+        """When the controller shows what happens at these moments."""
+        scan_ns = max(1, self.scan_ms * 1_000_000)
+        return self.ledger.start_ns - (self.ledger.start_ns - moments) // scan_ns * scan_ns
+
+    def shifts(self) -> list[ShiftTruth]:
+        """Every shift that ended."""
+        ended = (shift for shift in shifts_of(self.ledger) if shift[2] <= self.ledger.end_ns)
+        return [self.shift(*shift) for shift in ended]
+
+    def shift(self, name: str, from_ns: int, to_ns: int, doubt: Sequence[Span] = ()) -> ShiftTruth:
+        """What is right of a shift as far as `to_ns`; parts shown in a span of `doubt` need not be counted."""
         truth = ShiftTruth(name, from_ns, to_ns)
-        _sweep(truth, physical, machine)
-        _count(truth, ledger, machine, parts_of(truth, ledger, machine, scan_ms, unseen_until_ns))
-        found.append(truth)
-    return found
+        truth.buckets_ns = self.buckets_ns([(from_ns, to_ns)])
+        truth.stops = self._stops(from_ns, to_ns)
+        self._count(truth, self.parts(from_ns, to_ns, doubt))
+        return truth
+
+    def buckets_ns(self, spans: Sequence[Span]) -> dict[str, int]:
+        """Planned time in each time element."""
+        return {bucket: self.course.planned_ns(of, spans) for bucket, of in BUCKETS.items()}
+
+    def _stops(self, from_ns: int, to_ns: int) -> int:
+        begin, down = self.course.begin, self.course.state == "fault"
+        began = down & ~np.concatenate([[False], down[:-1]])
+        return int(np.count_nonzero(began & (begin >= from_ns) & (begin < to_ns)))
+
+    def parts(self, from_ns: int, to_ns: int, doubt: Sequence[Span] = ()) -> Parts:
+        """The parts, and which of them are those of a stretch of time."""
+        surely = (self._ns > from_ns) & (self.shown < to_ns) & self._known
+        for begin, end in doubt:
+            surely &= (self.shown < begin) | (self.shown >= end)
+        return Parts(
+            *self._columns,
+            inside=(self._ns >= from_ns) & (self._ns < to_ns),
+            surely=surely,
+            perhaps=(self.shown >= from_ns) & (self._ns <= to_ns),
+        )
+
+    def standard_ns(self, products: Column) -> int:
+        """Sum of PRI over parts, given the number of the product of each."""
+        names = list(self.ledger.physical.products)
+        numbers = enumerate(np.bincount(products, minlength=len(names)).tolist())
+        header = self.ledger.header
+        return sum(parts * ideal_ns(header, names[index], self.name) for index, parts in numbers if parts)
+
+    def standards_ns(self, parts: Parts, which: Column) -> tuple[int, int]:
+        """The least and the most that the parts of a kind should have taken."""
+        least, most = (
+            self.standard_ns(parts.product[some & which]) for some in (parts.surely, parts.perhaps)
+        )
+        return least, most
+
+    def _count(self, truth: ShiftTruth, parts: Parts) -> None:
+        for name, which in parts.by_count().items():
+            truth.counts[name] = parts.counted(which)
+            truth.exact[name] = int(np.count_nonzero(parts.inside & which))
+        truth.reworked = int(np.count_nonzero(parts.inside & parts.good & parts.rework))
+        truth.reworks = parts.counted(parts.good & parts.rework)
+        truth.first_pass = int(np.count_nonzero(parts.inside & parts.good & ~parts.rework))
+        truth.standard_ns = self.standard_ns(parts.product[parts.inside])
+        truth.standards_ns = self.standards_ns(parts, np.ones_like(parts.good))
+        truth.spans = _spans(truth, parts)
 
 
-def ended_shifts(physical: Physical) -> list[tuple[str, int, int]]:
-    """(name, from_ns, to_ns) of each shift whose end is in the ledger."""
+def shifts_of(ledger: Ledger) -> list[tuple[str, int, int]]:
+    """(name, from_ns, to_ns) of each shift that began; one that has not ended does so as the calendar says."""
+    planned = {
+        (entry["name"], entry["from_ns"]): entry["to_ns"] for entry in ledger.header.get("calendar") or ()
+    }
     begun: dict[str, int] = {}
     found = []
-    for event in physical.of("shift"):
+    for event in ledger.physical.of("shift"):
         name = str(event.data.get("name"))
         if event.data.get("phase") == "start":
             begun[name] = event.ns
         elif name in begun:
             found.append((name, begun.pop(name), event.ns))
-    return found
+    return found + [(name, ns, planned[name, ns]) for name, ns in begun.items() if (name, ns) in planned]
 
 
-def _sweep(truth: ShiftTruth, physical: Physical, machine: str) -> None:
-    """Walk over all edges in order, and give the time between two of them to the state that the machine was in."""
-    state, changes = physical.states_of(machine)
-    edges: list[tuple[int, int, str, str]] = [(ns, 2, "state", to) for ns, to in changes]
-    for event in physical.of("break"):
-        edges.append((event.ns, 1, "break", str(event.data.get("phase"))))
-    edges += [(truth.from_ns, 0, "shift", "start"), (truth.to_ns, 3, "shift", "end")]
-    spent = dict.fromkeys(BUCKETS.values(), 0)
-    inside = on_break = False
-    last_ns = truth.from_ns
-    edges.sort(key=lambda edge: edge[:2])  # of equal edges, the ledger's order
-    for ns, _, kind, what in edges:
-        if inside and not on_break:
-            spent[state] += ns - last_ns
-        last_ns = ns
-        if kind == "state":
-            truth.stops += inside and what == "fault" and state != "fault"
-            state = what
-        elif kind == "break":
-            on_break = what == "start"
-        else:
-            inside = what == "start"
-    truth.buckets_ns = {bucket: spent[of] for bucket, of in BUCKETS.items()}
-
-
-def parts_of(
-    truth: ShiftTruth, ledger: Ledger, machine: str, scan_ms: int, unseen_until_ns: int = 0
-) -> Parts:
-    """The parts of a machine, and which of them are those of the shift."""
-    physical = ledger.physical
-    number = physical.machines.get(machine, -1)
-    mine = np.frombuffer(physical.part_machine, dtype=np.int32) == number
-    ns = np.frombuffer(physical.part_ns, dtype=np.int64)[mine]
-    shown = next_scan(ns, ledger, scan_ms)
-    forgotten = np.isin(shown, next_scan(_resets(physical, machine), ledger, scan_ms))
-    return Parts(
-        shown=shown,
-        good=np.frombuffer(physical.part_good, dtype=np.int8)[mine].astype(bool),
-        rework=np.frombuffer(physical.part_rework, dtype=np.int8)[mine].astype(bool),
-        product=np.frombuffer(physical.part_product, dtype=np.int32)[mine],
-        lot=np.frombuffer(physical.part_lot, dtype=np.int32)[mine],
-        inside=(ns >= truth.from_ns) & (ns < truth.to_ns),
-        surely=(ns > truth.from_ns) & (shown < truth.to_ns) & (shown > unseen_until_ns) & ~forgotten,
-        perhaps=(shown >= truth.from_ns) & (ns <= truth.to_ns),
-    )
-
-
-def next_scan(moments: Column, ledger: Ledger, scan_ms: int) -> Column:
-    """When the controller shows what happens at these moments."""
-    scan_ns = max(1, scan_ms * 1_000_000)
-    return ledger.start_ns - (ledger.start_ns - moments) // scan_ns * scan_ns
-
-
-def standard_ns(ledger: Ledger, machine: str, products: Column) -> int:
-    """Sum of PRI over parts, given the number of the product of each."""
-    names = list(ledger.physical.products)
-    numbers = enumerate(np.bincount(products, minlength=len(names)).tolist())
-    return sum(parts * ideal_ns(ledger.header, names[index], machine) for index, parts in numbers if parts)
-
-
-def _count(truth: ShiftTruth, ledger: Ledger, machine: str, parts: Parts) -> None:
-    for name, which in parts.by_count().items():
-        truth.counts[name] = (
-            int(np.count_nonzero(parts.surely & which)),
-            int(np.count_nonzero(parts.perhaps & which)),
-        )
-        truth.exact[name] = int(np.count_nonzero(parts.inside & which))
-    truth.reworked = int(np.count_nonzero(parts.inside & parts.good & parts.rework))
-    truth.first_pass = int(np.count_nonzero(parts.inside & parts.good & ~parts.rework))
-    truth.standard_ns = standard_ns(ledger, machine, parts.product[parts.inside])
-    truth.spans = _spans(truth, ledger, machine, parts)
-
-
-def _spans(truth: ShiftTruth, ledger: Ledger, machine: str, parts: Parts) -> dict[str, Within]:
+def _spans(truth: ShiftTruth, parts: Parts) -> dict[str, Within]:
     """What is known of the figures that follow from counts; one that is not there has no denominator."""
     spans = {}
     apt_ns = truth.buckets_ns["apt"]
     if apt_ns:
-        least, most = (
-            standard_ns(ledger, machine, parts.product[which]) for which in (parts.surely, parts.perhaps)
-        )
+        least, most = truth.standards_ns
         spans["effectiveness"] = Within(least / apt_ns, most / apt_ns, may_be_none=False)
     if np.any(parts.perhaps):
         spans["quality"] = _share(parts, parts.good)
@@ -208,10 +219,11 @@ def _spans(truth: ShiftTruth, ledger: Ledger, machine: str, parts: Parts) -> dic
 
 def _share(parts: Parts, which: Column) -> Within:
     """The share of parts of a kind; one at an edge may be of the kind or of the others."""
-    least, most = (int(np.count_nonzero(some & which)) for some in (parts.surely, parts.perhaps))
-    others, most_others = (int(np.count_nonzero(some & ~which)) for some in (parts.surely, parts.perhaps))
+    (least, most), (others_least, others_most) = parts.counted(which), parts.counted(~which)
     return Within(
-        ratio(least, least + most_others) or 0.0, ratio(most, most + others) or 0.0, not least + others
+        ratio(least, least + others_most) or 0.0,
+        ratio(most, most + others_least) or 0.0,
+        not least + others_least,
     )
 
 

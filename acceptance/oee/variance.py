@@ -15,8 +15,8 @@ import msgspec
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.join import NEVER, TopicJoin
 from shakedown.acceptance.oee.oracle import BUCKETS, S, ShiftTruth
+from shakedown.acceptance.oee.shift_reports import part_of
 from shakedown.acceptance.operations_site import OeeLine
-from shakedown.acceptance.site import Topic
 
 COUNTER_BITS = (16, 32)
 
@@ -49,11 +49,6 @@ def explain(evidence: Evidence, line: OeeLine, truth: ShiftTruth, report: dict[s
 def _steps(true: float, offered: float, received: float, reported: Any) -> Steps:
     end = float(reported) if isinstance(reported, (int, float)) else received
     return Steps(*(round(step, 6) for step in (offered - true, received - offered, end - received)))
-
-
-def part_of(evidence: Evidence, topic: Topic) -> TopicJoin:
-    """What became of the samples of a topic."""
-    return next(part for part in evidence.joined.topics if part.topic == topic)
 
 
 def breaks_of(evidence: Evidence) -> list[tuple[int, int]]:

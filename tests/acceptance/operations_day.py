@@ -177,9 +177,10 @@ class Day:
         for order in self.orders:
             rows += _order_rows(order)
         for report in self.reports:
-            rows.append(held(report["to_ms"] * MS + S, "", "oee/line1/report", report["to_ms"], report))
+            ts_ms = report["as_of_ms"]
+            rows.append(held(ts_ms * MS + S, "", "oee/line1/report", ts_ms, report))
             for metric, figure in doubles_of(report):
-                rows.append(held(report["to_ms"] * MS + S, "", metric, report["to_ms"], figure))
+                rows.append(held(ts_ms * MS + S, "", metric, ts_ms, figure))
         return sorted([*rows, *self.host_rows], key=lambda row: row[1])
 
     def silenced(self) -> Day:

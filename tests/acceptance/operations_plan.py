@@ -37,6 +37,26 @@ SWAP_S = 14_000
 Span = tuple[int, int]
 
 
+MADE_FROM = {
+    "state": "state", "produced": "total", "good": "good", "reject": "reject", "rework": "reworked"
+}  # fmt: skip
+FORMULAS = (
+    "availability", "effectiveness", "quality", "oee", "nee", "fpy", "mttr_s", "mtbf_s", "changeover_s_mean",
+    "unplanned_downtime_s",
+)  # fmt: skip
+
+
+def lineage() -> dict[str, Any]:
+    """What the reports of the line are made from."""
+    nodes = {name: NODES[PACKER, metric][0] for name, metric in MADE_FROM.items()}
+    return {
+        "metrics": {name: f"{PACKER}/{metric}" for name, metric in MADE_FROM.items()},
+        "tags": {name: f"plc1 ns=2;s={node}" for name, node in nodes.items()},
+        "ideal_s": {},
+        "formulas": dict.fromkeys(FORMULAS, "as ISO 22400-2 has it"),
+    }
+
+
 def at(second: float) -> int:
     """Nanoseconds since the epoch of a second of the run."""
     return START_NS + round(second * 1000) * MS
@@ -77,14 +97,12 @@ def site() -> dict[str, Any]:
         }
         for name, (metric, kind, limit, order) in ALARMS.items()
     }  # fmt: skip
-    names = ("state", "produced", "good", "reject", "rework")
-    metrics = ("state", "total", "good", "reject", "reworked")
     return {
         "format": 1, "enterprise": "acme", "site": "hamburg", "area": "filling", "line": "line1",
         "south": {"plc1": {"endpoint": "opc.tcp://plc1:4840", "sampling_interval_ms": 100}},
         "north": {"enterprise": {"broker": "mqtt://broker:1883", "primary_host": "scada"}},
         "cells": cells, "alarms": alarms,
-        "oee": {"line1": {name: f"{PACKER}/{metric}" for name, metric in zip(names, metrics, strict=True)}},
+        "oee": {"line1": {name: f"{PACKER}/{metric}" for name, metric in MADE_FROM.items()}},
         "cmms": {"url": "http://cmms:8080", "adapter": "embedded", "context_s": CONTEXT_S},
         "equipment": {FILLER: {"equipment": "HAM-F", "owner": "mechanics"}},
     }  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from tests.acceptance.operations_plan import IDEAL_S, MS, NUMBERS, Span, at
+from tests.acceptance.operations_plan import IDEAL_S, MS, NUMBERS, Span, at, lineage
 
 if TYPE_CHECKING:
     from tests.acceptance.operations_day import Day
@@ -30,7 +30,7 @@ def report_of(day: Day, name: str, begin: int, end: int) -> dict[str, Any]:
         "adot_s": spent["idle"], "produced": produced, "good": good, "reject": produced - good,
         "availability": a, "effectiveness": e, "quality": q, "oee": a * e * q, "fpy": first_pass / produced,
         "nee": (spent["run"] + spent["changeover"]) / pbt * e * q, "unplanned_downtime_s": spent["fault"],
-        **_means(day, begin, end, spent["run"]),
+        **_means(day, begin, end, spent["run"]), "as_of_ms": at(end) // MS, "lineage": lineage(),
     }  # fmt: skip
 
 
@@ -43,6 +43,11 @@ def _means(day: Day, begin: int, end: int, run_s: float) -> dict[str, float | No
     began = sum(s == "fault" and begin <= a < end for a, _, s in day.states)
     mttr, setup = (sum(spans) / len(spans) if spans else None for spans in ended.values())
     return {"mttr_s": mttr, "changeover_s_mean": setup, "mtbf_s": run_s / began if began else None}
+
+
+def open_report_of(day: Day, name: str, begin: int, end: int, as_of: int) -> dict[str, Any]:
+    """What is right while the shift still goes on."""
+    return report_of(day, name, begin, as_of) | {"status": "open", "to_ms": at(end) // MS}
 
 
 def doubles_of(report: dict[str, Any]) -> list[tuple[str, float | None]]:

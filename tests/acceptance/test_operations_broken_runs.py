@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from shakedown.acceptance import judge
-from tests.acceptance import operations_day
 from tests.acceptance.judged import judge_reported, judged_by
 from tests.acceptance.operations_day import ALARMS, MS, Call, Day, S, at, order_of
 from tests.acceptance.operations_report import recompute, report_of
@@ -144,16 +143,6 @@ def test_oee_calculators(mutant: Callable[[Day], None], says: str, day: Day, tmp
     verdict = judge_reported(day.write(tmp_path))
     assert failed(verdict) == {"oee"}
     assert says in verdict.criterion("oee").statement
-
-
-def test_a_restated_report_replaces_the_closed_one(day: Day, tmp_path: Path) -> None:
-    right = day.reports[0]
-    wrong = dict(right, produced=right["produced"] - 40, good=right["good"] - 40)
-    day.reports[0] = wrong
-    restated = dict(right, status="restated")
-    later = operations_day.held(at(16_000), "", "oee/line1/report", right["to_ms"] + 1, restated)
-    day.host_rows.append(later)
-    assert outcomes(judge_reported(day.write(tmp_path)))["oee"] == "PASS"
 
 
 # Alarm engines.

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from shakedown.acceptance.files import Problem
-from shakedown.acceptance.oee.oracle import COUNTS, ShiftTruth, shifts
+from shakedown.acceptance.oee.oracle import COUNTS, Machine, ShiftTruth
 from shakedown.acceptance.readers import read_ledger
 from tests.twin.line_rig import Recording, document
 
@@ -40,7 +40,7 @@ def worked(folder: Path, rework_share: float, seed: int) -> tuple[Recording, lis
     assert ledger is not None
     assert problems == []
     assert ledger.header["bottleneck"] == "packer"
-    return recording, shifts(ledger, "packer", 1_000)
+    return recording, Machine(ledger, "packer", 1_000).shifts()
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

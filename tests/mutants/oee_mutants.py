@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 
 from shakedown.bridge.app import Parts
 from shakedown.bridge.core.oee import Line
@@ -188,6 +189,52 @@ class DropsTheSetUpOfAnOrder(Line):
         return tallies
 
 
+class MovesAPartToTheNextOrder(Line):
+    """Books the last part of an order on the next one."""
+
+    def _tally(self, period, to_ns):
+        tallies = super()._tally(period, to_ns)
+        orders = [order for order in tallies if order]
+        for before, after in pairwise(orders):
+            for key in [
+                key
+                for key, parts in tallies[before].parts.items()
+                if parts and key[0] in ("produced", "good")
+            ]:
+                tallies[before].parts[key] -= 1
+                tallies[after].parts[key] += 1
+        return tallies
+
+
+class ClosesWrongAndRestatesRight(Shifts):
+    """Closes each shift with an OEE of 99 %, and says in the next minute what it was."""
+
+    def _close(self, period):
+        report = super()._close(period)
+        self._closed[period.from_ns], self._is_late = (period, {}), True
+        return replace(report, content=report.content | {"oee": 0.99})
+
+
+class FlattersTheOpenShift(Shifts):
+    """Shows an OEE of 99 % as long as the shift goes on."""
+
+    def tick(self, now_ns):
+        return [
+            replace(report, content=report.content | {"oee": 0.99}) if report.status == "open" else report
+            for report in super().tick(now_ns)
+        ]
+
+
+class NamesAnotherSource(Shifts):
+    """Says that its parts are counted where its rejects are."""
+
+    def __init__(self, config):
+        tags = config.lineage["tags"]
+        super().__init__(
+            replace(config, lineage={**config.lineage, "tags": tags | {"produced": tags["reject"]}})
+        )
+
+
 def _mutant(name: str, shifts: type[Shifts], *, quick: bool = False) -> Mutant:
     return Mutant(name, ("oee",), Parts(shifts=shifts), drill="shift_drill.yaml", quick=quick)
 
@@ -208,4 +255,8 @@ OEE = (
     _mutant("takes_rework_for_a_first_pass", calculating(TakesReworkForAFirstPass)),
     _mutant("books_on_the_last_order", calculating(BooksOnTheLastOrder)),
     _mutant("drops_the_set_up_of_an_order", calculating(DropsTheSetUpOfAnOrder)),
+    _mutant("moves_a_part_to_the_next_order", calculating(MovesAPartToTheNextOrder)),
+    _mutant("closes_wrong_and_restates_right", ClosesWrongAndRestatesRight),
+    _mutant("flatters_the_open_shift", FlattersTheOpenShift),
+    _mutant("names_another_source", NamesAnotherSource),
 )
