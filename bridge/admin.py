@@ -21,8 +21,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from shakedown.bridge.core.alarm import Alarm, CommandRefused
 from shakedown.bridge.core.alarm_rates import figures
-from shakedown.bridge.core.alarms import Alarm, CommandRefused
+from shakedown.bridge.core.alarm_rule import RATIONALE
 from shakedown.bridge.journal_file import JournalError
 from shakedown.bridge.listener import Listener, Refusal, problem
 from shakedown.bridge.operations import Operations
@@ -144,11 +145,14 @@ def _shown(alarm: Alarm) -> dict[str, Any]:
         "name": rule.name,
         "priority": rule.priority,
         "text": rule.text,
-        "state": alarm.state.value,
+        **{name: getattr(rule, name) for name in RATIONALE},
+        "state": alarm.shown.value,
         "occurrence": alarm.occurrence,
         "since_ms": alarm.changed_ns // 1_000_000,
         "value": alarm.value,
         **alarm.flags._asdict(),
+        "shelved_until_ms": alarm.shelved_until_ns // 1_000_000,
+        "out_of_service_until_ms": alarm.removed_until_ns // 1_000_000,
     }
 
 

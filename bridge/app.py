@@ -15,7 +15,8 @@ from typing import Any
 from shakedown.bridge import last_values
 from shakedown.bridge.admin import Admin
 from shakedown.bridge.config import Site, compile_all
-from shakedown.bridge.core.alarms import Alarms, CommandRefused
+from shakedown.bridge.core.alarm import CommandRefused
+from shakedown.bridge.core.alarms import Alarms
 from shakedown.bridge.core.forwarding import Forwarding
 from shakedown.bridge.core.model import Metric, Reading, Sample, Value
 from shakedown.bridge.core.normalise import is_refused, normalise

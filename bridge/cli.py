@@ -95,13 +95,19 @@ def run(site_file: Path, journal: Path | None, connect_to: tuple[tuple[str, tupl
 @bridge_group.command()
 @click.argument("site_file", metavar="SITE.YAML", type=click.Path(path_type=Path))
 def check(site_file: Path) -> None:
-    """Check SITE.YAML and say what it compiles to; exit 2 with every problem if it is not usable."""
-    from shakedown.bridge.config import compile_site
+    """Check SITE.YAML and say what it compiles to; exit 2 with every problem if it is not usable.
 
-    model = compile_site(_load(site_file))
+    Alarm rules without delay or deadband, or that nobody has rationalised, are named; they are no error.
+    """
+    from shakedown.bridge.config import compile_all
+    from shakedown.bridge.core.alarm_remarks import remarks
+
+    model, operations = compile_all(_load(site_file))
     click.echo(f"{site_file}: edge node {model.group_id}/{model.edge_node_id}")
     for device in model.devices:
         click.echo(f"  {device}: {len(model.of_device(device))} metrics")
+    for remark in remarks(operations.rules):
+        click.echo(f"{site_file}: {remark}")
 
 
 @bridge_group.command()

@@ -15,9 +15,11 @@ from typing import Any
 
 import msgspec
 
+from shakedown.bridge.core.alarm import CommandRefused
 from shakedown.bridge.core.alarm_rates import PAGES, Rates
+from shakedown.bridge.core.alarm_rule import Transition
 from shakedown.bridge.core.alarm_states import State
-from shakedown.bridge.core.alarms import Alarms, CommandRefused, Transition
+from shakedown.bridge.core.alarms import Alarms
 from shakedown.bridge.core.context import SLACK_MS, Context
 from shakedown.bridge.core.model import Model, Sample, Value
 from shakedown.bridge.core.oee_shifts import Report, Shifts
@@ -80,6 +82,7 @@ class Operations:
         self._node: dict[str, Value] = {}
         self._node_ns = 0
         self._takers = self._index()
+        self._first = self.alarms.state_ids
         self._commands = {
             i: (device, name.split("/"))
             for (device, name), i in compiled.ids.items()
@@ -100,13 +103,14 @@ class Operations:
     def take(self, samples: Sequence[Sample]) -> None:
         """Show samples to the engines that look at them.
 
-        A backlog comes signal by signal: the engines see it in order of time, or they would hold values of one signal
-        against what another one shows much later.
+        They come signal by signal: the engines see them in order of time, the states that suppress first, or they
+        would hold values of one signal against what another one shows later.
         """
-        takers = self._takers
-        if len(samples) > len(takers):
-            samples = sorted((s for s in samples if takers[s[0]]), key=_ts_ms)
-        for sample in samples:
+        takers, first = self._takers, self._first
+        wanted = [sample for sample in samples if takers[sample[0]]]
+        if len(wanted) > 1:
+            wanted.sort(key=lambda sample: (sample[1], sample[0] not in first))
+        for sample in wanted:
             for take in takers[sample[0]]:
                 take(sample)
 
@@ -135,8 +139,8 @@ class Operations:
             raise CommandRefused(
                 f"{verb} of {device}/{name} takes a text of at most {COMMAND_MAX} characters"
             )
-        if verb == "shelve":
-            self.operate("shelve", device, name, now_ns, **_shelving(value))
+        if verb in ("shelve", "remove"):
+            self.operate(verb, device, name, now_ns, **_hiding(verb, value))
         else:
             self.operate(verb, device, name, now_ns, operator=value)
 
@@ -155,14 +159,16 @@ class Operations:
                 alarms.confirm(device, name, operator, now_ns)
             case "shelve":
                 alarms.shelve(device, name, operator, until_ms * 1_000_000, reason, now_ns)
-            case "remove" | "return":
-                alarms.service(device, name, operator, is_out=verb == "remove", now_ns=now_ns)
+            case "remove":
+                alarms.remove(device, name, operator, until_ms * 1_000_000, reason, now_ns)
+            case "return":
+                return self.operate("remove", device, name, now_ns, operator=operator, reason=reason)
             case _:
                 raise CommandRefused(f"there is no command {verb!r}")
         metric_id = self.compiled.ids.get((device, f"alarm/{name}/{verb}"))
         if metric_id is not None:  # who has done it is on record beside what it did
             said = operator
-            if verb == "shelve":
+            if verb in ("shelve", "remove"):
                 said = _json({"operator": operator, "reason": reason, "until_ms": until_ms})
             self._extra.append(Sample(metric_id, now_ns // 1_000_000, said))
 
@@ -180,7 +186,7 @@ class Operations:
         self._extra = []
         for alarm in touched:
             key = f"{ALARM_KEY}{alarm.rule.device}/{alarm.rule.name}"
-            outcome.entries[key] = msgspec.msgpack.encode(self.alarms.save(alarm))
+            outcome.entries[key] = msgspec.msgpack.encode(alarm.save())
         for place, page in self.rates.drain().items():
             outcome.entries[f"{RATES_KEY}{place}"] = msgspec.msgpack.encode(page)
         for report in self._reports:
@@ -197,14 +203,15 @@ class Operations:
         rule, ids, ts_ms = transition.rule, self.compiled.ids, transition.ts_ns // 1_000_000
         device, base = rule.device, f"alarm/{rule.name}"
         outcome.samples.append(Sample(ids[device, base], ts_ms, transition.state.value))
-        if transition.annunciates:
+        if transition.state is State.UNACKED:
             outcome.samples.append(Sample(ids[device, f"{base}/occurrence"], ts_ms, transition.occurrence))
+        if transition.annunciates:
             self.rates.annunciated(rule.key, rule.priority, transition.ts_ns)
             if rule.work_order and self.compiled.has_cmms:
                 self.work_orders.raised(self._work_order(transition), now_ns)
         elif transition.state is State.ACKED:
             self.rates.acked(rule.key, transition.ts_ns)
-        else:
+        elif transition.state is not State.UNACKED:
             self.rates.cleared(rule.key, transition.ts_ns)
 
     def _work_order(self, transition: Transition) -> WorkOrder:
@@ -330,25 +337,24 @@ class Operations:
             row = rows[-1][0]
 
 
-def _ts_ms(sample: Sample) -> int:
-    return sample[1]
-
-
 def _json(content: Any) -> str:
     """Canonical: sorted keys, no spaces."""
     return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-def _shelving(text: str) -> dict[str, Any]:
-    """`{"operator", "until_ms", "reason"}` of a shelve command; raises CommandRefused."""
+def _hiding(verb: str, text: str) -> dict[str, Any]:
+    """`{"operator", "until_ms", "reason"}` of a command that hides an alarm; raises CommandRefused."""
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
         found = None
     kinds = {"operator": str, "until_ms": int, "reason": str}
     if not isinstance(found, dict) or found.keys() - kinds.keys() or "operator" not in found:
-        raise CommandRefused('shelve takes {"operator": ..., "until_ms": ..., "reason": ...}')
+        raise CommandRefused(f'{verb} takes {{"operator": ..., "until_ms": ..., "reason": ...}}')
     for name, value in found.items():
         if type(value) is not kinds[name]:
-            raise CommandRefused(f"shelve: {name} is no {kinds[name].__name__}")
+            raise CommandRefused(f"{verb}: {name} is not a {_WORD[kinds[name]]}")
     return found
+
+
+_WORD = {str: "text", int: "number"}

@@ -30,8 +30,15 @@ class AlarmConfig(Strict):
         0.0, description="an acknowledged alarm that still stands is announced again; 0: never"
     )
     work_order: bool = False
+    bad_after_s: float = Field(
+        60.0, description="a metric without a usable value for so long has an alarm of its own, <alarm>_bad"
+    )
     context: list[str] = Field([], description="further metrics whose last minutes explain the alarm")
     text: str = Field("", max_length=500)
+    cause: str = Field("", max_length=500, description="what makes it speak")
+    consequence: str = Field("", max_length=500, description="what happens if nobody answers")
+    response: str = Field("", max_length=500, description="what the operator does")
+    respond_s: float = Field(0.0, ge=0, le=86_400, description="how much time there is for it; 0: not given")
 
 
 class BreakConfig(Strict):

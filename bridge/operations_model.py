@@ -9,7 +9,7 @@ from typing import Any
 
 from shakedown.bridge.config_base import Path_, Report
 from shakedown.bridge.core import datatypes as t
-from shakedown.bridge.core.alarms import AlarmRule
+from shakedown.bridge.core.alarm_rule import AlarmRule
 from shakedown.bridge.core.model import Metric, Value
 from shakedown.bridge.core.oee import LineConfig
 from shakedown.bridge.core.oee_calendar import Calendar, Shift
@@ -29,7 +29,10 @@ DAY_S = 86_400
 DELAY_MAX_S = 24 * 3600
 CONTEXT_MAX_S = 3600
 OEE_VALUES = ("availability", "effectiveness", "quality", "oee")
-COMMANDS = ("ack", "shelve", "reset", "confirm")
+COMMANDS = ("ack", "shelve", "remove", "reset", "confirm")
+BAD_AFTER_MIN_S = 1.0
+BAD_RESPOND_S = 3600.0
+"""Time to respond to a sensor that stays bad."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ def compile_operations(
     lines = tuple(compiler.line(name, entry) for name, entry in site.oee.items())
     compiler.check_cmms()
     found = [rule for rule in rules if rule is not None]
+    found += compiler.of_bad_sensors(found)
     derived = _metrics(len(metrics), found, list(site.oee))
     compiled = OperationsModel(
         tuple(found),
@@ -75,9 +79,10 @@ def _metrics(first: int, rules: Sequence[AlarmRule], lines: Sequence[str]) -> li
     for rule in rules:
         base = f"alarm/{rule.name}"
         specs += [(rule.device, base, t.STRING, False), (rule.device, f"{base}/occurrence", t.UINT32, False)]
-        names = [
-            n for n in COMMANDS if n in ("ack", "shelve") or getattr(rule, {"reset": "latching"}.get(n, n))
-        ]
+        not_offered = {
+            name for name, is_on in (("reset", rule.latching), ("confirm", rule.confirm)) if not is_on
+        }
+        names = [name for name in COMMANDS if name not in not_offered]
         specs += [(rule.device, f"{base}/{name}", t.STRING, True) for name in names]
         if rule.work_order:
             specs.append((rule.device, f"work_order/{rule.name}", t.STRING, False))
@@ -87,10 +92,13 @@ def _metrics(first: int, rules: Sequence[AlarmRule], lines: Sequence[str]) -> li
     if rules:
         specs += [("", "alarms/flood", t.BOOLEAN, False), ("", "alarms/in_10_min", t.UINT32, False)]
         specs.append(("", "alarms/chattering", t.STRING, False))
+    shown = {(rule.device, f"alarm/{rule.name}"): rule.rationale for rule in rules}
     return [
-        Metric(first + i, device, name, kind, is_command=is_command)
+        Metric(
+            first + i, device, name, kind, properties=dict(shown.get((device, name), {})), is_command=is_command
+        )
         for i, (device, name, kind, is_command) in enumerate(specs)
-    ]
+    ]  # fmt: skip
 
 
 class _Compiler:
@@ -98,6 +106,7 @@ class _Compiler:
         self.site = site
         self.report = report
         self.metrics = {f"{metric.device}/{metric.name}": metric for metric in metrics if metric.device}
+        self.by_id = {metric.metric_id: metric.name for metric in metrics}
 
     def metric(self, path: Path_, name: str | None) -> Metric | None:
         """The metric of a name `cell.asset/metric`."""
@@ -126,8 +135,33 @@ class _Compiler:
             metric.device, name, metric.metric_id, entry.high, entry.low, entry.state, entry.deadband,
             _ns(entry.on_delay_s), _ns(entry.off_delay_s), entry.latching, entry.confirm, _ns(entry.re_alarm_s),
             frozenset(entry.suppress_in), state.metric_id if state else None, entry.priority, entry.work_order,
-            entry.text, tuple(dict.fromkeys(m.metric_id for m in explains if m is not None)),
+            entry.text, entry.cause, entry.consequence, entry.response, entry.respond_s,
+            tuple(dict.fromkeys(m.metric_id for m in explains if m is not None)), _ns(entry.bad_after_s),
         )  # fmt: skip
+
+    def of_bad_sensors(self, rules: Sequence[AlarmRule]) -> list[AlarmRule]:
+        """The alarm of its own that a watched metric has while it is bad, named after the first of its alarms."""
+        first = {rule.metric_id: rule for rule in reversed(rules)}
+        found = []
+        for metric_id, rule in sorted(first.items()):
+            metric = f"{rule.device}/{self.by_id[metric_id]}"
+            name = f"{rule.name}_bad"
+            if name in self.site.alarms:
+                remedy = f"call it otherwise: that is the alarm of {metric} when it stays bad"
+                self.report(
+                    ("alarms", name), name, remedy, "is the name of an alarm that the bridge makes itself"
+                )
+            watching = ", ".join(other.name for other in rules if other.metric_id == metric_id)
+            found.append(
+                AlarmRule(
+                    rule.device, name, metric_id, is_bad=True, priority="low",
+                    on_delay_ns=rule.bad_after_ns, off_delay_ns=rule.bad_after_ns, bad_after_ns=rule.bad_after_ns,
+                    text=f"{metric} has no good value", cause="sensor, wiring or controller",
+                    consequence=f"cannot speak meanwhile: {watching}", response="find out by other means, and mend it",
+                    respond_s=BAD_RESPOND_S,
+                )
+            )  # fmt: skip
+        return found
 
     def _check_times(self, path: Path_, entry: AlarmConfig) -> None:
         for key in ("on_delay_s", "off_delay_s", "re_alarm_s"):
@@ -135,6 +169,9 @@ class _Compiler:
                 self.report(
                     (*path, key), getattr(entry, key), f"write 0 to {DELAY_MAX_S} seconds", "is no delay"
                 )
+        if not BAD_AFTER_MIN_S <= entry.bad_after_s <= DELAY_MAX_S:
+            remedy = f"write {BAD_AFTER_MIN_S:g} to {DELAY_MAX_S} seconds"
+            self.report((*path, "bad_after_s"), entry.bad_after_s, remedy, "is no delay")
 
     def _check_limit(self, path: Path_, entry: AlarmConfig, metric: Metric | None) -> bool:
         limits = [key for key in ("high", "low", "state") if getattr(entry, key) is not None]

@@ -18,6 +18,8 @@ from shakedown.acceptance.sparkplug import GOOD
 from shakedown.acceptance.tuning.noise import Noise, noise_of
 from shakedown.acceptance.tuning.replay import NEVER, Bools, Floats, Ints, S, Setting, Trajectory
 
+BAD_AFTER_S = 60.0
+
 
 class Untunable(Exception):
     """A folder whose alarms cannot be tuned: says what, where and the remedy."""
@@ -81,7 +83,12 @@ def read_record(folder: Path) -> Record:
     _refuse(folder, problems)
     reader = _Reader(ledger, site.topics, from_ns, to_ns)
     ends = sorted(event.ns for event in ledger.physical.of("shift") if event.data.get("phase") == "end")
-    seen = [reader.seen(rule, settings[rule.name]) for rule in rules]
+    seen = [
+        reader.seen(
+            rule, settings[rule.name], float(document["alarms"][rule.name].get("bad_after_s") or BAD_AFTER_S)
+        )
+        for rule in rules
+    ]
     return Record(folder, document, from_ns, to_ns, ends, seen)
 
 
@@ -131,14 +138,14 @@ class _Reader:
         )
         self._upsets = ledger.physical.of("upset")
 
-    def seen(self, rule: AlarmRule, now: Setting) -> Seen:
+    def seen(self, rule: AlarmRule, now: Setting, bad_after_s: float) -> Seen:
         """All that `rule` saw."""
         signal = self._ledger.signals[rule.topic.signal]
         machine = str(signal.get("machine"))
         ns, raw, good = self._offered(rule.topic)
         value = _numbers(rule, raw, good)
         good = good & np.isfinite(value)
-        hidden = self._spans(rule.device, rule.suppress_in)
+        hidden = self._spans(rule.device, rule.suppress_in, bad_after_s)
         trajectory = Trajectory(ns, np.where(good, value, np.nan), good, self._ledger.end_ns, hidden)
         scan_s = float(signal.get("scan_ms") or 1000) / 1000
         scans = np.arange(self._from_ns, self._to_ns, max(1, int(scan_s * S)), dtype=np.int64)
@@ -163,19 +170,29 @@ class _Reader:
         order = np.argsort(self._ns[rows], kind="stable")
         return self._ns[rows][order], [pairs[index][0] for index in order.tolist()], good[order]
 
-    def _spans(self, device: str, states: frozenset[str]) -> tuple[Ints, Ints]:
-        """When the asset's metric `state` said one of `states`."""
+    def _spans(self, device: str, states: frozenset[str], bad_after_s: float) -> tuple[Ints, Ints]:
+        """When the asset's metric `state` said one of `states`, and for how long that counts once it is not usable."""
         none = np.zeros(0, np.int64)
         topic = self._topics.get(f"{device}/state")
         if not states or topic is None:
             return none, none
-        ns, said, good = self._offered(topic)
-        ns = ns[good]
-        inside = np.array([value in states for value, kept in zip(said, good, strict=True) if kept], np.bool_)
-        changes = np.flatnonzero(inside != np.concatenate([[False], inside[:-1]])) if len(ns) else none
-        at = ns[changes]
-        begins = at[0::2]
-        return begins, np.append(at[1::2], NEVER)[: len(begins)]
+        begins: list[int] = []
+        ends: list[int] = []
+        bad_ns = None
+        for ns, value, good in zip(*self._offered(topic), strict=True):
+            if bad_ns is not None and ns >= bad_ns + bad_after_s * S:
+                ends.append(int(bad_ns + bad_after_s * S))
+                bad_ns = None
+            is_inside = len(begins) > len(ends)
+            if not good:
+                bad_ns = int(ns) if is_inside and bad_ns is None else bad_ns
+                continue
+            bad_ns = None
+            if (value in states) is not is_inside:
+                (ends if is_inside else begins).append(int(ns))
+        if len(begins) > len(ends):
+            ends.append(NEVER if bad_ns is None else int(bad_ns + bad_after_s * S))
+        return np.array(begins, np.int64), np.array(ends, np.int64)
 
     def _quiet(self, scans: Ints, rule: AlarmRule, machine: str) -> Bools:
         """Scans at which the asset runs, and neither a fault nor an upset disturbs its machine."""
@@ -193,7 +210,7 @@ class _Reader:
         spans += [(begin, NEVER) for begin in since.values()]
         quiet = ~_inside(scans, spans)
         if f"{rule.device}/state" in self._topics:
-            begins, ends = self._spans(rule.device, frozenset({"run"}))
+            begins, ends = self._spans(rule.device, frozenset({"run"}), BAD_AFTER_S)
             quiet &= _inside(scans, list(zip(begins.tolist(), ends.tolist(), strict=True)))
         return quiet
 

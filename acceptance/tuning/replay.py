@@ -1,9 +1,9 @@
 """One alarm rule replayed over a recorded trajectory: what any deadband, on-delay and off-delay would have annunciated.
 
-The semantics are those of docs/operations.md: `high` is beyond above the limit and back at `limit - deadband` (`low`
-mirrored), a delay is held in source time and ends at the next sample that is not Good, an annunciation is stamped with
-the beginning of the condition plus the on-delay. A release from suppression while the alarm stands is one more; with an
-on-delay the alarm starts from normal there, and the delay begins anew.
+The rules are those of docs/alarms.md: `high` is beyond above the limit and back at `limit - deadband` (`low` mirrored);
+a delay is held in source time, and its clock stands still while the newest sample is not usable, that of an on-delay
+while the alarm is suppressed too; an annunciation is stamped with the end of the delay. Nobody answers here, and what
+stands at a release was called before, so each raise is one annunciation.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from shakedown.acceptance.operations_site import AlarmRule
 
 S = 1_000_000_000
 NEVER = np.iinfo(np.int64).max
-BACK, BEYOND, NOT_GOOD = 0, 1, 2
+FAR = 2**62  # later than all that can be, with room to add to it
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -49,51 +49,67 @@ class Trajectory:
 
 
 @dataclass(frozen=True)
-class Runs:
-    """Stretches in which the condition did not change, in order: begin, end, and whether it was beyond the limit.
+class Clock:
+    """A clock that stands still in some spans [begin, end), apart and in order."""
 
-    A `reset` is a moment at which the alarm starts from normal, whatever was before.
-    """
+    begins: Ints
+    ends: Ints
 
-    begin_ns: Ints
-    end_ns: Ints
-    beyond: Bools
-    reset: Bools
+    @classmethod
+    def of(cls, *spans: tuple[Ints, Ints]) -> Clock:
+        """One that stands still in all of `spans`, which may overlap."""
+        begins: list[int] = []
+        ends: list[int] = []
+        pairs = [zip(one.tolist(), other.tolist(), strict=True) for one, other in spans]
+        for begin, end in sorted(pair for found in pairs for pair in found):
+            if ends and begin <= ends[-1]:
+                ends[-1] = max(ends[-1], end)
+            else:
+                begins.append(begin)
+                ends.append(end)
+        return cls(np.array(begins, np.int64), np.minimum(np.array(ends, np.int64), FAR))
 
-    def active(self, on_ns: int, off_ns: int) -> tuple[Ints, Ints]:
-        """When the alarm was raised, and when it cleared after that (NEVER: it still stands)."""
-        delay_ns = np.where(self.beyond, on_ns, np.where(self.reset, 0, off_ns))
-        taken = np.flatnonzero(self.end_ns - self.begin_ns >= delay_ns)
-        beyond = self.beyond[taken]
-        changes = taken[beyond != np.concatenate([[False], beyond[:-1]])] if len(taken) else taken
-        at = self.begin_ns[changes] + delay_ns[changes]
-        raised = at[0::2]
-        return raised, np.append(at[1::2], NEVER)[: len(raised)]
+    def after(self, moments: Ints, delay_ns: int) -> Ints:
+        """When a delay is over that begins at each of `moments`: one of no length, as soon as the clock goes."""
+        if not len(self.begins):
+            return moments + delay_ns
+        at = np.searchsorted(self.begins, moments, side="right") - 1
+        goes = np.where((at >= 0) & (moments < self.ends[at]), self.ends[at], moments)
+        if not delay_ns:
+            return goes
+        stood = np.concatenate([[0], np.cumsum(self.ends - self.begins)])
+        reading = goes - stood[np.searchsorted(self.ends, goes, side="right")] + delay_ns
+        return reading + stood[np.searchsorted(self.begins - stood[:-1], reading, side="left")]
 
 
 @dataclass(frozen=True)
 class Condition:
-    """The condition of a rule with one deadband, ready for any delays."""
+    """The condition of a rule with one deadband, ready for any delays: stretches in which it did not change."""
 
-    runs: Runs
-    restarted: Runs  # cut at each release: there an on-delay begins anew
-    hidden: tuple[Ints, Ints]
+    begin_ns: Ints
+    end_ns: Ints
+    beyond: Bools
+    on_clock: Clock
+    off_clock: Clock
 
     def annunciations(self, on_ns: int, off_ns: int) -> Ints:
-        """The moments at which somebody was called, in order: raised unsuppressed, or standing at a release."""
-        raised, cleared = (self.restarted if on_ns else self.runs).active(on_ns, off_ns)
-        begins, ends = self.hidden
-        if not len(begins) or not len(raised):
-            return raised
-        at = np.searchsorted(begins, raised, side="right") - 1
-        end = ends[np.maximum(at, 0)]
-        if on_ns:  # a delay that is over at the release itself is begun anew
-            return raised[(at < 0) | (raised > end)]
-        found = raised[(at < 0) | (raised >= end)]
-        releases = ends[ends != NEVER]
-        standing = np.searchsorted(raised, releases, side="left") - 1
-        released = releases[(standing >= 0) & (cleared[np.maximum(standing, 0)] > releases)]
-        return np.sort(np.concatenate([found, released]))
+        """The moments at which somebody was called, in order: each time that the alarm was raised."""
+        return self.active(on_ns, off_ns)[0]
+
+    def active(self, on_ns: int, off_ns: int) -> tuple[Ints, Ints]:
+        """When the alarm was raised, and when it cleared after that (NEVER: it still stands)."""
+        due = np.where(
+            self.beyond,
+            self.on_clock.after(self.begin_ns, on_ns),
+            self.off_clock.after(self.begin_ns, off_ns),
+        )
+        # what is usable again and normal at once was not beyond when the clock went on
+        is_over = (due == self.end_ns) & (due > self.begin_ns) & np.isin(due, self.off_clock.ends)
+        taken = np.flatnonzero((due <= self.end_ns) & ~is_over)
+        beyond = self.beyond[taken]
+        changes = taken[beyond != np.concatenate([[False], beyond[:-1]])] if len(taken) else taken
+        raised = due[changes[0::2]]
+        return raised, np.append(due[changes[1::2]], NEVER)[: len(raised)]
 
 
 def condition(rule: AlarmRule, seen: Trajectory, deadband: float) -> Condition:
@@ -105,38 +121,20 @@ def condition(rule: AlarmRule, seen: Trajectory, deadband: float) -> Condition:
         high = rule.kind == "high"
         beyond = seen.value > limit if high else seen.value < limit
         back = seen.value <= limit - deadband if high else seen.value >= limit + deadband
-    code = np.full(len(seen.ns), -1, dtype=np.int8)
-    code[back], code[beyond], code[~seen.good] = BACK, BEYOND, NOT_GOOD
-    said = np.flatnonzero(code >= 0)
-    new = said[np.diff(code[said], prepend=-1) != 0]
-    begin, kinds = seen.ns[new], code[new]
-    end = np.append(begin, seen.end_ns)[1:]
-    kept = kinds != NOT_GOOD
-    found = Runs(begin[kept], end[kept], kinds[kept] == BEYOND, np.zeros(int(kept.sum()), np.bool_))
-    return Condition(found, _restarted(found, seen.hidden[1]), seen.hidden)
+    said = np.flatnonzero(seen.good & (beyond | back))
+    new = said[np.diff(beyond[said].astype(np.int8), prepend=-1) != 0]
+    begin = seen.ns[new]
+    blank = _blank(seen)
+    return Condition(
+        begin, np.append(begin, seen.end_ns)[1:], beyond[new], Clock.of(blank, seen.hidden), Clock.of(blank)
+    )
 
 
-def _restarted(found: Runs, ends: Ints) -> Runs:
-    """The same, with a reset at each of `ends`, and what lasts over it cut in two."""
-    releases = ends[ends != NEVER]
-    if not len(releases):
-        return found
-    at = np.searchsorted(found.begin_ns, releases, side="left") - 1
-    over = (at >= 0) & (found.end_ns[np.maximum(at, 0)] > releases) if len(found.begin_ns) else at >= 0
-    cut, origin = releases[over], at[over]
-    begin = np.concatenate([found.begin_ns, cut])
-    whose = np.concatenate([np.arange(len(found.begin_ns)), origin])
-    order = np.argsort(begin, kind="stable")
-    begin, whose = begin[order], whose[order]
-    end = found.end_ns[whose]
-    follows = whose[1:] == whose[:-1]
-    end[:-1][follows] = begin[1:][follows]
-    none, all_ = np.zeros(len(begin), np.bool_), np.ones(len(releases), np.bool_)
-    begin_ns, reset = np.concatenate([begin, releases]), np.concatenate([none, all_])
-    order = np.lexsort((~reset, begin_ns))  # the reset comes first
-    end_ns = np.concatenate([end, releases])
-    beyond = np.concatenate([found.beyond[whose], ~all_])
-    return Runs(begin_ns[order], end_ns[order], beyond[order], reset[order])
+def _blank(seen: Trajectory) -> tuple[Ints, Ints]:
+    """The spans in which the newest sample was not usable."""
+    change = np.flatnonzero(np.diff(seen.good.astype(np.int8), prepend=1) != 0)
+    begins, ends = seen.ns[change[0::2]], seen.ns[change[1::2]]
+    return begins, np.append(ends, NEVER)[: len(begins)]
 
 
 @dataclass(frozen=True)

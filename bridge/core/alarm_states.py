@@ -33,13 +33,6 @@ class Event(Enum):
     ACK = "ack"
     RESET = "reset"  # of a latched alarm, by the operator
     RE_ALARM = "re-alarm"  # it has been standing, acknowledged, for the re-alarm time
-    SHELVE = "shelve"
-    SUPPRESS = "suppress"
-    REMOVE = "remove"  # from service
-    RELEASE_RAISED = (
-        "release, raised"  # no longer shelved, suppressed or out of service; the condition is true
-    )
-    RELEASE_CLEAR = "release, clear"  # ... and the condition is false
 
 
 class Next(NamedTuple):
@@ -50,7 +43,6 @@ class Next(NamedTuple):
 _A, _B, _C, _D, _E, _F = (
     State.NORMAL, State.UNACKED, State.ACKED, State.RTN_UNACKED, State.LATCHED_UNACKED, State.LATCHED_ACKED,
 )  # fmt: skip
-_G, _H, _I = State.SHELVED, State.SUPPRESSED, State.OUT_OF_SERVICE
 
 TABLE: dict[tuple[State, Event], Next] = {
     # A normal
@@ -73,14 +65,8 @@ TABLE: dict[tuple[State, Event], Next] = {
     # F latched acknowledged: cleared, kept until it is reset
     (_F, Event.RAISED): Next(_B, annunciates=True),
     (_F, Event.RESET): Next(_A),
-    # G, H, I: the operator is not called, and a release while the condition is true calls anew
-    **{(inhibited, Event.RELEASE_RAISED): Next(_B, annunciates=True) for inhibited in (_G, _H, _I)},
-    **{(inhibited, Event.RELEASE_CLEAR): Next(_A) for inhibited in (_G, _H, _I)},
-    **{(state, Event.SHELVE): Next(_G) for state in State},
-    **{(state, Event.SUPPRESS): Next(_H) for state in State},
-    **{(state, Event.REMOVE): Next(_I) for state in State},
 }
-"""What changes; a pair that is not here leaves the state as it is."""
+"""What changes; a pair that is not here leaves the state as it is. G, H and I hide a state and change none."""
 
 
 def step(state: State, event: Event) -> Next:

@@ -187,11 +187,11 @@ def test_suppression_counts_nobody_as_called(tmp_path: Path) -> None:
     assert found.now.false_alarms == 2, "what stands at a release, and what comes in run"
 
 
-@pytest.mark.parametrize(("on_s", "calls"), [(0, 1), (9, 1), (10, 1), (11, 1), (12, 0)])
-def test_an_on_delay_that_ends_with_the_suppression_begins_anew(
+@pytest.mark.parametrize(("on_s", "calls"), [(0, 2), (1, 1), (10, 1), (11, 1), (12, 0)])
+def test_the_clock_of_an_on_delay_stands_still_while_suppressed(
     tmp_path: Path, on_s: int, calls: int
 ) -> None:
-    """Beyond for ten seconds up to a release, which calls nobody; and around another one for eleven more."""
+    """Beyond for ten seconds up to a release, which only a rule without delay calls; and for eleven after another."""
     values = hot([0.0] * SECONDS, (3_000, 3_010), (5_000, 5_021))
     states = [(0, 6), (2_900, 4), (3_010, 6), (4_900, 4), (5_010, 6)]
     rule = {"high": 6.0, "on_delay_s": on_s, "suppress_in": ["idle"]}

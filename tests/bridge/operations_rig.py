@@ -51,7 +51,8 @@ cells:
         quiet: {south: plc1, node: "ns=2;s=Q", type: Double}
 alarms:
   hot: {metric: cell.a/temperature, high: 80, deadband: 5, on_delay_s: 5, off_delay_s: 3, priority: high, work_order: true,
-        context: [cell.a/pressure], text: Bearing too hot}
+        context: [cell.a/pressure], text: Bearing too hot,
+        cause: cooling lost, consequence: the bearing seizes, response: open the valve, respond_s: 300}
   cold: {metric: cell.a/temperature, low: 0, suppress_in: [idle]}
 oee:
   line1:

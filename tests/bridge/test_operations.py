@@ -79,6 +79,7 @@ def test_people_may_use_http_and_are_told_what_is_wrong(tmp_path: Path) -> None:
         until_ms = time.time_ns() // 1_000_000 + 20_000
         shelf = {"operator": "kim", "until_ms": until_ms, "reason": "sensor is being changed"}
         steps = [
+            ("remove", {"operator": "kim"}, 409), ("return", {"operator": "kim"}, 409),
             ("ack", {"operator": "kim"}, 200), ("ack", {"operator": "kim"}, 409), ("ack", {}, 400),
             ("ack", {"operator": 7}, 400), ("shelve", {"operator": "kim", "until_ms": 5, "reason": "x"}, 409),
             ("shelve", shelf, 200), ("dance", {"operator": "kim"}, 409), ("ack", {"operator": "k" * 5000}, 413),
@@ -93,8 +94,12 @@ def test_people_may_use_http_and_are_told_what_is_wrong(tmp_path: Path) -> None:
         assert "no alarm 'x'" in missing.json()["detail"]
         shown = (await plant.http("GET", "http://127.0.0.1:8090/alarms", host="bridge")).json()
         assert [(a["name"], a["state"], a["active"]) for a in shown] == [
-            ("hot", "shelved", True), ("cold", "normal", False),
+            ("hot", "shelved", True), ("cold", "normal", False), ("hot_bad", "normal", False),
         ]  # fmt: skip
+        assert (
+            shown[0].items()
+            >= {"cause": "cooling lost", "response": "open the valve", "respond_s": 300}.items()
+        )
         figures = await plant.http("GET", "http://127.0.0.1:8090/alarms/figures", host="bridge")
         assert figures.json()["annunciations"] == 1
         (order,) = (await plant.http("GET", "http://127.0.0.1:8090/work-orders", host="bridge")).json()
@@ -109,6 +114,14 @@ def test_people_may_use_http_and_are_told_what_is_wrong(tmp_path: Path) -> None:
         assert plant.said("alarm/hot")[-1][0] == until_ms
         (said,) = [json.loads(value) for _, value in plant.said("alarm/hot/shelve")]
         assert said == shelf
+        removed = shelf | {"until_ms": until_ms + 3_600_000}
+        await plant.command("alarm/hot/remove", json.dumps(removed))  # over Sparkplug too
+        await plant.until(lambda: states(plant)[-1] == "out_of_service")
+        answer = await plant.http("POST", f"{base}/return", {"operator": "lee"}, host="bridge")
+        assert answer.status_code == 200
+        await plant.until(lambda: states(plant)[-1] == "unacked")
+        said = [json.loads(value) for _, value in plant.said("alarm/hot/remove")]
+        assert said == [removed, {"operator": "lee", "reason": "", "until_ms": 0}]
 
     with_plant(tmp_path, case)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from shakedown.bridge.cli import bridge_group
 from shakedown.bridge.config import compile_all, load_site
 from shakedown.bridge.core import naming
 from shakedown.bridge.operations import TARGET
@@ -33,13 +35,22 @@ def problems(tmp_path: Path, *changes: tuple[str, str]) -> list[str]:
 def test_a_site_compiles_to_rules_and_to_metrics_that_follow_the_configured_ones(tmp_path: Path) -> None:
     (tmp_path / "site.yaml").write_text(SITE)
     model, compiled = compile_all(load_site(tmp_path / "site.yaml"))
-    hot, cold = compiled.rules
+    hot, cold, bad = compiled.rules
     assert (hot.key, hot.high, hot.on_delay_ns, hot.work_order) == (("cell.a", "hot"), 80, 5 * 10**9, True)
     assert (cold.low, cold.suppress_in, cold.state_metric_id) == (0, {"idle"}, 0)
     assert hot.context_ids == (1, 0, 5)
+    assert (bad.key, bad.is_bad, bad.metric_id, bad.priority) == (("cell.a", "hot_bad"), True, 1, "low")
+    assert (bad.on_delay_ns, bad.consequence) == (60 * 10**9, "cannot speak meanwhile: hot, cold")
     assert [m.metric_id for m in model.metrics] == list(range(len(model.metrics)))
     commands = [m.name for m in model.metrics if m.is_command]
-    assert commands == ["alarm/hot/ack", "alarm/hot/shelve", "alarm/cold/ack", "alarm/cold/shelve"]
+    assert commands == [
+        f"alarm/{n}/{c}" for n in ("hot", "cold", "hot_bad") for c in ("ack", "shelve", "remove")
+    ]
+    (born,) = (m.properties for m in model.metrics if m.name == "alarm/hot")
+    assert born == {
+        "priority": "high", "text": "Bearing too hot", "cause": "cooling lost", "consequence": "the bearing seizes",
+        "response": "open the valve", "respond_s": 300,
+    }  # fmt: skip
     (line,) = compiled.lines
     assert (line.modulus, line.ideal_ns, line.product) == (2**32, {"": 2 * 10**9}, None)
 
@@ -53,6 +64,11 @@ def test_no_north_shares_the_cursor_of_operations() -> None:
     [
         ("metric: cell.a/temperature, high", "metric: cell.a/temprature, high",
          f"{HOT}.metric: is no metric under cells: ('cell.a/temprature') - did you mean 'cell.a/temperature'?"),
+        ("off_delay_s: 3", "bad_after_s: 0.5",
+         f"{HOT}.bad_after_s: is no delay (0.5) - write 1 to 86400 seconds"),
+        ("  cold: {", "  hot_bad: {metric: cell.a/pressure, high: 1}\n  cold: {",
+         "alarms.hot_bad: is the name of an alarm that the bridge makes itself ('hot_bad')"
+         " - call it otherwise: that is the alarm of cell.a/temperature when it stays bad"),
         ("low: 0,", "low: 80,",
          f"{COLD}.low: is not below the high limit 80 of hot (80.0) - put it below 80, or no value is normal"),
         ("deadband: 5", "deadband: 80",
@@ -109,3 +125,22 @@ def test_templates_of_a_generic_cmms_name_only_what_an_order_has(tmp_path: Path)
     assert (
         "cmms.generic.create: is no field of an order ('{equipmnt}') - did you mean 'equipment'?" in problem
     )
+
+
+def test_check_names_rules_that_an_alarm_engineer_would_not_sign(tmp_path: Path) -> None:
+    text = SITE.replace(
+        "oee:\n", "  slow: {metric: cell.a/pressure, high: 9, deadband: 1, off_delay_s: 600}\noee:\n", 1
+    )
+    (tmp_path / "site.yaml").write_text(text)
+    result = CliRunner().invoke(bridge_group, ["check", str(tmp_path / "site.yaml")])
+    assert result.exit_code == 0, result.output
+    named = [line.partition(": alarms.")[2] for line in result.output.splitlines() if "alarms." in line]
+    unwritten = "is not rationalised - give cause, consequence, response, respond_s"
+    assert named == [
+        "cold: has no delay: each sample beyond it calls - give on_delay_s, or off_delay_s",
+        "cold: has no deadband: noise at the limit calls again and again - give deadband",
+        f"cold: {unwritten}",
+        "slow: stands for 600 s after its cause is gone, and a new one in that time does not call"
+        " - shorten off_delay_s",
+        f"slow: {unwritten}",
+    ]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from shakedown.bridge.app import Parts
+from shakedown.bridge.core.alarm import Alarm
 from shakedown.bridge.core.alarm_states import Event, State
-from shakedown.bridge.core.alarms import Alarm, Alarms
+from shakedown.bridge.core.alarms import Alarms
 from tests.mutants.mutant import Mutant
 
 S = 10**9
