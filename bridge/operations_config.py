@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
@@ -46,17 +47,30 @@ class BreakConfig(Strict):
     lasts_s: float
 
 
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
 class ShiftConfig(Strict):
-    """One shift of the day; times are seconds since midnight UTC plus `offset_s`, of breaks since its beginning."""
+    """One shift; times are seconds on the wall clock since midnight plus `offset_s`, of breaks since its beginning."""
 
     name: Name
     begins_s: float
     lasts_s: float
+    days: list[Day] = Field(list(DAYS), description="of the week, on which it begins")
     breaks: list[BreakConfig] = Field([])
 
 
+class ReasonsConfig(Strict):
+    """Which values of `reason` mean what, on each work unit of the line."""
+
+    starved: list[int | str] = Field([])
+    blocked: list[int | str] = Field([])
+    minor_stop: list[int | str] = Field([], description="every other time in fault is a failure")
+
+
 class OeeConfig(Strict):
-    """OEE of one line: the metrics it is made from, the planned time per item, the calendar."""
+    """OEE of one line: work units, the metrics of the one that counts for it, planned times, calendar (docs/oee.md)."""
 
     state: str
     produced: str
@@ -64,10 +78,16 @@ class OeeConfig(Strict):
     reject: str
     product: str | None = None
     order: str | None = Field(None, description="the production order that runs")
+    order_quantity: str | None = Field(None, description="its planned quantity in good pieces")
     rework: str | None = Field(None, description="counts good parts that needed rework")
+    reason: str | None = Field(None, description="why it does not produce")
+    reasons: ReasonsConfig = ReasonsConfig()
+    work_units: list[str] = Field([], description="the line's devices in the order of flow")
     ideal_s: dict[str, float] = Field({})
     rolls_over_at: int | None = None
     offset_s: float = 0.0
+    time_zone: str = Field("UTC", description="IANA name")
+    holidays: list[date] = Field([], description="on which no shift begins")
     planned: list[ShiftConfig]
 
 

@@ -12,20 +12,17 @@ from shakedown.bridge.core import datatypes as t
 from shakedown.bridge.core.alarm_rule import AlarmRule
 from shakedown.bridge.core.model import Metric, Value
 from shakedown.bridge.core.oee import LineConfig
-from shakedown.bridge.core.oee_calendar import Calendar, Shift
 from shakedown.bridge.operations_config import (
     FIELDS,
     AlarmConfig,
     CmmsConfig,
-    OeeConfig,
     OperationsConfig,
-    ShiftConfig,
     unknown_fields,
 )
+from shakedown.bridge.operations_oee import OeeCompiler
 from shakedown.bridge.yamlfile import did_you_mean
 
 NUMBERS = frozenset({*t.INTEGER_RANGE, t.FLOAT, t.DOUBLE})
-DAY_S = 86_400
 DELAY_MAX_S = 24 * 3600
 CONTEXT_MAX_S = 3600
 OEE_VALUES = ("availability", "effectiveness", "quality", "oee")
@@ -58,7 +55,8 @@ def compile_operations(
     compiler = _Compiler(site, metrics, report)
     rules = tuple(compiler.alarm(name, entry) for name, entry in site.alarms.items())
     compiler.check_pairs()
-    lines = tuple(compiler.line(name, entry) for name, entry in site.oee.items())
+    oee = OeeCompiler(compiler.metrics, compiler.metric, report)
+    lines = tuple(oee.line(name, entry) for name, entry in site.oee.items())
     compiler.check_cmms()
     found = [rule for rule in rules if rule is not None]
     found += compiler.of_bad_sensors(found)
@@ -270,97 +268,6 @@ class _Compiler:
             remedy = f"add equipment: {{{device}: {{equipment: ...}}}}"
             self.report((*path, "work_order"), True, remedy, "is for a device that the CMMS has no name for")
 
-    # ---- OEE
-
-    def line(self, name: str, entry: OeeConfig) -> LineConfig | None:
-        path = ("oee", name)
-        keys = ("state", "produced", "good", "reject", "product", "order", "rework")
-        found = {key: self.metric((*path, key), getattr(entry, key)) for key in keys}
-        state = found["state"]
-        if state is not None and "run" not in (state.states or {}).values():
-            self.report(
-                (*path, "state"), entry.state, "choose a metric with states: {...: run}", "never says run"
-            )
-        for key in ("produced", "good", "reject", "rework"):
-            counter = found[key]
-            if counter is not None and counter.datatype not in t.INTEGER_RANGE:
-                self.report((*path, key), getattr(entry, key), "choose a whole number", "is no counter")
-        for product, ideal_s in entry.ideal_s.items():
-            if not 0 < ideal_s < DAY_S:
-                self.report(
-                    (*path, "ideal_s", product), ideal_s, "write seconds per item", "is no time per item"
-                )
-        shifts = self._shifts(path, entry.planned)
-        if any(found[key] is None for key in keys[:4]):
-            return None
-        ids = {key: metric.metric_id for key, metric in found.items() if metric is not None}
-        ideal_ns = {product: _ns(ideal_s) for product, ideal_s in entry.ideal_s.items()}
-        lineage = {
-            "tags": {key: f"{m.south} {m.node_id}" for key, m in found.items() if m is not None},
-            "metrics": {key: f"{m.device}/{m.name}" for key, m in found.items() if m is not None},
-            "ideal_s": entry.ideal_s,
-        }
-        calendar = Calendar(shifts, _ns(entry.offset_s))
-        modulus = self._modulus(path, entry, found["produced"])
-        return LineConfig(name, calendar=calendar, ideal_ns=ideal_ns, modulus=modulus, lineage=lineage, **ids)
-
-    def _modulus(self, path: Path_, entry: OeeConfig, counter: Metric | None) -> int:
-        highest = t.INTEGER_RANGE.get(counter.datatype if counter else t.UINT32, (0, 2**32 - 1))[1] + 1
-        given = entry.rolls_over_at
-        if given is not None and not 100 <= given <= highest:
-            remedy = f"write how many values the counter has, 100 to {highest}"
-            self.report((*path, "rolls_over_at"), given, remedy, "is no roll-over of this counter")
-        return given or highest
-
-    def _shifts(self, path: Path_, planned: Sequence[ShiftConfig]) -> tuple[Shift, ...]:
-        if not planned:
-            self.report((*path, "planned"), [], "name one shift at least", "is empty")
-        for i, shift in enumerate(planned):
-            where = (*path, "planned", i)
-            if not 0 < shift.lasts_s <= DAY_S:
-                self.report(
-                    (*where, "lasts_s"),
-                    shift.lasts_s,
-                    f"write 1 to {DAY_S} seconds",
-                    "is no length of a shift",
-                )
-            if not 0 <= shift.begins_s < DAY_S:
-                self.report(
-                    (*where, "begins_s"), shift.begins_s, f"write 0 to {DAY_S - 1}", "is no time of the day"
-                )
-            for other in planned[:i]:
-                if any(_overlap(shift, other, day * DAY_S) for day in (-1, 0, 1)):
-                    self.report(
-                        where, shift.name, "let one begin where the other ends", f"overlaps {other.name}"
-                    )
-            self._check_breaks(where, shift)
-        return tuple(
-            Shift(
-                s.name,
-                _ns(s.begins_s),
-                _ns(s.lasts_s),
-                tuple((_ns(b.begins_s), _ns(b.lasts_s)) for b in s.breaks),
-            )
-            for s in planned
-        )
-
-    def _check_breaks(self, path: Path_, shift: ShiftConfig) -> None:
-        end_s = 0.0
-        for i, pause in sorted(enumerate(shift.breaks), key=lambda found: found[1].begins_s):
-            where = (*path, "breaks", i)
-            if pause.lasts_s <= 0 or pause.begins_s < 0 or pause.begins_s + pause.lasts_s > shift.lasts_s:
-                self.report(
-                    where,
-                    pause.begins_s,
-                    f"keep it within 0 to {shift.lasts_s:g} s",
-                    "is not inside the shift",
-                )
-            elif pause.begins_s < end_s:
-                self.report(
-                    where, pause.begins_s, "let one begin where the other ends", "overlaps another break"
-                )
-            end_s = max(end_s, pause.begins_s + pause.lasts_s)
-
     # ---- CMMS
 
     def check_cmms(self) -> None:
@@ -399,11 +306,6 @@ class _Compiler:
             remedy = "name a file with the secret that you enter there too"
             what = "is missing: a generic CMMS is told by hand where to call"
             self.report(("cmms", "webhook", "token_file"), "", remedy, what)
-
-
-def _overlap(one: ShiftConfig, other: ShiftConfig, by_s: float) -> bool:
-    begin = one.begins_s + by_s
-    return begin < other.begins_s + other.lasts_s and other.begins_s < begin + one.lasts_s
 
 
 def _number(value: Value) -> float | None:

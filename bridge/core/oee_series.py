@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
-from typing import Generic, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Generic, NamedTuple, TypeVar
 
 V = TypeVar("V")
 
@@ -54,20 +54,10 @@ class Series(Generic[V]):
         if begin < to_ns:
             yield begin, to_ns, value
 
-    def episodes(self, value: V, from_ns: int, to_ns: int) -> Iterator[tuple[int, int]]:
-        """(begin, end) in whole of each time a value held that touches the stretch; one still going ends at its end."""
-        begin = None
-        for ts_ns, now in zip(self.times, self.values, strict=True):
-            if ts_ns >= to_ns:
-                break
-            if now == value:
-                begin = ts_ns if begin is None else begin
-            elif begin is not None:
-                if ts_ns > from_ns:
-                    yield begin, ts_ns
-                begin = None
-        if begin is not None:
-            yield begin, to_ns
+    def changed(self, ts_ns: int) -> int | None:
+        """When the value that holds at a time was put."""
+        index = bisect_right(self.times, ts_ns)
+        return self.times[index - 1] if index else None
 
     def forget(self, before_ns: int) -> None:
         """Drop what no longer holds at a time."""
@@ -75,12 +65,30 @@ class Series(Generic[V]):
         del self.times[:count], self.values[:count]
 
 
-class PartCounter(Series[int]):
-    """A machine's counter: it rises, rolls over at `modulus`, or is reset."""
+class Step(NamedTuple):
+    """From one value of a counter to the next: how many parts that is, and why it is doubted ("" where it is not)."""
 
-    def __init__(self, modulus: int) -> None:
+    ts_ns: int
+    before: int
+    after: int
+    parts: int
+    suspect: str
+
+
+class PartCounter(Series[int]):
+    """A machine's counter: it rises, rolls over at `modulus`, is reset, or corrected by hand (docs/oee.md).
+
+    `pace_ns` is the planned time of the fastest part; with 0 nothing is too fast to be believed.
+    """
+
+    def __init__(
+        self, modulus: int, pace_ns: int = 0, *, doubts_rises: bool = True, stride_ns: int = STRIDE_NS
+    ) -> None:
         super().__init__()
         self.modulus = modulus
+        self._pace_ns = pace_ns
+        self._doubts_rises = doubts_rises and pace_ns > 0
+        self._stride_ns = stride_ns
         self._recent: Series[int] = Series()
 
     def count(self, ts_ns: int, value: int, edge_ns: int) -> bool:
@@ -93,10 +101,11 @@ class PartCounter(Series[int]):
         if (
             len(times) > 1
             and times[-1] < ts_ns
-            and not times[-1] < edge_ns <= ts_ns
-            and times[-1] // STRIDE_NS == ts_ns // STRIDE_NS
-            and times[-2] // STRIDE_NS == ts_ns // STRIDE_NS
-            and values[-2] <= values[-1] <= value
+            and not times[-2] < edge_ns <= ts_ns
+            and times[-1] // self._stride_ns == ts_ns // self._stride_ns
+            and times[-2] // self._stride_ns == ts_ns // self._stride_ns
+            and values[-2] <= values[-1] < value
+            and not (self._doubts_rises and self._is_too_much(value - values[-1], ts_ns - times[-1]))
         ):
             times[-1], values[-1] = ts_ns, value
             return True
@@ -109,7 +118,9 @@ class PartCounter(Series[int]):
 
     def divide(self, edge_ns: int) -> None:
         """Have the sum divided at a moment: what was counted before it, also if that is heard of only now."""
-        self._know(bisect_left(self._recent.times, edge_ns) - 1)
+        at = bisect_left(self._recent.times, edge_ns)
+        self._know(at - 1)
+        self._know(at)
 
     def _know(self, index: int) -> None:
         """Take in a recent sample that was left out of a rise; the sum stays the same."""
@@ -127,18 +138,35 @@ class PartCounter(Series[int]):
         super().forget(before_ns)
         self._recent.forget(before_ns)
 
-    def increments(self, from_ns: int, to_ns: int) -> Iterator[tuple[int, int]]:
-        """(time, parts) counted in a stretch; the first value ever only says where the counting begins."""
-        first, last = bisect_left(self.times, from_ns), bisect_left(self.times, to_ns)
+    def steps(self, from_ns: int, to_ns: int, ran_ns: Callable[[int, int], int]) -> Iterator[Step]:
+        """What was counted in a stretch; the first value ever only says where the counting begins.
+
+        `ran_ns` says how much of a stretch the machine may have produced.
+        """
+        times, values = self.times, self.values
+        first, last = bisect_left(times, from_ns), bisect_left(times, to_ns)
         for index in range(max(first, 1), last):
-            if parts := increment(self.values[index - 1], self.values[index], self.modulus):
-                yield self.times[index], parts
+            before, after = values[index - 1], values[index]
+            if after == before:
+                continue
+            begin, end = times[index - 1], times[index]
+            parts, suspect = after - before, ""
+            if parts < 0:
+                parts, suspect = self._fall(before, after, ran_ns(begin, end))
+            elif self._doubts_rises and self._is_too_much(parts, end - begin):
+                parts, suspect = 0, "jump"
+            yield Step(end, before, after, parts, suspect)
 
+    def _fall(self, before: int, after: int, ran_ns: int) -> tuple[int, str]:
+        """A roll-over, a correction by hand, a reset, or nothing that can be explained."""
+        turned = self.modulus - before + after
+        is_over_the_top = before > 0.9 * self.modulus and after < 0.1 * self.modulus
+        if is_over_the_top and not self._is_too_much(turned, ran_ns):
+            return turned, ""
+        if 10 * after >= 9 * before:
+            return after - before, "correction"
+        return (0, "fall") if self._is_too_much(after, ran_ns) else (after, "")
 
-def increment(before: int, after: int, modulus: int) -> int:
-    """Parts between two values: a fall is a roll-over if it goes from the top tenth to the lowest, else a reset."""
-    if after >= before:
-        return after - before
-    if before > 0.9 * modulus and after < 0.1 * modulus:
-        return modulus - before + after
-    return after
+    def _is_too_much(self, parts: int, within_ns: int) -> bool:
+        """Whether so many parts are more than ten, and more than ten times what the machine is rated for."""
+        return self._pace_ns > 0 and (parts - 10) * self._pace_ns > 10 * within_ns

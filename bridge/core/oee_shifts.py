@@ -31,6 +31,7 @@ class Shifts:
         self._closed: dict[int, tuple[Period, dict[str, Any]]] = {}  # from_ns: figures as last reported
         self._is_late = False
         self._has_data = False
+        self._is_anew = False
 
     def take(self, sample: Sample) -> None:
         """Take a sample; one of a closed shift will restate it."""
@@ -52,16 +53,18 @@ class Shifts:
         calendar = self._config.calendar
         shift = self._open or calendar.period(now_ns) or calendar.following(now_ns)
         for _ in range(CLOSED_MAX):  # more than one only after an outage as long as a shift
-            if now_ns < shift.to_ns + CLOSE_NS:
+            if shift is None or now_ns < shift.to_ns + CLOSE_NS:
                 break
             reports.append(self._close(shift))
             shift = calendar.following(shift.to_ns)
         else:
             shift = calendar.period(now_ns) or calendar.following(now_ns)
+        self._open, self.due_ns = shift, (now_ns // REPORT_NS + 1) * REPORT_NS
+        if shift is None:
+            return reports
         if shift.from_ns < now_ns:
             reports.append(self._report(shift, "open", min(now_ns, shift.to_ns), shift.to_ns))
-        self._open = shift
-        self.due_ns = min((now_ns // REPORT_NS + 1) * REPORT_NS, shift.to_ns + CLOSE_NS)
+        self.due_ns = min(self.due_ns, shift.to_ns + CLOSE_NS)
         return reports
 
     def _close(self, period: Period) -> Report:
@@ -105,8 +108,13 @@ class Shifts:
         return {"line": self.line.save(), "closed": closed, "open": self._open and self._open.from_ns}
 
     def restore(self, saved: dict[str, Any]) -> None:
-        """Continue with what was saved; a shift that the calendar no longer has is forgotten."""
-        self.line.restore(saved["line"])
+        """Continue with what was saved; a shift that the calendar no longer has is forgotten.
+
+        So is everything of a line that is made from other metrics now: it begins anew, with time that is unknown.
+        """
+        self._is_anew = not self.line.restore(saved["line"])
+        if self._is_anew:
+            return
         self._has_data = True
         for from_ns, figures in saved["closed"]:
             if period := self._config.calendar.period(from_ns):
@@ -117,7 +125,7 @@ class Shifts:
     def reported(self, content: dict[str, Any]) -> None:
         """A report found in the journal, newer than what was saved: it need not be said again."""
         period = self._config.calendar.period(content["from_ms"] * 1_000_000)
-        if period is None or content["status"] == "open":
+        if period is None or content["status"] == "open" or self._is_anew:
             return
         names = self.line.figures(period, period.to_ns).keys() & content.keys()
         self._closed[period.from_ns] = (period, {name: content[name] for name in names})

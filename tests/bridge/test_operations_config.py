@@ -52,7 +52,7 @@ def test_a_site_compiles_to_rules_and_to_metrics_that_follow_the_configured_ones
         "response": "open the valve", "respond_s": 300,
     }  # fmt: skip
     (line,) = compiled.lines
-    assert (line.modulus, line.ideal_ns, line.product) == (2**32, {"": 2 * 10**9}, None)
+    assert (line.meaning.modulus, line.ideal_ns, line.is_line) == (2**32, {"": 2 * 10**9}, False)
 
 
 def test_no_north_shares_the_cursor_of_operations() -> None:

@@ -11,6 +11,7 @@ from shakedown.bridge.app import Parts
 from shakedown.bridge.core.oee import Line
 from shakedown.bridge.core.oee_series import PartCounter
 from shakedown.bridge.core.oee_shifts import Shifts
+from shakedown.bridge.core.oee_units import STOPS
 from tests.mutants.mutant import Mutant
 
 SHIFT_EDGE_NS = 30 * 10**9
@@ -37,8 +38,9 @@ def counting(counter: type[PartCounter]) -> type[Shifts]:
 
         def __init__(self, config):
             super().__init__(config)
-            for healthy in self.counters.values():
-                healthy.__class__ = counter
+            for unit in self.units:
+                for healthy in unit.counters.values():
+                    healthy.__class__ = counter
 
     return calculating(Counting)
 
@@ -46,8 +48,8 @@ def counting(counter: type[PartCounter]) -> type[Shifts]:
 class LosesParts(Line):
     """Loses 1.5 % of the parts."""
 
-    def _tally(self, period, to_ns):
-        tallies = super()._tally(period, to_ns)
+    def _tally(self, *given):
+        tallies = super()._tally(*given)
         for tally in tallies.values():
             tally.parts = Counter(
                 {key: parts - math.ceil(0.015 * parts) for key, parts in tally.parts.items()}
@@ -58,40 +60,37 @@ class LosesParts(Line):
 class AddsRunTime(Line):
     """Counts 2 % of the planned time as run that was idle."""
 
-    def _tally(self, period, to_ns):
-        tallies = super()._tally(period, to_ns)
+    def _tally(self, *given):
+        tallies = super()._tally(*given)
         for order, tally in tallies.items():
             time_ns = tally.time_ns
-            more_ns = sum(time_ns.values()) // 50
+            more_ns = (time_ns["run"] + time_ns["changeover"] + time_ns["adet"] + time_ns["adot"]) // 50
             time_ns["run"] += more_ns
-            time_ns["delay" if order else "idle"] -= more_ns
+            time_ns["adet" if order else "adot"] -= more_ns
         return tallies
 
 
 class TakesAResetForARollOver(PartCounter):
     """Ignores that a counter may be reset: whenever it falls, it has rolled over."""
 
-    def increments(self, from_ns, to_ns):
-        values = self.values
-        for at, time_ns in enumerate(self.times):
-            if at and from_ns <= time_ns < to_ns:
-                yield time_ns, (values[at] - values[at - 1]) % self.modulus
+    def _fall(self, before, after, ran_ns):
+        return self.modulus - before + after, ""
 
 
 class TakesARollOverForAReset(Shifts):
     """Ignores that a counter may roll over: whenever it falls, it has been reset."""
 
     def __init__(self, config):
-        super().__init__(replace(config, modulus=1 << 63))
+        super().__init__(replace(config, meaning=replace(config.meaning, modulus=1 << 63)))
 
 
 class SwapsChangeoverAndIdle(Line):
     """Counts changeover as idle and idle as changeover."""
 
-    def _tally(self, period, to_ns):
-        tallies = super()._tally(period, to_ns)
+    def _tally(self, *given):
+        tallies = super()._tally(*given)
         for order, tally in tallies.items():
-            time_ns, idle = tally.time_ns, "delay" if order else "idle"
+            time_ns, idle = tally.time_ns, "adet" if order else "adot"
             time_ns["changeover"], time_ns[idle] = time_ns[idle], time_ns["changeover"]
         return tallies
 
@@ -99,10 +98,13 @@ class SwapsChangeoverAndIdle(Line):
 class CountsFaultsAsIdle(Line):
     """Counts the time of a fault as idle."""
 
-    def _tally(self, period, to_ns):
-        tallies = super()._tally(period, to_ns)
+    def _tally(self, *given):
+        tallies = super()._tally(*given)
         for tally in tallies.values():
-            tally.time_ns["idle"] += tally.time_ns.pop("fault", 0)
+            for kind in STOPS:
+                stood_ns = tally.time_ns.pop(kind, 0)
+                tally.time_ns["adet"] -= stood_ns
+                tally.time_ns["adot"] += stood_ns
         return tallies
 
 
@@ -147,8 +149,8 @@ class NeverCloses(Shifts):
 class CountsRejectsAsGood(Line):
     """Counts every part as good."""
 
-    def _tally(self, period, to_ns):
-        tallies = super()._tally(period, to_ns)
+    def _tally(self, *given):
+        tallies = super()._tally(*given)
         for tally in tallies.values():
             produced = {product: n for (what, product), n in tally.parts.items() if what == "produced"}
             tally.parts.update({("good", product): 0 for product in produced})
@@ -160,8 +162,8 @@ class CountsRejectsAsGood(Line):
 class TakesReworkForAFirstPass(Line):
     """Leaves a part that went through twice in the first-pass yield."""
 
-    def _tally(self, period, to_ns):
-        tallies = super()._tally(period, to_ns)
+    def _tally(self, *given):
+        tallies = super()._tally(*given)
         for tally in tallies.values():
             tally.parts = Counter({key: n for key, n in tally.parts.items() if key[0] != "rework"})
         return tallies
@@ -170,20 +172,20 @@ class TakesReworkForAFirstPass(Line):
 class BooksOnTheLastOrder(Line):
     """Books all parts of a shift on the order that is current at its end."""
 
-    def _tally(self, period, to_ns):
-        tallies = super()._tally(period, to_ns)
+    def _tally(self, *given):
+        tallies = super()._tally(*given)
         parts = sum((tally.parts for tally in tallies.values()), Counter())
         for tally in tallies.values():
             tally.parts = Counter()
-        tallies[self.production_orders.at(to_ns - 1) or ""].parts = parts
+        tallies[list(tallies)[-1]].parts = parts
         return tallies
 
 
 class DropsTheSetUpOfAnOrder(Line):
     """Takes an order to begin when the set-up for it is over, so that the set-up belongs to none."""
 
-    def _tally(self, period, to_ns):
-        tallies = super()._tally(period, to_ns)
+    def _tally(self, *given):
+        tallies = super()._tally(*given)
         for order in [order for order in tallies if order]:
             tallies[""].time_ns["changeover"] += tallies[order].time_ns.pop("changeover", 0)
         return tallies
