@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import date
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -87,7 +87,7 @@ class OeeConfig(Strict):
     rolls_over_at: int | None = None
     offset_s: float = 0.0
     time_zone: str = Field("UTC", description="IANA name")
-    holidays: list[date] = Field([], description="on which no shift begins")
+    holidays: list[Annotated[date, Field(strict=False)]] = Field([], description="on which no shift begins")
     planned: list[ShiftConfig]
 
 

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from shakedown.twin.line.disturbances import UnknownUpsetError
+from shakedown.twin.line.signal_spec import SignalSpec
 from shakedown.twin.line.states import State
 from shakedown.twin.line.upsets import UPSETS
+from shakedown.twin.line.upsets.noisy_sensor import NoisySensor
 from tests.twin.line_rig import Recording, document
 
 BEGINS, LASTS, SECONDS = 60, 30, 240
@@ -274,6 +276,25 @@ def test_a_trip_floods_one_signal_after_the_other(tmp_path: Path) -> None:
     assert told == [
         (BEGINS, "filler", "start"), (BEGINS, "packer", "start"), (ENDS, "filler", "end"), (ENDS, "packer", "end"),
     ]  # fmt: skip
+
+
+def test_what_has_inertia_moves_with_a_trip_by_degrees(tmp_path: Path, calm: Recording) -> None:
+    spec = {**MACHINE_CASES["trip"], "at_s": [BEGINS], "rise_s": 6, "lasts_s": 30}
+    run = _run(tmp_path, spec)
+    away = np.array(run.values["filler.temperature"]) - np.array(calm.values["filler.temperature"])
+    assert away.max() > 28
+    assert np.abs(np.diff(away)).max() < 6, "no winding is hotter by 30 degrees in one scan"
+
+
+def test_a_noisy_sensor_follows_what_it_measures() -> None:
+    spec = NoisySensor(kind="noisy_sensor", signals=["filler.temperature"], limit=60.0, noise=0.5)
+    signal = SignalSpec.model_validate(
+        {"tag": "T", "type": "Double", "unit": "CEL", "range": [0, 200], "description": "T",
+         "response": {"base": 50, "gains": {}, "tau_s": 1, "noise": 0, "resolution": 0.01}}
+    )  # fmt: skip
+    shown = spec.distortion(signal, np.random.default_rng(1))
+    before, after = ([shown.show(value, 0.0)[0] for _ in range(200)] for value in (50.0, 75.0))
+    assert (np.mean(before), np.mean(after)) == pytest.approx((60, 85), abs=0.2)
 
 
 def test_an_unknown_upset_is_refused_with_the_known_ones(calm: Recording) -> None:

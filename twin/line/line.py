@@ -128,8 +128,13 @@ class Line:
             name: Machine(name, source, sink, shop)
             for name, source, sink in zip(plant.machines, sources, sinks, strict=True)
         }
+        self._orders.on_last = self._end_orders
         self._disturbances = Disturbances(plant, self.machines, env, self._seed, self._record)
         self._sides = list(pairwise(self.machines.values()))  # of each conveyor
+
+    def _end_orders(self) -> None:
+        for machine in self.machines.values():
+            machine.end_order()
 
     def _build_signals(self) -> None:
         plant = self._plant

@@ -172,6 +172,8 @@ class Machine:
         source, hands = self._source, self._hands
         while len(hands) < self._spec.batch:
             if not source.ready():
+                if source.lack is StopReason.NO_ORDER:
+                    self.end_order()
                 yield from self._wait(source.ready, source.wait_ready, self._starved_after_ms, source.lack)
             part = source.take()
             self.infeed += 1
@@ -187,6 +189,12 @@ class Machine:
         if order != self.order:
             self.order = order
             self._record("order_at", self.name, {"order": order})
+
+    def end_order(self) -> None:
+        """Be on no order any more: the last one is done."""
+        if self.order:
+            self.order = ""
+            self._record("order_at", self.name, {"order": ""})
 
     def _set_up(self, product: str) -> Process:
         """Change over to another product; the very first product finds the machine set up for it."""

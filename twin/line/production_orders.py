@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +45,7 @@ class Orders:
         self._running: dict[str, _Running] = {}  # by lot; as many as find room on the line
         self._current: _Running | None = None
         self.bottles = 0
+        self.on_last: Callable[[], None] | None = None  # called when the last order has ended
 
     def ready(self) -> bool:
         """Whether there is an order to work on."""
@@ -84,6 +86,8 @@ class Orders:
         if order.good + order.scrap == order.quantity:
             del self._running[part.lot]
             self._record("order", LINE, {**_data_of(order, "end"), "good": order.good, "scrap": order.scrap})
+            if self.on_last is not None and not self._running and not self.ready():
+                self.on_last()
 
     def _begin(self) -> _Running:
         self._begun += 1

@@ -27,7 +27,9 @@ class Product(Spec):
     """A product and what it asks of the machines."""
 
     label: str = Field(min_length=1, max_length=64, description="Name shown by the machines")
-    volume_l: Annotated[float, within(0.01, 30, "the content of one bottle in litres")]
+    volume_l: Annotated[float, within(0.01, 30, "the content of one bottle in litres")] = (
+        0.0  # filled with nothing
+    )
     load: Annotated[float, within(0.1, 10, "1 is the load of an ordinary product")] = 1.0
     cycle_factor: Annotated[float, within(0.2, 5, "1 is the machine's own cycle time")] = 1.0
 

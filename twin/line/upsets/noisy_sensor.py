@@ -1,4 +1,4 @@
-"""A sensor that is noisy right at a limit: what it shows wanders to and fro across it, whatever is measured."""
+"""A sensor that is off and noisy: what it shows wanders to and fro across a limit, and follows what is measured."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from shakedown.twin.line.upsets.upset import Distortion, Offer, SignalUpset, Val
 
 
 class NoisySensor(SignalUpset):
-    """A sensor that is noisy right at a limit: `limit` plus noise of this deviation, correlated from scan to scan.
+    """A sensor that is off by so much that it shows `limit` at the onset, plus noise correlated from scan to scan.
 
-    `limit` and `noise` are in the vendor's unit; `correlation` is that of one scan with the next (AR(1)), the noise
-    against which a delay helps less than against white noise.
+    From there on it follows what it measures. `limit` and `noise` (its deviation) are in the vendor's unit;
+    `correlation` is that of one scan with the next (AR(1)), the noise against which a delay helps less than against
+    white noise.
     """
 
     kind: Literal["noisy_sensor"]
@@ -40,8 +41,12 @@ class _Wander(Distortion):
         self._upset, self._signal, self._chance = upset, signal, chance
         self._fresh = math.sqrt(1 - upset.correlation**2)  # keeps the deviation what it is
         self._at = chance.standard_normal()
+        self._off: float | None = None  # from the onset on
 
     def show(self, value: Value, elapsed_s: float) -> Offer:
-        offer = fitted(self._signal, self._upset.limit + self._upset.noise * self._at), 0
+        assert isinstance(value, (int, float))
+        if self._off is None:
+            self._off = self._upset.limit - value
+        offer = fitted(self._signal, value + self._off + self._upset.noise * self._at), 0
         self._at = self._upset.correlation * self._at + self._fresh * self._chance.standard_normal()
         return offer
