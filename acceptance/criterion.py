@@ -14,7 +14,11 @@ from shakedown.acceptance.verdict import Answer
 
 
 class Finding(msgspec.Struct, kw_only=True):
-    """What a criterion found in a run. `threshold` where another one held than the criterion's own."""
+    """What a criterion found in a run. `threshold` where another one held than the criterion's own.
+
+    NOT_APPLICABLE where the run gave no occasion. `is_short`: what is INCONCLUSIVE lacks evidence and no more, so that
+    a scenario may have announced it.
+    """
 
     verdict: Answer
     measured: str
@@ -23,6 +27,7 @@ class Finding(msgspec.Struct, kw_only=True):
     blocks: list[Block] = []
     needs: str | None = None
     threshold: str = ""
+    is_short: bool = True
 
 
 def always(run: Run) -> bool:

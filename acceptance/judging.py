@@ -73,7 +73,8 @@ def _conclude(run: Run, verdict: Verdict, only: Collection[str]) -> None:
     run.problems += problems
     asked = [criterion for criterion in criteria if not only or criterion.name in only]
     judged = [criterion for criterion in asked if criterion.applies(run)]
-    verdict.criteria = [_judged(criterion, evidence) for criterion in judged]
+    results = [_judged(criterion, evidence) for criterion in judged]
+    verdict.criteria = [result for result, _ in results]
     if run.wire is not None:
         run.problems += run.wire.problems
     if attribution.lab:
@@ -103,57 +104,63 @@ def _conclude(run: Run, verdict: Verdict, only: Collection[str]) -> None:
     verdict.malformed = {"payloads": evidence.malformed["payloads"], "values": evidence.malformed["values"]}
     verdict.harness = run.problems
     verdict.blocks = pictures(run, joined)
-    outcomes = [
-        _counted(result, criterion, run) for result, criterion in zip(verdict.criteria, judged, strict=True)
-    ]
-    said = [outcome for outcome in outcomes if outcome is not None]
+    said = [outcome for _, outcome in results if outcome is not None]
     verdict.verdict = combine([*said, "HARNESS_FAULT"] if run.problems else said)
 
 
-def _counted(result: CriterionResult, criterion: Criterion, run: Run) -> Outcome | None:
-    """What a result is to the run's verdict, None for nothing. A FAIL is never excused.
+def _judged(criterion: Criterion, evidence: Evidence) -> tuple[CriterionResult, Outcome | None]:
+    """One criterion's result, and what it is to the run's verdict, None for nothing.
 
-    Nothing is: what is inconclusive with the scenario's announced leave; what the bridge does not promise, unless it is
-    decisive and the scenario does not say that it judges only the rest.
+    Nothing is: what is inconclusive for want of evidence, with the scenario's announced leave; what the run gave no
+    occasion for; what the bridge does not promise, unless it is decisive and the scenario does not say that it judges
+    only the rest. A criterion that crashes is our own defect, never a word about the bridge.
     """
-    if result.verdict == "NOT_APPLICABLE":
-        if not criterion.decisive or run.manifest.get("only_promised") is True:
-            return None
-        return "INCONCLUSIVE"
+    run = evidence.run
+    try:
+        if reason := criterion.unpromised(run):
+            result = _unpromised(criterion, evidence, reason)
+            return result, "INCONCLUSIVE" if criterion.decisive and not _only_promised(run) else None
+        found = criterion.judge(evidence)
+        if criterion.of_samples and found.verdict != "FAIL" and (needs := _identity(evidence)):
+            found.verdict, found.needs = "INCONCLUSIVE", needs
+        result = _result(criterion, found, verdict=found.verdict, statement=found.statement)
+    except Exception as error:  # any defect of a criterion must end in a verdict that names it
+        problem = _crash(f"criterion {criterion.name!r}", error)
+        run.problems.append(problem)
+        said = f"The {problem.what}: nothing is said about the bridge."
+        return _result(criterion, None, verdict="HARNESS_FAULT", statement=said), "HARNESS_FAULT"
     announced = run.manifest.get("may_be_inconclusive")
-    if result.verdict == "INCONCLUSIVE" and isinstance(announced, list) and result.name in announced:
+    if found.verdict == "NOT_APPLICABLE":
+        return result, None
+    if (
+        found.verdict == "INCONCLUSIVE"
+        and found.is_short
+        and isinstance(announced, list)
+        and result.name in announced
+    ):
         result.excused = True
         result.statement += (
             " This scenario is too short to judge it, says so, and its verdict does not include it."
         )
-        return None
-    return result.verdict
+        return result, None
+    return result, found.verdict
 
 
-def _judged(criterion: Criterion, evidence: Evidence) -> CriterionResult:
-    """One criterion's result; a criterion that crashes is our own defect, never a word about the bridge."""
-    try:
-        reason = criterion.unpromised(evidence.run)
-        if reason and not criterion.is_measured_anyway:
-            return _result(
-                criterion,
-                None,
-                verdict="NOT_APPLICABLE",
-                statement=_not_applicable(criterion, reason, evidence.run),
-            )
-        found = criterion.judge(evidence)
-        if criterion.of_samples and found.verdict != "FAIL" and (needs := _identity(evidence)):
-            found.verdict, found.needs = "INCONCLUSIVE", needs
-        if reason:
-            found.verdict, found.needs = "NOT_APPLICABLE", None
-            said = _not_applicable(criterion, reason, evidence.run)
-            found.statement = f"{said} It was measured all the same. {found.statement}"
-        return _result(criterion, found, verdict=found.verdict, statement=found.statement)
-    except Exception as error:  # any defect of a criterion must end in a verdict that names it
-        problem = _crash(f"criterion {criterion.name!r}", error)
-        evidence.run.problems.append(problem)
-        said = f"The {problem.what}: nothing is said about the bridge."
-        return _result(criterion, None, verdict="HARNESS_FAULT", statement=said)
+def _unpromised(criterion: Criterion, evidence: Evidence, reason: str) -> CriterionResult:
+    """What the bridge does not owe; some of it is measured all the same."""
+    said = f"Not applicable: {reason}."
+    if criterion.decisive and not _only_promised(evidence.run):
+        said += " So the run stays INCONCLUSIVE, unless its scenario sets `only_promised: true`."
+    if not criterion.is_measured_anyway:
+        return _result(criterion, None, verdict="NOT_APPLICABLE", statement=said)
+    found = criterion.judge(evidence)
+    found.needs = None
+    said = f"{said} It was measured all the same. {found.statement}"
+    return _result(criterion, found, verdict="NOT_APPLICABLE", statement=said)
+
+
+def _only_promised(run: Run) -> bool:
+    return run.manifest.get("only_promised") is True
 
 
 def _identity(evidence: Evidence) -> str:
@@ -165,13 +172,6 @@ def _identity(evidence: Evidence) -> str:
         f"values that step with each sample, as the overlay `stepping` makes them: of {len(unknown)} of"
         f" {len(evidence.run.topics)} topics they do not tell one sample from another, first {unknown[0]}"
     )
-
-
-def _not_applicable(criterion: Criterion, reason: str, run: Run) -> str:
-    said = f"Not applicable: {reason}."
-    if not criterion.decisive or run.manifest.get("only_promised") is True:
-        return said
-    return f"{said} So the run stays INCONCLUSIVE, unless its scenario sets `only_promised: true`."
 
 
 def _result(

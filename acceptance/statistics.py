@@ -14,6 +14,10 @@ import msgspec
 
 LIMIT = 1e-4  # what "less than 0.01 % never arrived" means
 CONFIDENCE = 0.95
+OUTAGES_MIN = 5  # fewer say nothing of outages in general
+OUTAGES_LOSSY_MAX = (
+    0.05  # the share of outages that may lose anything (standards 5.2, the gate of a campaign)
+)
 SPRT_GOOD, SPRT_ERROR = 1e-5, 0.05  # the sequential test weighs a rate of 1e-5 against LIMIT, both errors 5 %
 
 
@@ -149,8 +153,8 @@ class Decision(msgspec.Struct, frozen=True):
     needs: int | None
 
 
-def decide(eligible: int, bursts: Sequence[int], *, strict: bool = False, final: bool = True) -> Decision:
-    """The rule for the scope `run`: `eligible` samples, losses in `bursts`; `final` if no more samples will come."""
+def decide(eligible: int, bursts: Sequence[int], *, strict: bool = False) -> Decision:
+    """The rule for the scope `run`: of `eligible` samples those in `bursts` are lost, and no more will come."""
     lost = sum(bursts)
     size = burst_size(bursts)
     n, k = eligible / size, lost / size
@@ -158,7 +162,7 @@ def decide(eligible: int, bursts: Sequence[int], *, strict: bool = False, final:
     needs = None
     if lost == 0:
         verdict = "PASS" if eligible >= trials_needed(0) else "INCONCLUSIVE"
-    elif strict or low > LIMIT or (final and lost > LIMIT * eligible):
+    elif strict or lost > LIMIT * eligible:
         verdict = "FAIL"
     else:
         verdict = "PASS" if high < LIMIT else "INCONCLUSIVE"
@@ -167,18 +171,61 @@ def decide(eligible: int, bursts: Sequence[int], *, strict: bool = False, final:
     return Decision(verdict, eligible, lost, len(bursts), size, low, high, sprt(k, n), needs)
 
 
+class OutageDecision(msgspec.Struct, frozen=True):
+    """What the outages say by themselves. `needs`: how many more without loss a PASS takes, None if it has them."""
+
+    verdict: str
+    outages: int
+    lossy: int
+    held_up: int
+    lost: int
+    needs: int | None
+
+
+def decide_outages(outages: int, lossy: int, held_up: int, lost: int) -> OutageDecision:
+    """The rule for `outages`, of which `lossy` lost something: `lost` of the `held_up` samples in all.
+
+    The unit is the outage, for what one loses it loses together. One that lost something speaks against the bridge
+    however much the run offered between the outages.
+    """
+    needs = None
+    if lossy == 0:
+        verdict = "PASS"
+    elif lost > LIMIT * held_up or (
+        outages >= OUTAGES_MIN and lower_bound(lossy, outages) > OUTAGES_LOSSY_MAX
+    ):
+        verdict = "FAIL"
+    elif upper_bound(lossy, outages) < OUTAGES_LOSSY_MAX:
+        verdict = "PASS"
+    else:
+        verdict, needs = "INCONCLUSIVE", trials_needed(lossy, OUTAGES_LOSSY_MAX) - outages
+    return OutageDecision(verdict, outages, lossy, held_up, lost, needs)
+
+
 def outage_statement(outages: int, lossy: int) -> str:
     """In plain words, what `outages`, of which `lossy` lost something, say of P(an outage loses anything)."""
     if outages == 0:
         return "No outage was seen, so nothing can be said about how often one loses data."
-    bound = upper_bound(lossy, outages)
     seen = "none of them lost anything" if lossy == 0 else f"{lossy} of them lost something"
-    plural = "outage" if outages == 1 else "outages"
+    if outages < OUTAGES_MIN:
+        plural = "outage" if outages == 1 else "outages"
+        return f"{outages} {plural}, {seen}: too few to say anything of outages in general."
+    bound = upper_bound(lossy, outages)
     if bound >= 1:
         return (
-            f"{outages} {plural}, {seen}: with 95 % confidence one can only say that it may be every outage."
+            f"{outages} outages, {seen}: with 95 % confidence one can only say that it may be every outage."
         )
     return (
-        f"{outages} {plural}, {seen}: with 95 % confidence an outage loses something in less than {bound:.0%} of cases"
-        f" - to claim less than 5 % takes {trials_needed(0, 0.05)} outages without loss."
+        f"{outages} outages, {seen}: with 95 % confidence an outage loses something in less than {bound:.0%} of cases"
+        f" - to claim less than 5 % takes {trials_needed(0, OUTAGES_LOSSY_MAX)} outages without loss."
     )
+
+
+def unseen(eligible: int, burst: int) -> float:
+    """How likely `eligible` samples show no loss where one in 1 / `LIMIT` is lost, `burst` at a time."""
+    return math.exp(eligible / burst * math.log1p(-LIMIT))
+
+
+def passed_by_repeating(times: int, error: float = 1 - CONFIDENCE) -> float:
+    """How likely one of so many runs passes by chance, where each does in a share `error`."""
+    return 1 - (1 - error) ** times

@@ -13,13 +13,23 @@ from shakedown.acceptance.criterion import Criterion, Finding
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.join import NEVER, Ints, TopicJoin
 from shakedown.acceptance.run import Outage, Run, S, unmatched
-from shakedown.acceptance.statistics import LIMIT, Decision, decide, outage_statement
-from shakedown.acceptance.verdict import Answer
+from shakedown.acceptance.statistics import (
+    LIMIT,
+    Decision,
+    OutageDecision,
+    decide,
+    decide_outages,
+    outage_statement,
+    passed_by_repeating,
+    unseen,
+)
+from shakedown.acceptance.verdict import Answer, combine
 from shakedown.acceptance.wording import clock, counted, number, percent, seconds
 
 BURST_GAP_S = 10.0  # losses closer together than this, over all topics, are one burst: they have one cause
 BURSTS_LISTED_MAX = 50
 TOPICS_LISTED_MAX = 20
+BURSTS_SHOWN, REPEATED = (20, 100), 5  # what a PASS without loss is put in proportion with
 
 
 class Burst(msgspec.Struct, frozen=True):
@@ -58,9 +68,15 @@ class TopicLoss(msgspec.Struct, frozen=True):
 
 
 class Figures(msgspec.Struct, kw_only=True, frozen=True):
-    """The decision and its bounds (standards 5.2); `outages` in order, `worst_topics` those that miss most."""
+    """The decisions, of samples and of outages (standards 5.2); `outages` in order, `worst_topics` that miss most.
+
+    `offered` is what the ledger holds, `eligible` what of it had to arrive, `pending` what still had time at the end.
+    """
 
     decision: Decision
+    by_outage: OutageDecision
+    offered: int
+    eligible: int
     examples: list[LostSample]
     pending: int
     bursts: list[Burst]
@@ -69,43 +85,58 @@ class Figures(msgspec.Struct, kw_only=True, frozen=True):
 
 
 def judge(evidence: Evidence) -> Finding:
-    """Apply the decision rule to the samples lost or late, those of the lab apart."""
+    """Apply the decision rules to the samples lost or late, those of the lab apart: all of them, and outage by outage.
+
+    Without an outage there was no occasion for what is asked, and only a loss is decided.
+    """
     run, joined, owners = evidence.run, evidence.joined, evidence.attribution
     eligible, pending = joined.count("eligible"), joined.count("pending")
     bursts = _bursts(_missing(evidence))
     decision = decide(eligible - pending - owners.lab, [len(burst) for burst in bursts], strict=run.strict)
-    verdict: Answer = decision.verdict  # type: ignore[assignment]
+    outages = [_within(evidence, outage) for outage in run.outages]
+    missing = [row.lost + row.late - row.lab for row in outages]
+    held_up = sum(row.offered - row.lab for row in outages)
+    by_outage = decide_outages(len(outages), sum(map(bool, missing)), held_up, sum(missing))
+    verdict: Answer = combine([decision.verdict, by_outage.verdict])  # type: ignore[list-item]
     needs = None
-    if decision.needs is not None:
-        needs = f"{decision.needs:,} more eligible samples"
-    if pending and verdict == "PASS":
+    if verdict == "PASS" and pending:
         verdict = "INCONCLUSIVE"
         needs = f"a longer drain: {pending} samples still had time to arrive when the run ended"
+    elif verdict == "INCONCLUSIVE" and by_outage.needs is not None:
+        needs = f"{counted(by_outage.needs, 'more outage')} without loss"
+    elif verdict == "INCONCLUSIVE" and decision.needs is not None:
+        needs = f"{decision.needs:,} more eligible samples"
     if eligible == 0:
         verdict, needs = "INCONCLUSIVE", "a run whose judged window holds samples"
+    complete = not decision.lost and not pending
+    if not outages and eligible and (complete or verdict == "PASS"):
+        verdict, needs = "NOT_APPLICABLE", None
     figures = Figures(
         decision=decision,
+        by_outage=by_outage,
+        offered=len(run.ledger.values),
+        eligible=eligible - owners.lab,
         examples=owners.examples,
         pending=pending,
         bursts=[Burst(int(burst[0]), int(burst[-1]), len(burst)) for burst in bursts[:BURSTS_LISTED_MAX]],
-        outages=[_within(evidence, outage) for outage in run.outages],
+        outages=outages,
         worst_topics=_worst(evidence),
     )
-    lossy = sum(1 for row in figures.outages if row.lost + row.late > row.lab)
     said = [
-        _statement(decision, evidence),
-        _not_counted(pending),
-        outage_statement(len(figures.outages), lossy),
+        "Not applicable: nothing was cut in this run." if verdict == "NOT_APPLICABLE" else "",
+        _statement(figures, evidence),
+        outage_statement(by_outage.outages, by_outage.lossy) if outages else "",
         unmatched(run) if decision.lost else "",
     ]
     return Finding(
         verdict=verdict,
         threshold="no sample lost (strict)" if run.strict else "",
-        measured=f"{decision.lost:,} of {decision.eligible:,}",
+        measured=f"{decision.lost:,} of {decision.eligible:,}{f', {pending:,} pending' if pending else ''}",
         statement=" ".join(filter(None, said)),
         needs=needs,
         figures=figures,
         blocks=_shown(run, figures),
+        is_short=complete,
     )
 
 
@@ -126,6 +157,7 @@ def _shown(run: Run, figures: Figures) -> list[Block]:
             f"Lost or late are {estimate}; with 95 % confidence on each side between {percent(said.lower, 4)} and"
             f" {percent(said.upper, 4)}. Less than {percent(LIMIT, 2)} may be.{weighed if said.burst_size > 1 else ''}"
         ),
+        *([] if said.lost or said.verdict != "PASS" else [Sentence(_worth(said), tone="quiet")]),
         Table(
             title="What each outage held up",
             columns=[
@@ -236,26 +268,38 @@ def _worst(evidence: Evidence) -> list[TopicLoss]:
     ]
 
 
-def _statement(decision: Decision, evidence: Evidence) -> str:
-    lost, late = evidence.joined.count("lost") - evidence.attribution.lab, evidence.joined.count("late")
-    if decision.lost == 0:
-        text = f"All {decision.eligible:,} samples that the line offered reached the enterprise in time"
+def _statement(figures: Figures, evidence: Evidence) -> str:
+    decision, pending = figures.decision, figures.pending
+    text = f"Of {counted(figures.offered, 'sample')} that the line offered {figures.eligible:,} had to arrive"
+    if decision.lost == 0 and not pending:
         if decision.verdict == "PASS":
             return (
-                text
-                + ": with 95 % confidence fewer than one in ten thousand is lost where losses come singly."
+                f"{text}, and all did in time: with 95 % confidence fewer than one in ten thousand is lost where losses"
+                " come singly."
             )
-        return text + ", but that is too few to promise less than 0.01 % loss."
-    text = f"Of {decision.eligible:,} samples {lost:,} never arrived and {late:,} came too late"
+        return f"{text}, and all did in time, but they are too few to promise less than 0.01 % loss."
+    lost, late = evidence.joined.count("lost") - evidence.attribution.lab, evidence.joined.count("late")
+    text += f": {lost:,} never did, {late:,} came too late"
+    if pending:
+        text += f", and {pending:,} still had time when the run ended"
     return (
-        text + f" (between {decision.lower:.4%} and {decision.upper:.4%} with 95 % confidence on each side)."
+        f"{text} (between {decision.lower:.4%} and {decision.upper:.4%} with 95 % confidence on each side)."
     )
 
 
-def _not_counted(pending: int) -> str:
-    if not pending:
-        return ""
-    return f"Not counted: {counted(pending, 'sample')} that still had time to arrive when the run ended."
+def _worth(decision: Decision) -> str:
+    """What a PASS without any loss does not show."""
+    shares = " and ".join(
+        f"in {percent(unseen(decision.eligible, size), 0)} where it loses {size} at a time"
+        for size in BURSTS_SHOWN
+    )
+    return (
+        "What no loss at all does not show: losses come in bursts, and a bridge that loses one sample in ten thousand"
+        f" loses none in {percent(unseen(decision.eligible, 1), 0)} of such runs where it loses them singly, but"
+        f" {shares}."
+        " Nor is a run evidence that was repeated until it passed: where one of twenty passes by chance,"
+        f" {percent(passed_by_repeating(REPEATED), 0)} do within {REPEATED} attempts. Say beforehand which seeds count."
+    )
 
 
 def unpromised(run: Run) -> str:
@@ -276,7 +320,7 @@ CRITERION = Criterion(
     name="loss",
     title="Loss across outages",
     question="Does everything arrive, whatever is cut?",
-    threshold="< 0.01 % of samples never arrived",
+    threshold="< 0.01 % of samples never arrived, of all and of what outages held up",
     judge=judge,
     figures=Figures,
     unpromised=unpromised,

@@ -16,7 +16,7 @@ LOGS = ["ledger.jsonl", "host.jsonl", "broker.jsonl"]
 
 @pytest.fixture(scope="session")
 def whole(lab, tmp_path_factory) -> dict[str, bytes]:
-    folder = lab.healthy(320, wan=(60, 90), host=(150, 170)).write(tmp_path_factory.mktemp("whole"))
+    folder = lab.healthy(320, wan=(60, 120), host=(200, 220)).write(tmp_path_factory.mktemp("whole"))
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 

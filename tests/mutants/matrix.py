@@ -16,7 +16,7 @@ from tests.mutants.mutants import MUTANTS
 
 PAGE = HERE.parents[1] / "docs" / "mutants.md"
 COLUMNS = tuple(criterion.name for criterion in CRITERIA)
-SAID = {"PASS": "pass", "FAIL": "FAIL", "INCONCLUSIVE": "open", None: "-"}
+SAID = {"PASS": "pass", "FAIL": "FAIL", "INCONCLUSIVE": "open", "NOT_APPLICABLE": "n/a", None: "-"}
 DRILLS = tuple(dict.fromkeys(mutant.drill for mutant in MUTANTS))
 HEALTHY = tuple(Mutant(f"the healthy bridge in {drill}", (), drill=drill) for drill in DRILLS)
 
