@@ -81,7 +81,10 @@ def _tally(facts: RunFacts) -> list[str]:
             (("FAIL", False), "Not met"),
             (("INCONCLUSIVE", False), "Not decided"),
             (("INCONCLUSIVE", True), "Not decided, as the scenario announced, and not counted"),
-            (("NOT_APPLICABLE", False), "Not promised by this bridge, or never put to the test, and so not judged"),
+            (
+                ("NOT_APPLICABLE", False),
+                "Not promised by this bridge, or never put to the test, and so not judged",
+            ),
         )
         if titles[key]
     ]

@@ -1,4 +1,7 @@
-"""Mutants against criteria: `python -m tests.mutants.matrix [JOBS]` runs them all and writes docs/mutants.md."""
+"""Mutants against criteria: `python -m tests.mutants.matrix [JOBS [DRILL...]]` runs them, and writes docs/mutants.md.
+
+Without a drill all are run; with some, the rows of the others stay as they are.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +30,9 @@ bridges: each is the healthy one with one small change, runs through the real st
 the criterion that names its mistake (bold). What else it breaks follows from that. The healthy bridge fails nothing in
 the same drills.
 
-FAIL: caught. pass: this criterion has nothing against it. open: the drill is too short for a verdict. -: the drill has
-nothing that this criterion looks at. The criteria are explained in [criteria.md](criteria.md).
+FAIL: caught. pass: this criterion has nothing against it. open: the drill is too short for a verdict. n/a: nothing
+is cut in the drill. -: the drill has nothing that this criterion looks at. The criteria are explained in
+[criteria.md](criteria.md).
 """
 
 
@@ -75,12 +79,19 @@ def _run(number: int) -> Row:
     return row_of(mutant, outcomes(verdict))
 
 
-def main(jobs: int) -> None:
-    """Run everything, `jobs` at a time, and write the page."""
+def main(jobs: int, *drills: str) -> None:
+    """Run those of `drills`, or all, `jobs` at a time, and write the page."""
+    all_of_them = (*HEALTHY, *MUTANTS)
+    known = {row.name: row for row in read(PAGE.read_text(encoding="utf-8"))} if drills else {}
+    wanted = [
+        number
+        for number, mutant in enumerate(all_of_them)
+        if not drills or mutant.drill.removesuffix(".yaml") in drills or mutant.name not in known
+    ]
     with ProcessPoolExecutor(jobs) as pool:
-        rows = list(pool.map(_run, range(len(HEALTHY) + len(MUTANTS))))
-    PAGE.write_text(rendered(rows), encoding="utf-8")
+        known |= {row.name: row for row in pool.map(_run, wanted)}
+    PAGE.write_text(rendered([known[mutant.name] for mutant in all_of_them]), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 2)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 2, *sys.argv[2:])

@@ -113,7 +113,10 @@ def test_what_is_not_promised_is_skipped_and_never_passed(run):
     assert len(suite.findall(".//skipped")) == int(suite.get("skipped")) == 2
     assert "➖ NOT APPLICABLE" in (run / "summary.md").read_text()
     page = (run / "report.html").read_text()
-    assert "Not promised by this bridge, or never put to the test, and so not judged: Loss across outages." in page
+    assert (
+        "Not promised by this bridge, or never put to the test, and so not judged: Loss across outages."
+        in page
+    )
     assert "3 of 5 criteria met." in page
 
 
