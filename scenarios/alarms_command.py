@@ -15,6 +15,7 @@ from shakedown.scenarios.options import FiniteRange
 from shakedown.scenarios.terminal import OUT, paragraph
 
 if TYPE_CHECKING:
+    from shakedown.acceptance.tuning.holdout import Trial
     from shakedown.acceptance.tuning.search import Figures
     from shakedown.acceptance.tuning.tune import Check, RuleTuning, Tuning
 
@@ -32,28 +33,31 @@ def alarms_group() -> None:
     epilog="""\b
 Examples:
   shakedown alarms tune runs/shift
+  shakedown alarms tune runs/shift --holdout runs/shift-1 --holdout runs/shift-2
   shakedown alarms tune runs/shift --yaml > alarms.yaml
   shakedown alarms tune runs/shift --json | jq '.rules[].front'""",
 )
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--share", type=FiniteRange(0, 1, min_open=True), default=0.25, show_default=True,
               help="of a fault's response time within which it must be told")  # fmt: skip
+@click.option("--holdout", "holdouts", multiple=True, type=click.Path(path_type=Path), metavar="RUN",
+              help="try the proposals on this run too, and withdraw what does worse there; repeatable")  # fmt: skip
 @click.option(
     "--yaml", "as_yaml", is_flag=True, help="print the alarms of site.yaml with the proposals in them"
 )
 @click.option("--json", "as_json", is_flag=True, help="print everything, the Pareto fronts too, as JSON")
-def tune(run: Path, share: float, as_yaml: bool, as_json: bool) -> None:
+def tune(run: Path, share: float, holdouts: tuple[Path, ...], as_yaml: bool, as_json: bool) -> None:
     """Replay the trajectory recorded in the run folder RUN through many settings of each alarm rule.
 
-    Shows false alarms, missed faults and delay of the rule as it is and as proposed, and whether a proposal made from
-    one half of the run holds in the other.
+    Shows false alarms, missed faults and delay of the rule as it is and as proposed, and how far a proposal can be
+    trusted: whether it holds on runs that it was not made from (--holdout), or one half of the run's in the other.
     """
     from shakedown.acceptance.tuning import tune as tuning
 
     if as_yaml and as_json:
         raise UsageError("--yaml and --json are two outputs. Give one of them.")
     try:
-        result = tuning.tune(run, share=share)
+        result = tuning.tune(run, share=share, holdouts=holdouts)
     except tuning.Untunable as error:
         raise UsageError(str(error)) from None
     if as_json:
@@ -89,12 +93,13 @@ def _print(result: Tuning) -> None:
     for rule in result.rules:
         table.add_row(escape(rule.name), "now", *_row(rule.now, is_late))
         if rule.proposed is not None:
-            table.add_row("", "[bold]new[/]", *_row(rule.proposed, is_late))
+            table.add_row(f"  trust: {rule.trust}", "[bold]new[/]", *_row(rule.proposed, is_late))
     OUT.print(table)
     paragraph(
         OUT,
         "\n[dim]on, off: delays in s; delay: of the faults told, median and longest in s; calls: annunciations of a"
-        " fault told.[/]\n",
+        " fault told; trust: held out (with so many faults in runs that it was not made from), halves (each half's"
+        " proposal holds in the other), little.[/]\n",
     )
     for rule in result.rules:
         OUT.print(
@@ -148,6 +153,7 @@ def _remarks(rule: RuleTuning) -> list[str]:
             f"closed form for noise without memory: {rule.expected_now:.1f} false alarms in the run now{new}"
         )
     found += map(_checked, rule.checks)
+    found += map(_tried, rule.trials)
     if rule.basis == "faults" and not rule.checks:
         found.append(f"not checked on another half: {rule.unchecked}")
     return found
@@ -170,4 +176,12 @@ def _checked(check: Check) -> str:
         f"made from the {check.made_from} (on {setting.on_delay_s:g} s, off {setting.off_delay_s:g} s, deadband"
         f" {setting.deadband:g}): {own.false_alarms} false there, {other.false_alarms} in the other half; missed or"
         f" late {own.missed + own.late} of {own.faults} and {other.missed + other.late} of {other.faults}"
+    )
+
+
+def _tried(trial: Trial) -> str:
+    now, new = trial.now, trial.proposed
+    return (
+        f"held out, {trial.run}: {new.false_alarms} false instead of {now.false_alarms}; missed or late"
+        f" {new.missed + new.late} instead of {now.missed + now.late}, of {new.faults}"
     )

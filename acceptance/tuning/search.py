@@ -19,6 +19,7 @@ from shakedown.acceptance.tuning.replay import Floats, Ints, S, Setting, Window,
 
 ON_DELAYS_S = (0.0, 1.0, 2.0, 3.0, 5.0, 8.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0)
 OFF_DELAYS_S = (0.0, 1.0, 2.0, 3.0, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0, 90.0, 120.0)
+OFF_CRITICAL_MAX_S = 15.0
 DEADBAND_SIGMAS = (0.0, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0)
 POLLS = 2
 EPSILON_S = 1e-9
@@ -67,9 +68,10 @@ def deadbands(seen: Seen) -> list[float]:
 
 
 def settings(seen: Seen) -> list[Setting]:
-    """The grid, the setting of now among it."""
+    """The grid, the setting of now among it. An alarm of critical faults that stands long hides the next of them."""
     on = sorted({*ON_DELAYS_S, seen.now.on_delay_s})
-    off = sorted({*OFF_DELAYS_S, seen.now.off_delay_s})
+    longest_s = OFF_CRITICAL_MAX_S if any(fault.critical for fault in seen.faults) else OFF_DELAYS_S[-1]
+    off = sorted({*(delay for delay in OFF_DELAYS_S if delay <= longest_s), seen.now.off_delay_s})
     return [Setting(a, b, width) for width in deadbands(seen) for a in on for b in off]
 
 
@@ -117,18 +119,26 @@ class Table:
         )
 
 
-def told_now(seen: Seen) -> dict[str, float]:
-    """When the rule as it is tells each fault, in seconds from the onset; without those that it misses."""
-    now = seen.now
-    moments = condition(seen.rule, seen.trajectory, now.deadband).annunciations(
-        int(now.on_delay_s * S), int(now.off_delay_s * S)
+def told_by(seen: Seen, setting: Setting) -> dict[str, float]:
+    """When the rule with a setting tells each fault, in seconds from the onset; without those that it misses."""
+    moments = condition(seen.rule, seen.trajectory, setting.deadband).annunciations(
+        int(setting.on_delay_s * S), int(setting.off_delay_s * S)
     )
-    found = told(moments, _windows(seen), _slack_ns(seen, now))
+    found = told(moments, _windows(seen), _slack_ns(seen, setting))
     return {
         fault.id: (first - fault.onset_ns) / S
         for fault, (first, _) in zip(seen.faults, found, strict=True)
         if first is not None
     }
+
+
+def others_of(name: str, told_s: dict[str, dict[str, float]]) -> dict[str, float]:
+    """When the first of the alarms other than `name` tells each fault, as `told_s` has it of each alarm."""
+    found: dict[str, float] = {}
+    for other, delays in told_s.items():
+        for fault, delay_s in delays.items() if other != name else ():
+            found[fault] = min(delay_s, found.get(fault, delay_s))
+    return found
 
 
 def _windows(seen: Seen) -> list[Window]:
@@ -141,21 +151,24 @@ def _slack_ns(seen: Seen, setting: Setting) -> int:
 
 
 def tabulate(
-    seen: Seen, from_ns: int, to_ns: int, cut_ns: int, share: float, others_s: dict[str, float]
-) -> Table:
-    """Replay every setting of the grid; what counts is in [from_ns, to_ns), and `cut_ns` parts the halves.
+    seen: Seen, from_ns: int, to_ns: int, cut_ns: int, share: float, others_s: dict[str, float],
+    grid: list[Setting] | None = None,
+) -> Table:  # fmt: skip
+    """Replay every setting of `grid` (None: all worth a try).
 
+    What counts is in [from_ns, to_ns), and `cut_ns` parts the halves.
     `others_s` says when the other alarms, as they are, tell each fault: one that they tell before this rule can, in
     whatever setting, is not asked of it.
     """
-    grid = settings(seen)
+    grid = grid or settings(seen)
     windows = _windows(seen)
     judged = [index for index, fault in enumerate(seen.faults) if _is_judged(fault, from_ns, to_ns)]
     faults = [seen.faults[index] for index in judged]
     false = np.zeros((len(grid), 2), np.int64)
     delay_s = np.full((len(grid), len(faults)), np.nan)
     count = np.zeros((len(grid), len(faults)), np.int64)
-    conditions = {width: condition(seen.rule, seen.trajectory, width) for width in deadbands(seen)}
+    widths = {setting.deadband for setting in grid}
+    conditions = {width: condition(seen.rule, seen.trajectory, width) for width in widths}
     for row, setting in enumerate(grid):
         on_ns, off_ns = int(setting.on_delay_s * S), int(setting.off_delay_s * S)
         moments = conditions[setting.deadband].annunciations(on_ns, off_ns)

@@ -10,13 +10,15 @@ expected false alarms of white noise (standards 4.3) to one a week.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from textwrap import indent
 from typing import Any
 
 import yaml
 
+from shakedown.acceptance.tuning.holdout import Trial, read_holdouts, trials
 from shakedown.acceptance.tuning.noise import (
     CROSSINGS_MIN,
     Crossings,
@@ -36,10 +38,11 @@ from shakedown.acceptance.tuning.search import (
     best,
     front,
     is_better,
+    others_of,
     room,
     rounded,
     tabulate,
-    told_now,
+    told_by,
 )
 
 __all__ = ["SHARE", "Check", "RuleTuning", "Tuning", "Untunable", "as_dict", "fragment", "tune"]
@@ -82,6 +85,17 @@ class RuleTuning:
     checks: list[Check]
     unchecked: str  # why the halves show nothing, else empty
     front: list[Figures]
+    trials: list[Trial] = field(default_factory=list)  # the proposal in each held-out run
+
+    @property
+    def trust(self) -> str:
+        """How far the proposal can be trusted, in two words or three; empty without one."""
+        if self.proposed is None:
+            return ""
+        if self.trials:
+            faults = sum(trial.proposed.faults for trial in self.trials)
+            return f"held out, {faults}" if faults >= FAULTS_MIN else "little"
+        return "halves" if not _doubts(self, self.proposed) else "little"
 
 
 @dataclass(frozen=True)
@@ -93,15 +107,34 @@ class Tuning:
     share: float
     rules: list[RuleTuning]
     document: dict[str, Any]  # site.yaml as it was in the run
+    holdouts: list[str] = field(default_factory=list)
 
 
-def tune(folder: Path, *, share: float = SHARE) -> Tuning:
-    """Tune every alarm rule on the run in `folder`. Raises `Untunable`."""
+def tune(folder: Path, *, share: float = SHARE, holdouts: Sequence[Path] = ()) -> Tuning:
+    """Tune every alarm rule on the run in `folder`, and try the proposals on the `holdouts`. Raises `Untunable`."""
     record = read_record(folder)
+    held_out = read_holdouts(holdouts, record)
     cut_ns = _cut(record)
-    told_s = {seen.rule.name: told_now(seen) for seen in record.seen}
-    rules = [_tuned(seen, record, cut_ns, share, _others(seen.rule.name, told_s)) for seen in record.seen]
-    return Tuning(folder, (record.to_ns - record.from_ns) / 3.6e12, share, rules, record.document)
+    told_s = {seen.rule.name: told_by(seen, seen.now) for seen in record.seen}
+    rules = {
+        seen.rule.name: _tuned(seen, record, cut_ns, share, others_of(seen.rule.name, told_s))
+        for seen in record.seen
+    }
+    proposals = {name: rule.proposed.setting for name, rule in rules.items() if rule.proposed is not None}
+    for name, found in trials(proposals, held_out, share).items():
+        worse = [f"{trial.worse} in {trial.run}" for trial in found if trial.worse]
+        rules[name] = replace(rules[name], trials=found)
+        if worse:
+            rules[name] = _withdrawn(rules[name], "; ".join(worse))
+    hours = (record.to_ns - record.from_ns) / 3.6e12
+    return Tuning(folder, hours, share, list(rules.values()), record.document, [str(f) for f in holdouts])
+
+
+def _withdrawn(rule: RuleTuning, why: str) -> RuleTuning:
+    assert rule.proposed is not None
+    s = rule.proposed.setting
+    tried = f"on {s.on_delay_s:g} s, off {s.off_delay_s:g} s, deadband {s.deadband:g}"
+    return replace(rule, proposed=None, expected_proposed=None, why=f"withdrawn ({tried}): {why}")
 
 
 def _said(limit: float | str | bool) -> str:
@@ -114,15 +147,6 @@ def _cut(record: Record) -> int:
     quarter = (record.to_ns - record.from_ns) // 4
     ends = [ns for ns in record.shift_ends_ns if abs(ns - middle) <= quarter]
     return min(ends, key=lambda ns: abs(ns - middle), default=middle)
-
-
-def _others(name: str, told_s: dict[str, dict[str, float]]) -> dict[str, float]:
-    """When the first of the other alarms, as they are now, tells each fault."""
-    found: dict[str, float] = {}
-    for other, delays in told_s.items():
-        for fault, delay_s in delays.items() if other != name else ():
-            found[fault] = min(delay_s, found.get(fault, delay_s))
-    return found
 
 
 def _tuned(seen: Seen, record: Record, cut_ns: int, share: float, others_s: dict[str, float]) -> RuleTuning:
@@ -265,7 +289,8 @@ def as_dict(tuning: Tuning) -> dict[str, Any]:
         "run": str(tuning.folder),
         "hours": tuning.hours,
         "share_of_response": tuning.share,
-        "rules": [asdict(rule) for rule in tuning.rules],
+        "holdouts": tuning.holdouts,
+        "rules": [asdict(rule) | {"trust": rule.trust} for rule in tuning.rules],
     }
 
 
@@ -291,6 +316,8 @@ def fragment(tuning: Tuning) -> str:
 
 def _doubts(rule: RuleTuning, proposed: Figures) -> list[str]:
     """Why a proposal may not hold on another day."""
+    if rule.trials and sum(trial.proposed.faults for trial in rule.trials) >= FAULTS_MIN:
+        return []
     if not proposed.faults:
         return ["made from the noise alone, no fault of this alarm in the run"]
     found = []

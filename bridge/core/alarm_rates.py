@@ -54,6 +54,7 @@ class Rates:
         self._changed: set[int] = set()  # pages
 
     def annunciated(self, alarm: tuple[str, str], priority: str, ts_ns: int) -> None:
+        self.cleared(alarm, ts_ns)  # a call of what stood already ends the one before
         self._add(Annunciation(alarm, priority, ts_ns))
         self._changed.add((self._count - 1) // PAGE)
 
@@ -132,7 +133,8 @@ def figures(
     """The figures of a period per operator: rates, floods, top ten, chattering, fleeting, stale, priorities.
 
     Shares are 0 to 1. Windows of 10 min begin at `from_ns`; the last one may be shorter. A rate over less than 30 days
-    says little (ISA-18.2, 16): the period is in the answer.
+    says little (ISA-18.2, 16): the period is in the answer. Stale is what stood in the period and had done so for more
+    than 24 h, whenever it was raised.
     """
     if to_ns <= from_ns:
         raise ValueError(
@@ -155,7 +157,7 @@ def figures(
         "top_10": top / count if count else 0.0,
         "chattering": _chattering(inside),
         "fleeting": sum(_is_fleeting(r) for r in inside),
-        "stale": sum((r.cleared_ns or to_ns) - r.raised_ns > STALE_NS for r in inside),
+        "stale": _stale(records, from_ns, to_ns),
         "priorities": dict(sorted(Counter(r.priority for r in inside).items())),
     }
 
@@ -189,3 +191,22 @@ def _is_fleeting(record: Annunciation) -> bool:
     if record.cleared_ns is None or record.cleared_ns - record.raised_ns >= FLEETING_NS:
         return False
     return record.acked_ns is None or record.acked_ns >= record.cleared_ns
+
+
+def _stale(records: Sequence[Annunciation], from_ns: int, to_ns: int) -> int:
+    """How many times an alarm stood in [from_ns, to_ns), and at its end there for more than 24 h.
+
+    A call of what stands already (re-alarm) goes on with the one before.
+    """
+    count = 0
+    newest: dict[tuple[str, str], tuple[int, int, bool]] = {}  # since when, until when, counted
+    for record in sorted(records, key=lambda r: r.raised_ns):
+        since_ns, until_ns, is_counted = newest.get(record.alarm, (0, -1, False))
+        if record.raised_ns != until_ns:
+            since_ns, is_counted = record.raised_ns, False
+        until_ns = to_ns if record.cleared_ns is None else record.cleared_ns
+        end_ns = min(until_ns, to_ns)
+        if not is_counted and end_ns > from_ns and end_ns - since_ns > STALE_NS:
+            count, is_counted = count + 1, True
+        newest[record.alarm] = since_ns, until_ns, is_counted
+    return count

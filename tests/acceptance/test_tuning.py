@@ -204,6 +204,50 @@ def test_bad_values_are_no_return_to_normal(tmp_path: Path) -> None:
     assert tuned(tmp_path, values).now.false_alarms == 1
 
 
+SPIKES = [(begin, begin + 12) for begin in (1_000, 3_500, 6_000, 8_500, 11_000)]
+
+
+def held_out(folder: Path, *lengths_s: int) -> Path:
+    """Another run of the same rule, with faults of these lengths."""
+    onsets = range(2_000, 12_000, 2_500)
+    faults = [(onset, onset + length, 240.0) for onset, length in zip(onsets, lengths_s, strict=False)]
+    values = hot(quiet(seed=2), *SPIKES, *[fault[:2] for fault in faults])
+    return sensor(folder, values, RULE, faults=faults, critical=True)
+
+
+def test_a_proposal_that_misses_a_fault_of_another_run_is_withdrawn(tmp_path: Path) -> None:
+    """On-delay 15 s is best at home; in the other run one critical fault lasts ten seconds only."""
+    run = sensor(tmp_path / "run", hot(quiet(), *SPIKES, *[f[:2] for f in FAULTS]), RULE, faults=FAULTS)
+    (alone,) = tune(run).rules
+    assert (alone.proposed.setting.on_delay_s, alone.trust) == (15, "halves")
+    (kept,) = tune(run, holdouts=[held_out(tmp_path / "like", 600, 600, 600)]).rules
+    assert (kept.proposed.setting, kept.trust) == (alone.proposed.setting, "held out, 3")
+    (gone,) = tune(run, holdouts=[tmp_path / "like", held_out(tmp_path / "short", 600, 10, 600)]).rules
+    assert (gone.proposed, gone.trust) == (None, "")
+    assert gone.why.startswith("withdrawn (on 15 s, off 0 s, deadband ")
+    assert f"the critical fault F1 missed, 1 faults missed instead of 0 in {tmp_path / 'short'}" in gone.why
+
+
+def test_no_alarm_of_critical_faults_is_made_to_stand_long(tmp_path: Path) -> None:
+    """Two false calls a minute apart become one by an off-delay of 90 s, under which the next fault would hide."""
+    pairs = [(b, b + 130) for a in (1_000, 3_500, 6_000, 8_500) for b in (a, a + 200)]
+    values = hot(quiet(), *pairs, *[f[:2] for f in FAULTS])
+    off_delays_s = []
+    for critical in (False, True):
+        run = sensor(tmp_path / str(critical), values, RULE, faults=FAULTS, critical=critical)
+        off_delays_s.append(tune(run).rules[0].proposed.setting.off_delay_s)
+    assert off_delays_s[0] == 90
+    assert off_delays_s[1] <= 15
+
+
+def test_a_run_of_other_rules_holds_nothing_out(tmp_path: Path) -> None:
+    run = sensor(tmp_path / "run", quiet(600), RULE)
+    with pytest.raises(Untunable, match="the run that is tuned"):
+        tune(run, holdouts=[run])
+    with pytest.raises(Untunable, match="no alarm hot with the same metric, limit"):
+        tune(run, holdouts=[sensor(tmp_path / "other", quiet(600), {"high": 4.0})])
+
+
 def test_the_fragment_holds_the_proposal_and_nothing_else_new(tmp_path: Path) -> None:
     folder = bottling(tmp_path, 0.75)
     result = tune(folder)

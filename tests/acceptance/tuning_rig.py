@@ -72,6 +72,7 @@ def sensor(
     faults: Sequence[tuple[int, int, float]] = (),
     states: Sequence[tuple[int, int]] = (),
     others: dict[str, dict[str, Any]] | None = None,
+    critical: bool = False,
 ) -> Path:
     """A run folder of one sensor at 1 Hz (None: Bad). `faults`: (onset, end, response), `states`: (second, number).
 
@@ -104,7 +105,13 @@ def sensor(
     ]
     rows += [["S", at(second), 1, number, 0] for second, number in states]
     for number, (onset, end, response_s) in enumerate(faults):
-        data = {"id": f"F{number}", "mode": "hot", "alarms": list(alarms), "response_s": response_s}
+        data = {
+            "id": f"F{number}",
+            "mode": "hot",
+            "alarms": list(alarms),
+            "response_s": response_s,
+            "critical": critical,
+        }
         rows += [
             ["P", at(second), "fault", "m", {"phase": phase, **data}]
             for phase, second in (("onset", onset), ("repaired", end))

@@ -70,6 +70,19 @@ def test_an_answered_or_a_day_long_alarm_is_named_as_such() -> None:
     assert (found["fleeting"], found["stale"]) == (0, 1)
 
 
+def test_what_has_stood_for_days_is_stale_though_it_was_raised_before_the_period() -> None:
+    """The figures are of the last 24 h: in them nothing new can stand longer than that."""
+    day = 24 * 3600 * S
+    rates = Rates()
+    rates.annunciated(A, "low", 0)
+    rates.annunciated(B, "low", 1 * S)
+    rates.cleared(B, 2 * S)
+    rates.annunciated(A, "low", day)  # re-alarm: it stands all the time
+    assert figures(list(rates.records), 2 * day, 3 * day)["stale"] == 1
+    rates.cleared(A, 3 * day)
+    assert figures(list(rates.records), 3 * day, 4 * day)["stale"] == 0
+
+
 def test_rates_note_how_an_annunciation_ended() -> None:
     rates = Rates()
     rates.annunciated(A, "low", 1 * S)
