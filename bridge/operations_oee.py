@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import UTC
 from math import isfinite
+from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
 from shakedown.bridge.config_base import Path_, Report
@@ -61,14 +62,14 @@ class OeeCompiler:
             self._modulus(path, entry, found["produced"]),
             min((ns for ns in ideal_ns.values() if ns > 0), default=0),
         )
-        lineage = {
+        lineage: dict[str, Any] = {
             "tags": {key: f"{m.south} {m.node_id}" for key, m in own.items()},
             "metrics": {key: f"{m.device}/{m.name}" for key, m in own.items()},
             "ideal_s": entry.ideal_s,
-            "work_unit": state.device,
-            "work_units": entry.work_units,
-            "reasons": entry.reasons.model_dump(),
         }
+        if entry.work_units:
+            lineage["work_unit"] = state.device
+            lineage |= {"work_units": entry.work_units, "reasons": entry.reasons.model_dump()}
         counting = [unit.name for unit in units].index(state.device)
         return LineConfig(name, units, calendar, counting, bool(entry.work_units), ideal_ns, meaning, lineage)
 

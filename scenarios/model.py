@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
+from zoneinfo import ZoneInfo
 
 import yaml
 from pydantic import BaseModel
@@ -208,12 +210,14 @@ def aligned(setup: Setup, begins_ns: int) -> Setup:
 
 
 def _aligned(setup: Setup, begins_ns: int) -> Setup:
-    offset_s = begins_ns // 1_000_000_000 % 86_400
-    oee = {
-        name: line.model_copy(update={"offset_s": float(offset_s)}) for name, line in setup.site.oee.items()
-    }
-    document = dict(setup.documents["site"])
-    document["oee"] = {name: line | {"offset_s": offset_s} for name, line in document["oee"].items()}
+    begins = datetime.fromtimestamp(begins_ns // 1_000_000_000, UTC)
+    oee, document = {}, dict(setup.documents["site"])
+    document["oee"] = dict(document["oee"])
+    for name, line in setup.site.oee.items():
+        wall = begins.astimezone(ZoneInfo(line.time_zone))
+        offset_s = 3600 * wall.hour + 60 * wall.minute + wall.second
+        oee[name] = line.model_copy(update={"offset_s": float(offset_s)})
+        document["oee"][name] = document["oee"][name] | {"offset_s": offset_s}
     site = setup.site.model_copy(update={"oee": oee})
     return setup.model_copy(update={"site": site, "documents": setup.documents | {"site": document}})
 
