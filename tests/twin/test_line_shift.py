@@ -298,7 +298,8 @@ def test_a_machine_is_on_an_order_from_its_set_up_on_and_until_the_next_one(tmp_
     at = [
         (moment, data["order"]) for moment, machine, data in recording.of("order_at") if machine == "packer"
     ]
-    assert [order for _, order in at] == ["X", "Y", "Z"]
+    assert [order for _, order in at] == ["X", "Y", "Z", ""]
+    at.pop()
     setup = [moment for moment, machine, data in recording.of("changeover") if machine == "packer"]
     assert setup[0] == at[1][0]
     lots = {data["lot"]: data["id"] for _, _, data in recording.of("order")}
@@ -310,3 +311,15 @@ def test_a_machine_is_on_an_order_from_its_set_up_on_and_until_the_next_one(tmp_
     assert list(dict.fromkeys(shown)) == ["", "X", "Y", "Z"]
     for begun, order in at:
         assert shown.index(order) == math.ceil(begun)
+
+
+def test_after_the_last_order_a_machine_is_on_none(tmp_path: Path) -> None:
+    """The first when nothing more comes in, one behind it when nothing more is on its way to it."""
+    plan = document(orders=[{"product": "a", "quantity": 12}], repeat_orders=False)
+    recording = Recording(tmp_path, plan, 60)
+    told = [(machine, data["order"]) for _, machine, data in recording.of("order_at")]
+    assert told == [("filler", "ORD-0001"), ("packer", "ORD-0001"), ("filler", ""), ("packer", "")]
+    last = [moment for moment, machine, _ in recording.of("part") if machine == "filler"][-1]
+    assert last == next(
+        moment for moment, m, data in recording.of("order_at") if (m, data["order"]) == ("filler", "")
+    )

@@ -128,6 +128,8 @@ class Line:
             name: Machine(name, source, sink, shop)
             for name, source, sink in zip(plant.machines, sources, sinks, strict=True)
         }
+        for before, machine in pairwise(self.machines.values()):
+            machine.before = before
         self._orders.on_last = self._end_orders
         self._disturbances = Disturbances(plant, self.machines, env, self._seed, self._record)
         self._sides = list(pairwise(self.machines.values()))  # of each conveyor

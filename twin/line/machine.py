@@ -36,6 +36,7 @@ class Machine:
         self._products = shop.plant.products
         self._source = source
         self._sink = sink
+        self.before: Machine | None = None  # on the line
         self._env = shop.env
         self._record = shop.record
         seed = shop.seed
@@ -172,7 +173,7 @@ class Machine:
         source, hands = self._source, self._hands
         while len(hands) < self._spec.batch:
             if not source.ready():
-                if source.lack is StopReason.NO_ORDER:
+                if source.lack is StopReason.NO_ORDER or (self.before and self._is_last(self.before)):
                     self.end_order()
                 yield from self._wait(source.ready, source.wait_ready, self._starved_after_ms, source.lack)
             part = source.take()
@@ -195,6 +196,10 @@ class Machine:
         if self.order:
             self.order = ""
             self._record("order_at", self.name, {"order": ""})
+
+    def _is_last(self, before: Machine) -> bool:
+        """Whether nothing of its order is to come: the machine before it is on none, and nothing is in between."""
+        return not before.order and not before.bottles_in_hand and not self._source.fill()
 
     def _set_up(self, product: str) -> Process:
         """Change over to another product; the very first product finds the machine set up for it."""
