@@ -213,7 +213,9 @@ def test_the_calendar_begins_with_the_line():
     assert begun.site.oee["line1"].offset_s == 7_200
     assert begun.documents["site"]["oee"]["line1"]["offset_s"] == 7_200
     assert setup.site.oee["line1"].offset_s == 21_600
-    on_the_wall = model.aligned(model.set_up(model.find("machining_short")), (86_400 * 20_000 + 7_200) * 10**9)
+    on_the_wall = model.aligned(
+        model.set_up(model.find("machining_short")), (86_400 * 20_000 + 7_200) * 10**9
+    )
     assert on_the_wall.site.oee["cell1"].offset_s == 4 * 3_600, "4:00 in Berlin, in summer"
     assert model.aligned(begun, (86_400 * 20_000 + 7_200) * 10**9).documents == begun.documents
 
