@@ -1,6 +1,6 @@
 """The grammar of a Sparkplug B 3.0 edge node, as it shows at the enterprise broker.
 
-Each rule is one row of `RULES`. What only the CONNECT packets could show (a bdSeq skipped by connections that never
+The rules stand in rules.py. What only the CONNECT packets could show (a bdSeq skipped by connections that never
 came about) is not held against the edge node. The criterion (criteria/sparkplug_session.py) follows the edge node of a
 run with it, the monitor (monitor.py) every edge node of a live broker.
 """
@@ -31,30 +31,6 @@ BROKER_DEATHS = (
     "restart",
     "broker_restart",
 )  # kinds of fault that end every connection without a Will
-
-RULES: dict[str, tuple[str, str, str]] = {
-    "payload": ("MUST", "every payload of the edge node can be decoded", "chapter 6"),
-    "nbirth_first": ("MUST", "nothing before the NBIRTH of a session", "topics-nbirth, message-flow-edge-node-birth"),
-    "nbirth_content": ("MUST", "NBIRTH has timestamp, seq, bdSeq and Node Control/Rebirth = false", "payloads-nbirth"),
-    "seq": ("MUST", "seq rises by one from message to message, 255 to 0", "payloads-sequence-num"),
-    "bdseq": ("MUST", "NBIRTH repeats the bdSeq of the Will, and every CONNECT has a new one", "topics-nbirth-bdseq"),
-    "ndeath": ("MUST", "every session that ends has an NDEATH, as a Will or said", "intentional-disconnect-ndeath"),
-    "birth_current": ("MUST", "a birth shows nothing older than what was sent live before it", "topics-dbirth-metrics"),
-    "dbirth_first": ("MUST", "no data of a device before its DBIRTH", "payloads-dbirth"),
-    "birth_metrics": ("MUST", "data only of metrics that a birth has named", "operational-behavior-data-publish"),
-    "birth_types": ("MUST", "every metric of a birth has name and datatype", "payloads-name-birth-data-requirement"),
-    "alias_unique": ("MUST", "an alias stands for one metric of node and devices", "payloads-alias-uniqueness"),
-    "timestamps": ("MUST", "data carry a timestamp and each metric its own", "payloads-ndata-timestamp"),
-    "rebirth": ("MUST", "births follow a rebirth command", "operational-behavior-data-commands-rebirth"),
-    "rebirth_quiet": ("MUST", "no data between a rebirth command and the births", "commands-rebirth-action-1"),
-    "historical": ("MUST", "what is older than a live sample is is_historical", "payloads-metric-is-historical"),
-    "qos_retain": ("MUST", "births and data QoS 0, NDEATH QoS 1 at most, none retained", "topics-*-mqtt"),
-    "death_metrics": ("SHOULD", "NDEATH holds bdSeq alone and no seq", "payloads-ndeath"),
-    "nbirth_seq_zero": ("SHOULD", "NBIRTH has seq 0", "topics-nbirth-seq-num"),
-    "alias_only": ("SHOULD", "data of an aliased metric carry the alias alone", "payloads-alias-data-cmd-requirement"),
-    "data_datatype": ("SHOULD", "data carry no datatype", "payloads-metric-datatype-not-req"),
-    "rebirth_alias": ("SHOULD", "Node Control/Rebirth has no alias", "topics-nbirth-rebirth-metric"),
-}  # fmt: skip
 
 
 class Example(msgspec.Struct, frozen=True):
@@ -87,6 +63,7 @@ class Grammar:
     _devices: set[str] = field(default_factory=set)
     _bd_seq: int | None = None
     _born_ns: int = 0
+    _born_ms: int = 0  # the payload's own timestamp
     _heard_ns: int = 0  # when the last message before this one was accepted
     _bd_seqs_dead: set[int] = field(default_factory=set)  # seen in an NDEATH within the last 128 sessions
     _deaths: list[int] = field(default_factory=list)  # bdSeq of the NDEATHs of this session and since
@@ -119,9 +96,10 @@ class Grammar:
 
     def breach(self, rule: str, message: Message, text: str) -> None:
         """Count one breach of `rule`."""
-        self._note(rule, message.ns, message.wire.topic, text)
+        self.note(rule, message.ns, message.wire.topic, text)
 
-    def _note(self, rule: str, ns: int, topic: str, text: str) -> None:
+    def note(self, rule: str, ns: int, topic: str, text: str) -> None:
+        """Count one breach of `rule` at `ns`, which no message of the edge node shows by itself."""
         self.breaches[rule] += 1
         kept = self.examples.setdefault(rule, [])
         if len(kept) < EXAMPLES_MAX:
@@ -195,6 +173,8 @@ class Grammar:
     def _death(self, message: Message, payload: Payload) -> None:
         if message.wire.retain or message.wire.qos > 1:
             self.breach("qos_retain", message, f"QoS {message.wire.qos}, retain {message.wire.retain}")
+        elif message.wire.qos == 0 and self.is_will(payload):
+            self.breach("qos_retain", message, "a Will of QoS 0")
         if payload.seq is not None or len(payload.metrics) != 1:
             self.breach("death_metrics", message, f"{len(payload.metrics)} metrics, seq {payload.seq}")
         number = bd_seq(payload)
@@ -215,6 +195,11 @@ class Grammar:
         if number not in self._deaths:
             self._deaths.append(number)
         self._unsaid.pop(number, None)
+
+    def is_will(self, payload: Payload) -> bool:
+        """Whether an NDEATH of the session in force is its Will, for it was made before the birth."""
+        made_ms, is_its = payload.ts_ms, bd_seq(payload) == self._bd_seq
+        return self._alive and is_its and made_ms is not None and made_ms <= self._born_ms
 
     def _in_range(self, message: Message, number: int) -> int:
         """A bdSeq as one of the 256 that there are."""
@@ -245,9 +230,12 @@ class Grammar:
             self.breach("rebirth_alias", message, f"alias {rebirth[0].alias}, datatype {rebirth[0].datatype}")
         if payload.seq not in (0, None):
             self.breach("nbirth_seq_zero", message, f"seq {payload.seq}")
+        born = self._bd_seq if self._alive else None
         if number is not None:
             self._new_bd_seq(message, self._in_range(message, number))
         self._alive, self._must_renew, self._absent, self._command_ns = True, False, False, None
+        if number != born:  # a rebirth keeps the Will
+            self._born_ms = payload.ts_ms or 0
         self._devices = {""}
         self._aliases.clear()
         self._aliased.clear()
@@ -295,7 +283,7 @@ class Grammar:
         """The recording ends: a Will that is due has been published by now."""
         for number, (ns, topic) in self._unsaid.items():
             if end_ns - ns > 1.5 * self.keep_alive_s * S:
-                self._note("ndeath", ns, topic, f"no NDEATH of the session before it, bdSeq {number}")
+                self.note("ndeath", ns, topic, f"no NDEATH of the session before it, bdSeq {number}")
 
     def _may_have_wrapped(self, ns: int) -> bool:
         """Whether so many connections may have failed in the silence that modulo 256 up and down look alike."""

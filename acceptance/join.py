@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from shakedown.acceptance.mistakes import why_unexpected, why_wrong
 from shakedown.acceptance.run import Run
+from shakedown.acceptance.session import device_deaths
 from shakedown.acceptance.site import BAD_NO_COMMUNICATION, Topic
 from shakedown.acceptance.sparkplug import GOOD, Value
 from shakedown.acceptance.withdrawals import GAPS, Claims, Gaps, causes_of
@@ -33,6 +34,7 @@ EARLY_NS = 10 * MS  # a row this long before its sample was not read, but guesse
 DERIVED = ("alarm/", "work_order/")
 """Beginnings of the names of metrics that a bridge derives itself (docs/operations.md)."""
 
+DEATH_WAIT_NS = 60_000 * MS  # a DDEATH may follow so long after what it stands for
 Ints = NDArray[np.int64]
 
 
@@ -46,6 +48,7 @@ class TopicJoin:
     values: list[Value]
     quality: Ints
     doubted: NDArray[np.bool_]  # the source itself did not call it Good
+    unreachable: NDArray[np.bool_]  # ... but BadNoCommunication
     coalescable: NDArray[np.bool_]  # the contract lets the source or the bridge leave this one out
     received_ns: Ints  # first arrival, NEVER if none
     row: list[int]  # of the host's, the one that arrived first; -1 if none
@@ -138,6 +141,7 @@ def join(run: Run) -> Joined:
             _match_values(run, joined, part, rows)
         elif len(rows):
             _match(run, joined, part, rows, siblings[part.topic.device])
+    _excuse_the_dead(run, joined)
     _judge_window(run, joined, siblings)
     return joined
 
@@ -193,11 +197,10 @@ def _offered(run: Run, topic: Topic, samples: Ints) -> TopicJoin:
         coalescable[:-1] = np.diff(ns) < topic.sampling_interval_ms * MS
         # Equal after mapping (two vendor states, one canonical): report by exception need not repeat it.
         coalescable[1:] |= np.array([before == now for before, now in pairwise(expected)], dtype=bool)
-        # The source itself is not reachable: the bridge says so for the whole device with a DDEATH.
-        coalescable |= (status & np.uint64(0xFFFF0000)) == BAD_NO_COMMUNICATION
     never = np.full(len(ns), NEVER, np.int64)
     doubted = status >> np.uint64(30) != 0
-    return TopicJoin(topic, ns, ns // MS, values, quality, doubted, coalescable, never, [-1] * len(ns))
+    gone = (status & np.uint64(0xFFFF0000)) == BAD_NO_COMMUNICATION
+    return TopicJoin(topic, ns, ns // MS, values, quality, doubted, gone, coalescable, never, [-1] * len(ns))
 
 
 def _match(run: Run, joined: Joined, part: TopicJoin, rows: Ints, siblings: list[TopicJoin]) -> None:
@@ -258,8 +261,7 @@ def _hold_claims(run: Run, joined: Joined, part: TopicJoin, rows: list[int]) -> 
     """Rows that are not Good and answer no sample: each needs a cause, or it was invented."""
     if not rows:
         return
-    host = run.host
-    by_values = run.bridge.promises.identity == "values"
+    host, by_values = run.host, run.bridge.promises.identity == "values"
     claims = Claims(causes_of(run, part.ns, part.doubted, part.received_ns, NEVER), joined.gaps)
     for row in rows:
         value, received_ms = host.values[row], host.received_ns[row] // MS
@@ -270,8 +272,8 @@ def _hold_claims(run: Run, joined: Joined, part: TopicJoin, rows: list[int]) -> 
             part.withdrawn_ts_ms.append(host.ts_ms[row])
             continue
         part.strays.append((row, "invented"))
-        facts = {"ts_ms": host.ts_ms[row], "value": value, "received_ns": host.received_ns[row]}
-        joined.breach("invented", part.topic, quality=host.quality[row], **facts)
+        facts = {"ts_ms": host.ts_ms[row], "value": value, "quality": host.quality[row]}
+        joined.breach("invented", part.topic, received_ns=host.received_ns[row], **facts)
 
 
 def _out_of_order(run: Run, rows: Ints) -> int:
@@ -361,10 +363,26 @@ def _wrong(
     if quality != GOOD:
         joined.breach("wrong_quality", part.topic, ts_ms=ts_ms, value=value, expected_quality=quality)
         return
-    first = joined.breaches["wrong"] < EXAMPLES_MAX  # the search for a reason is for those that are shown
-    others = ((other.topic, other.ts_ms, other.values) for other in siblings if other is not part)
-    why = why_wrong(expected, value, ts_ms, others) if first else ""
+    why = ""
+    if joined.breaches["wrong"] < EXAMPLES_MAX:  # the search for a reason is for those that are shown
+        others = ((other.topic, other.ts_ms, other.values) for other in siblings if other is not part)
+        why = why_wrong(expected, value, ts_ms, others)
     joined.breach("wrong", part.topic, ts_ms=ts_ms, value=value, expected=expected, looks_like=why)
+
+
+def _excuse_the_dead(run: Run, joined: Joined) -> None:
+    """BadNoCommunication that did not come: the bridge says so for the whole device with a DDEATH, or must send it."""
+    dead: dict[str, list[tuple[int, int]]] | None = None
+    for part in joined.topics:
+        missing = part.unreachable & (part.received_ns == NEVER)
+        if not missing.any():
+            continue
+        if run.bridge.promises.protocol == "json" or run.wire is None:
+            part.coalescable |= missing
+            continue
+        dead = device_deaths(run.wire, run.site.edge, run.end_ns) if dead is None else dead
+        for from_ns, to_ns in dead.get(part.topic.device, ()):
+            part.coalescable |= missing & (part.ns >= from_ns - DEATH_WAIT_NS) & (part.ns < to_ns)
 
 
 def _judge_window(run: Run, joined: Joined, siblings: dict[str, list[TopicJoin]]) -> None:

@@ -14,8 +14,9 @@ from typing import Literal
 
 import msgspec
 
-from shakedown.acceptance.grammar import RULES, Example, Grammar
+from shakedown.acceptance.grammar import Example, Grammar
 from shakedown.acceptance.readers import WireMessage
+from shakedown.acceptance.rules import RULES
 from shakedown.acceptance.session import BIRTHS, COMMANDS, EDGE_KINDS, Message, Sessions
 
 S = 1_000_000_000

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import msgspec
+
 from shakedown.acceptance.readers import WireLog, WireMessage
 from shakedown.acceptance.sparkplug import Malformed, Metric, Payload, Value, decode, typed
 
@@ -18,6 +20,7 @@ BIRTHS = frozenset({"NBIRTH", "DBIRTH"})
 DATA = frozenset({"NDATA", "DDATA"})
 EDGE_KINDS = BIRTHS | DATA | {"NDEATH", "DDEATH"}
 COMMANDS = frozenset({"NCMD", "DCMD"})
+STATE = "spBv1.0/STATE/"
 EDGES_MAX = 1_000  # descriptors beyond this many are a flood, not a plant: strangers
 
 
@@ -75,6 +78,15 @@ class Absence:
     """The observer itself lost the broker: what passed meanwhile is not known."""
 
     ns: int
+
+
+class HostState(NamedTuple):
+    """STATE of a host application; `online` None where it could not be read, or was deleted."""
+
+    ns: int
+    host_id: str
+    online: bool | None
+    ts_ms: int
 
 
 @dataclass
@@ -213,9 +225,12 @@ class Replay(Sessions):
 
     log: WireLog = field(kw_only=True)
 
-    def __iter__(self) -> Iterator[Message | Absence]:
+    def __iter__(self) -> Iterator[Message | HostState | Absence]:
         for entry in self.log.messages():
             if isinstance(entry, WireMessage):
+                if entry.topic.startswith(STATE):
+                    yield _host_state(entry)
+                    continue
                 message = self.take(entry)
                 if message is not None:
                     yield message
@@ -224,9 +239,40 @@ class Replay(Sessions):
                 yield Absence(entry[0])
 
 
+def _host_state(wire: WireMessage) -> HostState:
+    try:
+        said = msgspec.json.decode(wire.payload, type=_State)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return HostState(wire.ns, wire.topic[len(STATE) :], None, 0)
+    return HostState(wire.ns, wire.topic[len(STATE) :], said.online, said.timestamp)
+
+
+class _State(msgspec.Struct):
+    online: bool
+    timestamp: int
+
+
 def bd_seq(payload: Payload) -> int | None:
     """The `bdSeq` of a birth or death; None if it has none."""
     for metric in payload.metrics:
         if metric.name == "bdSeq" and type(metric.value) is int:
             return metric.value
     return None
+
+
+def device_deaths(wire: WireLog, edge: str, end_ns: int) -> dict[str, list[tuple[int, int]]]:
+    """When each device of `edge` was dead: from a DDEATH to its next DBIRTH, or to `end_ns`. Reads topics alone."""
+    group, _, node = edge.partition("/")
+    since: dict[str, int] = {}
+    found: dict[str, list[tuple[int, int]]] = {}
+    for entry in wire.messages():
+        if not isinstance(entry, WireMessage):
+            continue
+        match entry.topic.split("/"):
+            case [_, of, "DDEATH", by, device] if (of, by) == (group, node):
+                since.setdefault(device, entry.ns)
+            case [_, of, "DBIRTH", by, device] if (of, by) == (group, node) and device in since:
+                found.setdefault(device, []).append((since.pop(device), entry.ns))
+    for device, from_ns in since.items():
+        found.setdefault(device, []).append((from_ns, end_ns))
+    return found

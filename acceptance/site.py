@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from shakedown.acceptance.files import Problem
 from shakedown.acceptance.sparkplug import BAD, DATATYPES, GOOD, STALE, Value
@@ -66,7 +67,7 @@ class Topic:
     unit: str = ""
     low: float | None = None
     high: float | None = None
-    south: str = ""
+    source: str = ""  # the machine of its server
     refused_type: str = ""  # the source's data type, where the declared one can carry none of its values
 
     @property
@@ -224,7 +225,7 @@ def _topic(
         unit=str(metric.get("unit") or ""),
         low=metric.get("low"),
         high=metric.get("high"),
-        south=str(metric["south"]),
+        source=urlsplit(str(south.get("endpoint") or "")).hostname or str(metric["south"]),
         refused_type=_refused_type(metric, str(signal.get("data_type") or "")),
     )
 

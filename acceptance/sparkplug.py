@@ -56,6 +56,7 @@ class Metric(NamedTuple):
     is_null: bool
     value: Value
     quality: int
+    properties: dict[str, Value] | None = None  # those of basic types
 
 
 class Payload(NamedTuple):
@@ -175,7 +176,7 @@ _PAYLOAD_FIELDS = {1: 0, 2: 2, 3: 0}
 _METRIC_FIELDS = {
     1: 2, 2: 0, 3: 0, 4: 0, 5: 0, 6: 0, 7: 0, 8: 2, 9: 2, 10: 0, 11: 0, 12: 5, 13: 1, 14: 0, 15: 2, 16: 2, 17: 2, 18: 2,
 }  # fmt: skip
-_PROPERTY_FIELDS = {1: 0, 2: 0, 3: 0, 4: 0}
+_PROPERTY_FIELDS = {1: 0, 2: 0, 3: 0, 4: 0, 5: 5, 6: 1, 7: 0, 8: 2}
 
 
 def _payload(data: bytes) -> Payload:
@@ -206,7 +207,7 @@ def _metric(data: bytes, at: int, end: int) -> Metric:
     name = alias = ts_ms = datatype = None
     historical = is_null = False
     value: Value = None
-    quality = GOOD
+    quality, properties = GOOD, None
     while at < end:
         tag = data[at]
         at += 1
@@ -233,7 +234,7 @@ def _metric(data: bytes, at: int, end: int) -> Metric:
             value, at = _F32(data, at)[0] if at + 4 <= end else None, _fixed(at, 4, end)
         elif tag == 0x4A:
             start, at = _span(data, at, end)
-            quality = _quality(data, start, at)
+            quality, properties = _property_set(data, start, at)
         elif tag == 0x0A:
             start, at = _span(data, at, end)
             if at - start > NAME_BYTES_MAX:
@@ -250,7 +251,7 @@ def _metric(data: bytes, at: int, end: int) -> Metric:
         raise Malformed("a metric reaches beyond its own length")
     if is_null:
         value = None
-    return Metric(name, alias, ts_ms, datatype, historical, is_null, value, quality)
+    return Metric(name, alias, ts_ms, datatype, historical, is_null, value, quality, properties)
 
 
 def _rare(data: bytes, tag: int, at: int, end: int, value: Value) -> tuple[Value, int]:
@@ -265,47 +266,59 @@ def _rare(data: bytes, tag: int, at: int, end: int, value: Value) -> tuple[Value
     return value, _skip(data, tag, at, end)
 
 
-def _quality(data: bytes, at: int, end: int) -> int:
-    """The `Quality` of a property set (keys and values stand in two parallel lists); GOOD when it has none."""
-    keys: list[bytes] = []
-    numbers: list[int | None] = []
+def _property_set(data: bytes, at: int, end: int) -> tuple[int, dict[str, Value]]:
+    """The `Quality` of a property set, GOOD when it has none, and all of its properties.
+
+    Keys and values stand in two parallel lists.
+    """
+    keys: list[str] = []
+    values: list[Value] = []
     while at < end:
         tag, at = _varint(data, at)
         if tag == 0x0A:
             start, at = _span(data, at, end)
-            keys.append(data[start:at])
+            keys.append(data[start:at].decode())
         elif tag == 0x12:
             start, at = _span(data, at, end)
-            numbers.append(_property(data, start, at))
+            values.append(_property(data, start, at))
         else:
             _known(tag, {1: 2, 2: 2})
             at = _skip(data, tag, at, end)
-        if len(keys) > PROPERTIES_MAX or len(numbers) > PROPERTIES_MAX:
+        if len(keys) > PROPERTIES_MAX or len(values) > PROPERTIES_MAX:
             raise Malformed(f"more than {PROPERTIES_MAX} properties")
     if at != end:
         raise Malformed("a property set reaches beyond its own length")
-    if len(keys) != len(numbers):
-        raise Malformed(f"a property set of {len(keys)} keys and {len(numbers)} values")
-    for key, number in zip(keys, numbers, strict=True):
-        if key == b"Quality":
-            if number is None:
-                raise Malformed("property Quality is no integer")
-            return number
-    return GOOD
+    if len(keys) != len(values):
+        raise Malformed(f"a property set of {len(keys)} keys and {len(values)} values")
+    properties = dict(zip(keys, values, strict=True))
+    quality = properties.get("Quality", GOOD)
+    if type(quality) is not int:
+        raise Malformed("property Quality is no integer")
+    return quality, properties
 
 
-def _property(data: bytes, at: int, end: int) -> int | None:
-    """The integer of one PropertyValue; None if it carries something else."""
-    number = None
+def _property(data: bytes, at: int, end: int) -> Value:
+    """The value of one PropertyValue; None if it carries something else than a basic type."""
+    value: Value = None
     while at < end:
         tag, at = _varint(data, at)
         if tag in (0x18, 0x20):
-            number, at = _varint(data, at)
+            value, at = _varint(data, at)
         elif tag in (0x08, 0x10):
             _, at = _varint(data, at)
+        elif tag == 0x2D:
+            value, at = _F32(data, at)[0] if at + 4 <= end else None, _fixed(at, 4, end)
+        elif tag == 0x31:
+            value, at = _F64(data, at)[0] if at + 8 <= end else None, _fixed(at, 8, end)
+        elif tag == 0x38:
+            flag, at = _varint(data, at)
+            value = flag != 0
+        elif tag == 0x42:
+            start, at = _span(data, at, end)
+            value = data[start:at].decode()
         else:
             _known(tag, _PROPERTY_FIELDS)
             at = _skip(data, tag, at, end)
     if at != end:
         raise Malformed("a property reaches beyond its own length")
-    return number
+    return value

@@ -16,8 +16,8 @@ from typing import Any
 import msgspec
 import yaml
 
-from shakedown.acceptance.grammar import RULES
 from shakedown.acceptance.join import NEVER, join
+from shakedown.acceptance.rules import RULES
 from shakedown.acceptance.run import load_run
 
 WARM_UP_S = 15.0

@@ -194,7 +194,7 @@ def _print_finding(finding: Finding) -> None:
 
 
 def _print(report: MonitorReport) -> None:
-    from shakedown.acceptance.grammar import RULES
+    from shakedown.acceptance.rules import RULES
 
     seconds = (report.to_ns - report.from_ns) / 1e9
     paragraph(OUT, f"\n{escape(report.broker)}: {report.messages:,} messages in {seconds:.0f} s, "

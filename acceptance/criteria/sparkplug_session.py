@@ -10,10 +10,12 @@ import msgspec
 from shakedown.acceptance.blocks import Row, Table, numbers, text
 from shakedown.acceptance.criterion import Criterion, Finding
 from shakedown.acceptance.evidence import Evidence
-from shakedown.acceptance.grammar import RULES, Example, Grammar
+from shakedown.acceptance.grammar import Example, Grammar
 from shakedown.acceptance.reconciliation import Passed
+from shakedown.acceptance.rules import RULES
 from shakedown.acceptance.run import Run, S
-from shakedown.acceptance.session import Absence, Replay
+from shakedown.acceptance.session import Absence, HostState, Replay
+from shakedown.acceptance.session_claims import SessionClaims
 from shakedown.acceptance.wording import clock, counted, number
 
 
@@ -34,17 +36,24 @@ def judge(evidence: Evidence) -> Finding:
     """Replay the messages of the edge node and its commands; any breach of a MUST is a FAIL."""
     run = evidence.run
     grammar = Grammar(run.site.keep_alive_s, run.site.reconnect_min_s, run.timeline)
+    claims = SessionClaims(run, grammar)
     foreign = ""
     if run.wire is not None:
         replay, passed = Replay(log=run.wire), Passed(run)
         for message in replay:
             if isinstance(message, Absence):
                 grammar.absent()
+                claims.absent()
+                continue
+            if isinstance(message, HostState):
+                claims.host_state(message)
                 continue
             passed.see(message)
             if message.edge == run.site.edge:
+                claims.see(message)
                 grammar.see(message)
         grammar.finish(run.end_ns)
+        claims.finish()
         passed.end(replay)
         evidence.passed = passed
         evidence.malformed.update(replay.malformed)

@@ -32,7 +32,8 @@ def _payload_class() -> Any:
     u32, u64, text, flag = kinds.TYPE_UINT32, kinds.TYPE_UINT64, kinds.TYPE_STRING, kinds.TYPE_BOOL
     message = kinds.TYPE_MESSAGE
     shapes: dict[str, list[tuple[str, int, int, bool, str]]] = {
-        "PropertyValue": [("type", 1, u32, False, ""), ("int_value", 3, u32, False, "")],
+        "PropertyValue": [("type", 1, u32, False, ""), ("int_value", 3, u32, False, ""),
+                          ("string_value", 8, text, False, "")],
         "PropertySet": [("keys", 1, text, True, ""), ("values", 2, message, True, "PropertyValue")],
         "Metric": [
             ("name", 1, text, False, ""), ("alias", 2, u64, False, ""), ("timestamp", 3, u64, False, ""),
@@ -113,6 +114,7 @@ class Sample:
     value: Any
     quality: int = GOOD
     historical: bool = False
+    unit: str = ""  # engUnit, in a birth
 
 
 @dataclass
@@ -132,9 +134,13 @@ class Message:
     named: bool = False  # data by name instead of alias
     payload: bytes | None = None  # overrides everything
     rebirth: bool = True  # NCMD: the value of Node Control/Rebirth
+    host: str = ""  # STATE: whose; `payload` says what
+    early_s: float = 0.0  # how far before it is sent its own timestamp lies
 
     @property
     def topic(self) -> str:
+        if self.host:
+            return f"spBv1.0/STATE/{self.host}"
         kind = f"spBv1.0/{GROUP}/{self.kind}/{NODE}"
         return f"{kind}/{self.device}" if self.device else kind
 
@@ -219,7 +225,7 @@ class OperationsModel:
         for message in self.messages:
             if message.kind == "NBIRTH":
                 seq = 0
-            elif message.kind not in ("NDEATH", "NCMD"):
+            elif message.kind not in ("NDEATH", "NCMD", "STATE"):
                 seq = (seq + 1) % 256
             found.append(message.payload if message.payload is not None else encode(message, seq))
         return found
@@ -257,8 +263,10 @@ def _b64(payload: bytes) -> str:
 def encode(message: Message, seq: int) -> bytes:
     """A message through the protobuf library."""
     payload = OraclePayload()
-    now_ms = message.ns // MS
+    now_ms = message.ns // MS - round(message.early_s * 1000)
     if message.kind == "NDEATH":
+        if message.early_s:
+            payload.timestamp = now_ms
         _int_metric(payload, "bdSeq", now_ms, 4, message.bd_seq)
         return bytes(payload.SerializeToString())
     payload.timestamp = now_ms
@@ -289,6 +297,10 @@ def _metric(metric: Any, sample: Sample, *, birth: bool, named: bool) -> None:
         metric.name = sample.metric
     if key in ALIASES and not named:
         metric.alias = ALIASES[key]
+    if sample.unit:
+        metric.properties.keys.append("engUnit")
+        value = metric.properties.values.add()
+        value.type, value.string_value = 12, sample.unit
     metric.timestamp = sample.ts_ms
     if sample.historical and not birth:
         metric.is_historical = True

@@ -119,3 +119,20 @@ def test_one_value_of_before_the_ledger_is_known_to_a_birth_and_no_more(plan, la
         message.samples = [s for s in message.samples if s.metric != "pressure"] + [before]
     verdict = judged_by({"integrity"}, plan.write(tmp_path / "run"))
     assert verdict.counts["unexpected"] == 1
+
+
+@pytest.mark.parametrize("is_said", [True, False])
+def test_what_has_no_communication_is_excused_by_a_ddeath_alone(plan, lab, tmp_path, is_said: bool) -> None:
+    device, lost = "capper.capper_1", range(lab.at(400), lab.at(403))
+    mine = {index for index, topic in enumerate(lab.TOPICS) if topic.device == device}
+    for row in plan.ledger:
+        if row[1] in lost and row[2] in mine:
+            row[3:] = [None, NO_COMMUNICATION]
+    plan.messages = [m for m in plan.messages if m.ns not in lost or m.device != device]
+    if is_said:
+        plan.messages.append(lab.Message(lab.at(400.5), "DDEATH", device))
+        born = [lab.sample_of(topic, 399) for topic in lab.TOPICS if topic.device == device]
+        plan.messages.append(lab.Message(lab.at(403.1), "DBIRTH", device, born))
+    verdict = judged_by({"loss", "session"}, plan.write(tmp_path))
+    assert verdict.counts["lost"] == (0 if is_said else 4)  # the first of each: what repeats it need not come
+    assert verdict.criterion("session").verdict == "PASS"

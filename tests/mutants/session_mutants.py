@@ -201,6 +201,78 @@ class Lags(Session):
         super()._live(ev.Live(samples), now_ns)
 
 
+class NamesAnotherUnit(Session):
+    """Calls pascal bar in the birth of one metric."""
+
+    def __init__(self, model, config):
+        wrong = (_in_bar(metric) if metric.name == "bowl_pressure" else metric for metric in model.metrics)
+        super().__init__(replace(model, metrics=tuple(wrong)), config)
+
+
+def _in_bar(metric):
+    return replace(metric, properties=metric.properties | {"engUnit": "BAR"})
+
+
+class StampsAnHourEarly(Session):
+    """Gives each payload of data a timestamp of an hour before."""
+
+    def _data(self, entries, now_ns):
+        super()._data(entries, now_ns - 3600 * 10**9)
+
+
+class RebirthsUnasked(Session):
+    """Sends all its births once in a quarter of a minute."""
+
+    since_ns = 0
+
+    def _live(self, event, now_ns):
+        super()._live(event, now_ns)
+        self.since_ns = self.since_ns or now_ns
+        if now_ns - self.since_ns > 15 * 10**9:
+            self.since_ns = now_ns
+            self._births(now_ns)
+
+
+class NeverReportsADeviceDead(Session):
+    """Says nothing when a server below is lost."""
+
+    def _settle(self, now_ns):
+        return None
+
+
+class ReportsDevicesDead(Session):
+    """Says at each rebirth command that its devices are dead."""
+
+    def _command(self, data, now_ns):
+        alive, self.image.is_alive = self.image.is_alive, lambda device: False
+        self._settle(now_ns)
+        self.image.is_alive = alive
+        return super()._command(data, now_ns)
+
+
+class HasAWillThatMayBeLost(Session):
+    """Has a Will of QoS 0."""
+
+    def _send_connect(self, event, now_ns):
+        super()._send_connect(event, now_ns)
+        self._effects[-1] = ev.Connect(replace(self._effects[-1].will, qos=0))
+
+
+class ReplaysBackwards(Session):
+    """Sends each piece of its history from its end to its beginning."""
+
+    def _history(self, event, now_ns):
+        super()._history(ev.History(event.samples[::-1]), now_ns)
+
+
+class WaitsForNobody(Session):
+    """Is born as soon as it is connected, whether the primary host is there or not."""
+
+    def _subscribed(self, event, now_ns):
+        self._host_online = True
+        return super()._subscribed(event, now_ns)
+
+
 class ReusesBdSeq(Journal):
     """Begins each session with bdSeq 0."""
 
@@ -208,6 +280,8 @@ class ReusesBdSeq(Journal):
         await super().next_bd_seq(target)
         return 0
 
+
+SOURCE_AWAY = "source_away.yaml"
 
 SESSION = (
     Mutant("repeats_with_new_timestamps", ("integrity",), Parts(session=RepeatsWithNewTimestamps)),
@@ -232,5 +306,17 @@ SESSION = (
         Parts(session=IgnoresThatTheHostIsOffline),
         drill="host_away.yaml",
     ),
+    Mutant("names_another_unit", ("session",), Parts(session=NamesAnotherUnit), drill=SOURCE_AWAY),
+    Mutant("stamps_an_hour_early", ("session",), Parts(session=StampsAnHourEarly), drill=SOURCE_AWAY),
+    Mutant("rebirths_unasked", ("session",), Parts(session=RebirthsUnasked), drill=SOURCE_AWAY),
+    Mutant(
+        "never_reports_a_device_dead", ("session",), Parts(session=NeverReportsADeviceDead), drill=SOURCE_AWAY
+    ),
+    Mutant("reports_devices_dead", ("session",), Parts(session=ReportsDevicesDead), drill=SOURCE_AWAY),
+    Mutant(
+        "has_a_will_that_may_be_lost", ("session",), Parts(session=HasAWillThatMayBeLost), drill=SOURCE_AWAY
+    ),
+    Mutant("replays_backwards", ("session",), Parts(session=ReplaysBackwards), drill=SOURCE_AWAY),
+    Mutant("waits_for_nobody", ("session",), Parts(session=WaitsForNobody), drill="host_away.yaml"),
     Mutant("lags", ("freshness",), Parts(session=Lags), drill="calm.yaml"),
 )
