@@ -25,7 +25,7 @@ from shakedown.acceptance.run import Run
 from shakedown.acceptance.session import device_deaths
 from shakedown.acceptance.site import BAD_NO_COMMUNICATION, Topic
 from shakedown.acceptance.sparkplug import GOOD, Value
-from shakedown.acceptance.withdrawals import GAPS, Claims, Gaps, causes_of
+from shakedown.acceptance.withdrawals import GAPS, Claims, Gaps
 
 NEVER = np.iinfo(np.int64).max
 EXAMPLES_MAX = 10
@@ -62,9 +62,7 @@ class TopicJoin:
     )  # arrivals that may advance freshness
     live_ts_ms: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
     live_good: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
-    withdrawn_ts_ms: list[int] = field(
-        default_factory=list
-    )  # rows in which the bridge said "not Good" of itself
+    withdrawn_ts_ms: list[int] = field(default_factory=list)  # called not Good by the bridge, with a cause
     eligible: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
     lost: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))  # eligible, never arrived
     late: NDArray[np.bool_] = field(
@@ -109,6 +107,7 @@ class Joined:
     withdrawn: int = 0
     earlier: int = 0  # births of what the source had before the ledger began
     declared_lost: int = 0
+    declared: int = 0  # gaps too
     gaps: Gaps = field(default_factory=Gaps)
     unidentified: list[str] = field(default_factory=list)
 
@@ -149,7 +148,6 @@ def join(run: Run) -> Joined:
 def _rows_by_topic(run: Run, joined: Joined) -> dict[tuple[str, str], Ints]:
     """Indices of the host's rows of each topic of this edge node, in order of arrival."""
     known = {(topic.device, topic.metric) for topic in run.topics}
-    declared = 0
     keys = np.frombuffer(run.host.key, dtype=np.int32)
     order = np.argsort(keys, kind="stable")
     bounds = np.searchsorted(keys[order], np.arange(len(run.host.edges) + 1))
@@ -169,10 +167,10 @@ def _rows_by_topic(run: Run, joined: Joined) -> dict[tuple[str, str], Ints]:
         elif metric.endswith(GAPS):
             counts = (run.host.values[row] for row in rows)
             most = max((count for count in counts if type(count) is int), default=0)
-            declared += most
+            joined.declared += most
             if metric.endswith("declared_lost"):
                 joined.declared_lost = most
-    joined.gaps = Gaps.of(run, declared)
+    joined.gaps = Gaps.of(run, joined.declared)
     return found
 
 
@@ -250,9 +248,8 @@ def _match(run: Run, joined: Joined, part: TopicJoin, rows: Ints, siblings: list
         else:
             part.strays.append((row, "unexpected"))
             why = why_unexpected((topic, part.ts_ms, values), value, ts_ms, received_ns // MS)
-            joined.breach(
-                "unexpected", topic, ts_ms=ts_ms, value=value, received_ns=received_ns, looks_like=why
-            )
+            facts = {"ts_ms": ts_ms, "value": value, "received_ns": received_ns}
+            joined.breach("unexpected", topic, looks_like=why, **facts)
     part.take(arrived, live)
     _hold_claims(run, joined, part, claims)
 
@@ -262,7 +259,9 @@ def _hold_claims(run: Run, joined: Joined, part: TopicJoin, rows: list[int]) -> 
     if not rows:
         return
     host, by_values = run.host, run.bridge.promises.identity == "values"
-    claims = Claims(causes_of(run, part.ns, part.doubted, part.received_ns, NEVER), joined.gaps)
+    claims = Claims.of(
+        run, part.ns, part.doubted | bool(part.topic.refused_type), part.received_ns, joined.gaps, NEVER
+    )
     for row in rows:
         value, received_ms = host.values[row], host.received_ns[row] // MS
         ts_ms = received_ms if by_values else host.ts_ms[row]
@@ -316,8 +315,8 @@ def _match_values(run: Run, joined: Joined, part: TopicJoin, rows: Ints) -> None
                 claims.append(row)
             elif place or (newest >= 0 and not birth):
                 part.strays.append((row, "unexpected"))
-                facts = {"ts_ms": host.ts_ms[row], "value": value, "received_ns": received_ns}
-                joined.breach("unexpected", part.topic, **facts)
+                ts_ms = host.ts_ms[row]
+                joined.breach("unexpected", part.topic, ts_ms=ts_ms, value=value, received_ns=received_ns)
             continue
         _early(joined, part, index, value, received_ns)
         if quality[index] != GOOD and host.quality[row] == GOOD:
@@ -395,6 +394,7 @@ def _judge_window(run: Run, joined: Joined, siblings: dict[str, list[TopicJoin]]
             missing = part.received_ns == NEVER
             deadline_ns = run.deadlines_ns(part.ns)
             part.eligible = inside & ~(part.coalescable & missing) & part.identified
-            part.pending = part.eligible & missing & (deadline_ns > run.end_ns)
+            had_time = (deadline_ns > run.end_ns) & (not part.topic.refused_type)  # it came, as null
+            part.pending = part.eligible & missing & had_time
             part.lost = part.eligible & missing & ~part.pending
             part.late = part.eligible & ~missing & (part.received_ns > deadline_ns)

@@ -149,9 +149,13 @@ def _histogram(ns: Ints, edges: Ints) -> Ints:
 
 
 def _age_s(part: TopicJoin, at_ns: Ints) -> NDArray[np.float64]:
-    """How long, at each moment, the oldest change not yet arrived live is waited for; NaN before the first arrival."""
+    """How long, at each moment, the oldest change not yet arrived live is waited for.
+
+    NaN before the first arrival; where none ever comes, before the first change.
+    """
     if not len(part.live_ns):
-        return np.full(len(at_ns), np.nan)
+        waited_s = (at_ns - part.ns[0]) // MS / 1000 if len(part.ns) else np.full(len(at_ns), np.nan)
+        return np.where(waited_s > 0, waited_s, np.nan)
     held_ms = np.maximum.accumulate(part.live_ts_ms)
     arrived = np.searchsorted(part.live_ns, at_ns, side="right") - 1
     oldest = np.searchsorted(part.ts_ms, held_ms[np.maximum(arrived, 0)], side="right")

@@ -174,13 +174,13 @@ class SessionClaims:
         unit = properties.get("engUnit")
         self._unit_shown |= unit is not None
         if unit is not None and unit != topic.unit:
-            wrong.append(f"unit {unit!r}, not {topic.unit!r}")
+            wrong.append(f"engUnit {unit!r}, not {topic.unit!r}")
         elif unit is None and topic.unit and len(self._unit_missing) < COMMANDS_MAX:
             self._unit_missing.append((message, f"{metric.name} without its unit {topic.unit}"))
         for name, bound in (("engLow", topic.low), ("engHigh", topic.high)):
             said = properties.get(name)
             if said != bound and (said is not None or unit is not None):
-                wrong.append(f"{name} {said}, not {bound}")
+                wrong.append(f"{name} {said!r}, not {bound!r}")
         if wrong:
             self.grammar.breach("birth_model", message, f"{metric.name}: {', '.join(wrong)}")
 

@@ -7,6 +7,7 @@ counts. What cannot be carried is no claim but an answer (site.py). The repeat o
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from shakedown.acceptance.sparkplug import Value
 MS = 1_000_000
 SOUTH = frozenset({"cell", "plc", "bridge"})
 """What a fault affects that may cost the bridge its source."""
+SAME_MAX = 4  # samples of one signal within a millisecond that are looked at
 GAPS = ("declared_gaps", "declared_lost")
 
 
@@ -49,9 +51,27 @@ class Gaps:
 class Claims:
     """The rows of one topic that are not Good and answer no sample, held against its causes in order of arrival."""
 
-    causes: list[Cause]
+    of_source: list[Cause]  # disjoint, in order
+    of_faults: list[Cause]
     gaps: Gaps
     _said: tuple[Value, int] | None = None  # value and quality of the last claim
+
+    @classmethod
+    def of(
+        cls,
+        run: Run,
+        ns: NDArray[np.int64],
+        doubted: NDArray[np.bool_],
+        received_ns: NDArray[np.int64],
+        gaps: Gaps,
+        never: int,
+    ) -> Claims:
+        """Those of a topic whose samples were offered at `ns` and first received at `received_ns` or `never`.
+
+        `doubted`: the source itself did not call that sample Good, or its type is refused.
+        """
+        missing = _of_the_source(ns, doubted & (received_ns == never), run.end_ns)
+        return cls(list(missing), list(_of_faults(run, ns, received_ns, never)), gaps)
 
     def has_cause(self, ts_ms: int, received_ms: int, value: Value, quality: int, *, birth: bool) -> bool:
         """Whether there is a cause left for this claim; uses it up."""
@@ -59,7 +79,7 @@ class Claims:
             return True
         self._said = value, quality
         at_ms = ts_ms or received_ms  # a metric that was never seen is born with timestamp 0
-        for cause in self.causes:
+        for cause in (*self._source_at(at_ms), *self.of_faults):
             fits = value is None and birth if cause.unseen else True
             if cause.left and fits and cause.from_ms <= at_ms <= cause.to_ms:
                 cause.left -= 1
@@ -69,18 +89,10 @@ class Claims:
             return True
         return False
 
-
-def causes_of(
-    run: Run, ns: NDArray[np.int64], doubted: NDArray[np.bool_], received_ns: NDArray[np.int64], never: int
-) -> list[Cause]:
-    """The causes of one topic, whose samples were offered at `ns` and first received at `received_ns` or `never`.
-
-    `doubted`: the source itself did not call that sample Good.
-    """
-    return [
-        *_of_the_source(ns, doubted & (received_ns == never), run.end_ns),
-        *_of_faults(run, ns, received_ns, never),
-    ]
+    def _source_at(self, at_ms: int) -> list[Cause]:
+        """The sample in force at that time, and those of the same millisecond; and the one that ends with it."""
+        after = bisect_right(self.of_source, at_ms, key=lambda cause: cause.from_ms)
+        return self.of_source[max(0, after - SAME_MAX) : after]
 
 
 def _of_the_source(ns: NDArray[np.int64], doubted: NDArray[np.bool_], end_ns: int) -> Iterator[Cause]:

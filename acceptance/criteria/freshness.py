@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shakedown.acceptance.blocks import Row, Sentence, Table, numbers, text
+from shakedown.acceptance.causes import never_came
 from shakedown.acceptance.criterion import Criterion, Finding
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.join import MS, NEVER, Ints, TopicJoin
@@ -92,7 +93,7 @@ def judge(evidence: Evidence) -> Finding:
     return Finding(
         verdict=verdict,
         measured=f"{len(within)} of {len(critical)} topics ({len(within) / max(1, len(critical)):.1%})",
-        statement=_statement(critical, within, judged_s, verdict),
+        statement=_statement(evidence, critical, within, judged_s, verdict),
         needs=needs,
         figures=figures,
         blocks=[
@@ -148,18 +149,32 @@ def worst(topics: list[TopicShare], count: int = WORST_LISTED) -> list[TopicShar
     return sorted(topics, key=lambda topic: (topic.share, topic.share_with_cuts, topic.topic))[:count]
 
 
-def _statement(critical: list[TopicShare], within: list[TopicShare], judged_s: float, verdict: Answer) -> str:
+def _statement(
+    evidence: Evidence,
+    critical: list[TopicShare],
+    within: list[TopicShare],
+    judged_s: float,
+    verdict: Answer,
+) -> str:
     text = f"Over {judged_s / 60:.1f} minutes outside of injected cuts {len(within)} of {len(critical)} critical topics"
     text += " kept within their freshness limit at least 98 % of the time"
     if not critical or len(within) == len(critical):
         return text + "."
     bad = worst(critical, 1)[0]
-    text += f"; worst is {bad.topic}, fresh {bad.share:.1%} of the time."
+    part = next(part for part in evidence.joined.topics if part.topic.name == bad.topic)
+    text += f"; worst is {bad.topic}, fresh {bad.share:.1%} of the time{_because(part)}."
     if bad.best_share < HALF:
         text += " None may be stale for more than half of it."
     if verdict == "FAIL" and judged_s < JUDGED_S_MIN:
         text += f" The rest of the {JUDGED_S_MIN:g} s that a PASS takes could not save it."
     return text
+
+
+def _because(part: TopicJoin) -> str:
+    """Why a topic is stale, where the run shows it."""
+    if part.topic.refused_type:
+        return f": its type {part.topic.datatype} is refused of a source that is a {part.topic.refused_type}"
+    return ", of which nothing ever arrived" if never_came(part) else ""
 
 
 def topic_share(run: Run, part: TopicJoin, cuts: Spans, host_stale: Spans) -> TopicShare:

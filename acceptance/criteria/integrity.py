@@ -53,12 +53,10 @@ def judge(evidence: Evidence) -> Finding:
     elif joined.rows:
         said = joined.rows - joined.withdrawn - joined.earlier
         statement = f"Each of {said:,} rows at the enterprise is what the line said at that moment."
-        if joined.withdrawn:
-            statement += (
-                f" {counted(joined.withdrawn, 'more')} called not Good by the bridge, each with a cause."
-            )
-        if joined.earlier:
-            statement += f" {counted(joined.earlier, 'more')} of before the ledger began."
+        statement += _beside(joined.withdrawn, "called not Good by the bridge, each with a cause")
+        statement += _beside(joined.earlier, "of before the ledger began")
+        unnamed = sum(joined.undeclared.values())
+        statement += _beside(unnamed, "of metrics that site.yaml does not name, and not judged")
     else:
         statement = "Nothing arrived at the enterprise, so nothing of it could be wrong."
     if not joined.rows or total:
@@ -81,6 +79,10 @@ def judge(evidence: Evidence) -> Finding:
         if rows
         else [],
     )
+
+
+def _beside(count: int, what: str) -> str:
+    return f" {counted(count, 'more', 'more')} {'is' if count == 1 else 'are'} {what}." if count else ""
 
 
 def _row(kind: str, example: Example) -> Row:

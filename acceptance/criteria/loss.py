@@ -9,6 +9,7 @@ import numpy as np
 
 from shakedown.acceptance.attribution import LostSample
 from shakedown.acceptance.blocks import ROWS_MAX, Block, Row, Sentence, Table, numbers, text
+from shakedown.acceptance.causes import causes, never_came
 from shakedown.acceptance.criterion import Criterion, Finding
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.join import NEVER, Ints, TopicJoin
@@ -125,6 +126,7 @@ def judge(evidence: Evidence) -> Finding:
     said = [
         "Not applicable: nothing was cut in this run." if verdict == "NOT_APPLICABLE" else "",
         _statement(figures, evidence),
+        *causes(run, joined),
         outage_statement(by_outage.outages, by_outage.lossy) if outages else "",
         unmatched(run) if decision.lost else "",
     ]
@@ -232,6 +234,8 @@ def _within(evidence: Evidence, outage: Outage) -> OutageLoss:
     totals: Counter[str] = Counter()
     drained_ns, arrivals = outage.end_ns, 0
     for part in evidence.joined.topics:
+        if part.topic.refused_type or never_came(part):
+            continue  # lost whatever is cut, and said so
         inside = part.eligible & (part.ns >= outage.from_ns) & (part.ns < outage.until_ns)
         totals["offered"] += int(np.count_nonzero(inside))
         totals["late"] += int(np.count_nonzero(inside & part.late))

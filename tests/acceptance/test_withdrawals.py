@@ -52,7 +52,7 @@ def test_a_lost_source_is_claimed_once(plan, lab, tmp_path, claims: int, invente
     assert found == invented
     assert result.verdict == ("FAIL" if invented else "PASS")
     if not invented:
-        assert "1 more called not Good by the bridge, each with a cause" in result.statement
+        assert "1 more is called not Good by the bridge, each with a cause" in result.statement
 
 
 def test_before_a_fault_and_after_its_data_are_back_there_is_no_cause(plan, lab, tmp_path) -> None:
