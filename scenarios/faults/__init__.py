@@ -10,11 +10,13 @@ from pydantic import Field
 
 from shakedown.scenarios import plug_ins
 from shakedown.scenarios.errors import UsageError
+from shakedown.scenarios.faults.alarm_command import AlarmCommand
 from shakedown.scenarios.faults.blackhole import Blackhole
 from shakedown.scenarios.faults.cmms_errors import CmmsErrors
 from shakedown.scenarios.faults.crash import Crash
 from shakedown.scenarios.faults.down import Down
 from shakedown.scenarios.faults.fault import Evidence, Fault, Targets
+from shakedown.scenarios.faults.foreign_state import ForeignState
 from shakedown.scenarios.faults.freeze import Freeze
 from shakedown.scenarios.faults.rebirth_request import RebirthRequest
 from shakedown.scenarios.faults.reset import Reset
@@ -33,6 +35,8 @@ OURS: tuple[type[Fault], ...] = (
     Freeze,
     Restart,
     RebirthRequest,
+    ForeignState,
+    AlarmCommand,
     CmmsErrors,
 )
 

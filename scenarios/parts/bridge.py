@@ -92,6 +92,10 @@ class BridgePart(Part):
         """Have its primary host ask it for a rebirth."""
         self._enterprise.ask_rebirth(self.edge)
 
+    async def command(self, device: str, metric: str, text: str) -> None:
+        """Have its primary host write to a metric of it. Raises OSError when no broker takes it."""
+        await self._enterprise.command(self.edge, device, metric, text)
+
     @property
     def rebirths_asked(self) -> int:
         """Rebirth requests that its primary host has sent."""

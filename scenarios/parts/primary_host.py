@@ -81,6 +81,11 @@ class PrimaryHostPart(TaskPart):
         assert self._scada is not None
         await self._scada.command(edge, device, metric, text)
 
+    async def say_of(self, host_id: str, *, online: bool | None) -> bool:
+        """Leave a STATE of another host with the broker, None: take it away. Whether the broker has acknowledged it."""
+        assert self._scada is not None
+        return await self._scada.say_of(host_id, online=online)
+
     def ask_rebirth(self, edge: str) -> None:
         """Have it ask the edge node `group/node` for a rebirth."""
         assert self._scada is not None

@@ -274,6 +274,17 @@ class PrimaryHost:
         except aiomqtt.MqttError as error:
             raise OSError(str(error)) from error
 
+    async def say_of(self, host_id: str, *, online: bool | None) -> bool:
+        """Publish a retained STATE of another host, None: take it away. Whether the broker has acknowledged it."""
+        if self._client is None:
+            return False
+        payload = b"" if online is None else self._state(online, time.time_ns() // 1_000_000)
+        try:
+            await self._client.publish(f"spBv1.0/STATE/{host_id}", payload, 1, True, timeout=GOODBYE_S)
+        except aiomqtt.MqttError:
+            return False
+        return True
+
     def _send(
         self, client: aiomqtt.Client, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False
     ) -> None:

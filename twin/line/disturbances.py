@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import simpy
@@ -80,6 +80,16 @@ class Disturbances:
             if _over(active) and not was_over:
                 self._tell(name, "end")
         return list(shown.items())
+
+    def again(self) -> Iterator[list[tuple[int, Offer]]]:
+        """What is offered besides within the scan that `distort` was asked for, one batch after the other."""
+        besides = [
+            (index, distortion.again())
+            for active in self._active.values()
+            for index, distortion in active.distortions.items()
+        ]
+        for nth in range(max((len(offers) for _, offers in besides), default=0)):
+            yield [(index, offers[nth]) for index, offers in besides if nth < len(offers)]
 
     def _scheduled(self, name: str, moment_ms: int) -> Process:
         yield self._env.timeout(moment_ms)

@@ -34,6 +34,8 @@ from shakedown.twin.line.states import State
 
 Offer = tuple[Value, int]
 OnScan = Callable[[int, list[Change]], None]
+BESIDES_NS = 250_000
+"""Between two offers of one signal within a scan."""
 AFTER_EVERYTHING = 2
 """SimPy priority of a scan: it sees all that happens in its millisecond."""
 
@@ -210,7 +212,11 @@ class Line:
             if offer is not None and offer != offered[index]:
                 offered[index] = offer
                 changes.append((index, *offer))
-        source_ts_ns = self._now_ns()
+        self._show(self._now_ns(), changes)
+        for nth, besides in enumerate(self._disturbances.again(), 1):
+            self._show(self._now_ns() + nth * BESIDES_NS, [(index, *offer) for index, offer in besides])
+
+    def _show(self, source_ts_ns: int, changes: list[Change]) -> None:
         self._ledger.samples(source_ts_ns, changes)
         if self.on_scan is not None:
             self.on_scan(source_ts_ns, changes)

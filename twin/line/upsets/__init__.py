@@ -11,6 +11,7 @@ from shakedown.twin.line.upsets.chattering_switch import ChatteringSwitch
 from shakedown.twin.line.upsets.counter_reset import CounterReset
 from shakedown.twin.line.upsets.drift import Drift
 from shakedown.twin.line.upsets.drop_out import DropOut
+from shakedown.twin.line.upsets.extremes import Extremes
 from shakedown.twin.line.upsets.flapping_state import FlappingState
 from shakedown.twin.line.upsets.jam import Jam
 from shakedown.twin.line.upsets.noisy_sensor import NoisySensor
@@ -33,11 +34,12 @@ UPSETS: tuple[type[Upset], ...] = (
     BearingWear,
     Trip,
     FlappingState,
+    Extremes,
 )
 
 AnyUpset = Annotated[
     ChatteringSwitch | NoisySensor | Drift | Stuck | Spikes | DropOut | CounterReset | RollOver | Jam | BearingWear
-    | Trip | FlappingState,
+    | Trip | FlappingState | Extremes,
     Field(discriminator="kind"),
 ]  # fmt: skip
 

@@ -29,6 +29,10 @@ class Distortion(ABC):
     def show(self, value: Value, elapsed_s: float) -> Offer | None:
         """What is offered instead of the true `value`, so long after the onset; None: nothing at all."""
 
+    def again(self) -> tuple[Offer, ...]:
+        """What is offered besides within the same scan, one after the other."""
+        return ()
+
 
 class Upset(Spec, ABC):
     """One upset of a plant: it strikes at the times `at_s`, `per_hour` times an hour by chance, and when triggered."""
