@@ -153,6 +153,19 @@ class AcknowledgesBeforeTheBarrier(Forwarding):
         return self.position if self.position > self.watermark else None
 
 
+class FreesHistoryAsItIsWritten(Forwarding):
+    """Frees history as soon as it was written to the socket, and the rest when it should."""
+
+    written = 0
+
+    def replayed(self, piece, upto, count):
+        super().replayed(piece, upto, count)
+        self.written = upto
+
+    def confirmable(self, now_ns):
+        return self.written if self.written > self.watermark else super().confirmable(now_ns)
+
+
 class ForgetsTheRetention(Forwarding):
     """Frees rows at the PUBACK, although the host behind the broker may be dead."""
 
@@ -206,6 +219,12 @@ DATA = (
     ),
     Mutant("drops_a_burst_at_reconnect", ("loss",), bridge=DropsABurst),
     Mutant("loses_what_was_in_flight", ("loss",), Parts(forwarding=ReplaysWhatWasNotSent)),
+    Mutant(
+        "frees_history_as_it_is_written",
+        ("loss",),
+        Parts(forwarding=FreesHistoryAsItIsWritten),
+        drill="replay.yaml",
+    ),
     Mutant(
         "acknowledges_before_the_barrier",
         ("loss",),

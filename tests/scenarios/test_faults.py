@@ -33,6 +33,11 @@ PARAMETERS = {
     "reset": [{"target": "wan"}, {"target": "cell"}],
     "slow": [{"target": "wan", "latency_ms": 300, "jitter_ms": 20, "bandwidth_kB_s": 50}],
     "rebirth_request": [{"target": "bridge"}],
+    "foreign_state": [{"target": "scada"}],
+    "alarm_command": [
+        {"target": "bridge", "device": "capper.capper_1", "alarm": "capper_fault", "verb": verb}
+        for verb in ("shelve", "remove")
+    ],
     "cmms_errors": [
         {"target": "cmms", "how": "error", "status": 500},
         {"target": "cmms", "how": "error_after"},
@@ -60,7 +65,8 @@ AFFECTS = {
     "wan": ["wan"], "cell": ["cell"], "plc1": ["plc"], "broker": ["broker"], "scada": ["host"], "bridge": ["bridge"],
     "cmms": ["cmms"],
 }  # fmt: skip
-WITHOUT_A_CUT = ("slow", "rebirth_request", "cmms_errors")
+HINDER_NOTHING = ("rebirth_request", "foreign_state", "alarm_command")
+WITHOUT_A_CUT = ("slow", "cmms_errors", *HINDER_NOTHING)
 OF_A_CMMS = ("cmms", "operator", "crew", "storekeeper")
 SHORT = {"format": 1, "name": "one", "title": "One fault", "warm_up_s": 5, "duration_s": 30, "drain_s": 40}
 NORTH = {"keep_alive_s": 4, "host_keep_alive_s": 4, "reconnect_s": {"min": 0.5, "max": 2}}
@@ -116,7 +122,7 @@ def test_conduct(tmp_path, at_the_end, kind, parameters):
     outcome, row = run_with(tmp_path, kind=kind, **parameters)
     assert row["verified"], row["evidence"]
     assert (row["kind"], row["target"]) == (kind, parameters["target"])
-    assert row["affects"] == ([] if kind == "rebirth_request" else AFFECTS.get(row["target"], []))
+    assert row["affects"] == ([] if kind in HINDER_NOTHING else AFFECTS.get(row["target"], []))
     assert row["cut"] is (row["affects"] not in ([], ["cmms"]) and kind not in WITHOUT_A_CUT)
     assert row["end_ns"] - row["start_ns"] == pytest.approx(
         8e9, abs=1e6 if kind != "rebirth_request" else 2e9

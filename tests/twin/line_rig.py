@@ -13,7 +13,7 @@ import simpy
 from shakedown.twin.ledger import Change, Ledger
 from shakedown.twin.line import Line, Plant
 
-NS_PER_S = 1_000_000_000
+NS_PER_S, NS_PER_MS = 1_000_000_000, 1_000_000
 
 
 def document(**changes: Any) -> dict[str, Any]:
@@ -90,7 +90,12 @@ class Recording:
         self.offered: dict[str, list[bool]] = defaultdict(list)
         now: dict[str, tuple[Any, int]] = {}
 
-        def on_scan(_: int, changes: list[Change]) -> None:
+        self.besides: list[tuple[int, str, Any, int]] = []  # offered within a scan, after its first offers
+
+        def on_scan(ns: int, changes: list[Change]) -> None:
+            if ns % NS_PER_MS:
+                self.besides += [(ns, names[index], value, status) for index, value, status in changes]
+                return
             changed = {names[index]: (value, status) for index, value, status in changes}
             now.update(changed)
             for name in names:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from shakedown.twin.line.disturbances import UnknownUpsetError
 from shakedown.twin.line.signal_spec import SignalSpec
 from shakedown.twin.line.states import State
-from shakedown.twin.line.upsets import UPSETS
+from shakedown.twin.line.upsets import UPSETS, extremes
 from shakedown.twin.line.upsets.noisy_sensor import NoisySensor
 from tests.twin.line_rig import Recording, document
 
@@ -69,6 +70,18 @@ def _is_silent(_: list[Any], __: list[Any], run: Recording) -> None:
         assert not any(run.statuses[name])
 
 
+def _goes_through_its_limits(shown: list[Any], _: list[Any], run: Recording) -> None:
+    assert shown[1] == np.finfo(np.float64).max
+    assert [math.isnan(shown[3]), *shown[4:6], shown[7]] == [True, math.inf, -math.inf, None]
+    codes = list(extremes.STATUS.values())
+    assert run.statuses["filler.temperature"][BEGINS : ENDS - 1] == [0] * 8 + codes + [0] * (
+        LASTS - 9 - len(codes)
+    )
+    doubtful, good = run.besides
+    assert doubtful[1:] == ("filler.temperature", good[2], extremes.STATUS["UncertainLastUsableValue"])
+    assert (good[0] - doubtful[0], good[3]) == (250_000, 0)
+
+
 def _starts_again(shown: list[Any], calm: list[Any], run: Recording) -> None:
     assert shown == [value - calm[0] for value in calm]
     assert run.values["filler.total"][-1] < calm[-1] + 2 * (SECONDS - ENDS)
@@ -105,6 +118,7 @@ CASES = [
     Case("drop_out", _is_bad, T, {"status": "BadNotConnected", "lasts_s": LASTS}),
     Case("drop_out", _is_silent, ("packer",), {"status": "silent", "lasts_s": LASTS}),
     Case("counter_reset", _starts_again, ("filler.total",), {}),
+    Case("extremes", _goes_through_its_limits, T, {"lasts_s": LASTS}),
     Case("flapping_state", _flaps, ("filler.state",), {"lasts_s": LASTS}),
 ]
 MACHINE_CASES = {
