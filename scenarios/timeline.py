@@ -17,6 +17,8 @@ from shakedown.scenarios.setups import Setup
 from shakedown.twin.enterprise.jsonl import JsonLines
 
 LATE_S_MAX = 0.5  # how long after the beginning of its calendar a line may begin
+WAIT_S = 5.0  # how often a fault that is held open is looked at
+HEALED_S = 60.0  # how long before the next fault of its target, or the end, it is healed all the same
 WATCH_S = 1.0  # how often the lab is looked after for parts that died
 
 
@@ -99,6 +101,9 @@ class Timeline:
         await self._sleep_until(fault.at_s + max(fault.for_s - fault.look_s, fault.for_s / 2))
         evidence = await fault.evidence(self._lab, before)
         await self._sleep_until(fault.at_s + fault.for_s)
+        while fault.waits and not evidence.verified and self.elapsed_s < self._latest_s(fault):
+            await asyncio.sleep(WAIT_S)
+            evidence = await fault.evidence(self._lab, before)
         await fault.heal(self._lab)
         self._active.remove(fault.id)
         plan = self._plans.get(fault.target)
@@ -117,6 +122,11 @@ class Timeline:
                 **done,
             }
             log.write(row)
+
+    def _latest_s(self, fault: Fault) -> float:
+        """When a fault must be healed that waits: shortly before its target is struck again, or the line stops."""
+        ends = (other.at_s for other in self._scenario.faults if other.target == fault.target)
+        return min((at_s for at_s in ends if at_s > fault.at_s), default=self._scenario.duration_s) - HEALED_S
 
     async def _watch(self) -> None:
         while True:

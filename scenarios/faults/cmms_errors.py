@@ -20,8 +20,10 @@ class CmmsErrors(Fault):
     strikes: ClassVar[str] = "cmms"
     what: ClassVar[str] = (
         "`error` answers 5xx, `time_out` not at all; with `_after` the work is done all the same; `methods: [POST]` "
-        "strikes only what is entered, so that an order is made and its answer lost"
+        "strikes only what is entered, so that an order is made and its answer lost; it is held open until a request "
+        "has fallen into it, at the longest until the next fault of the CMMS or the end"
     )
+    waits: ClassVar[bool] = True
     cuts: ClassVar[bool] = False
     look_s: ClassVar[float] = LOOK_S
 

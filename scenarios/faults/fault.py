@@ -58,6 +58,7 @@ class Fault(BaseModel, ABC):
     what: ClassVar[str]  # one line for the documentation
     cuts: ClassVar[bool] = True  # whether freshness is judged without its duration
     hinders: ClassVar[bool] = True  # whether anything suffers at all, so that the judge makes allowances
+    waits: ClassVar[bool] = False  # whether it is held open until something has fallen into it
     look_s: ClassVar[float] = 0.0  # how long before it is healed the evidence is looked for
 
     kind: str

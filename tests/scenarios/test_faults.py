@@ -72,11 +72,11 @@ SHORT = {"format": 1, "name": "one", "title": "One fault", "warm_up_s": 5, "dura
 NORTH = {"keep_alive_s": 4, "host_keep_alive_s": 4, "reconnect_s": {"min": 0.5, "max": 2}}
 
 
-def run_with(tmp_path, *, clock="virtual", folder="run", **fault):
+def run_with(tmp_path, more=None, *, clock="virtual", folder="run", **fault):
     document = SHORT | {"override": {"site": {"north": {"enterprise": NORTH}}}}
     if fault["target"] in OF_A_CMMS:
         document |= {"overlays": ["shift"], "people": {"crew": {"poll_s": 2}}}
-    document["faults"] = [{"id": "it", "at_s": 8, "for_s": 8, **fault}]
+    document |= {"faults": [{"id": "it", "at_s": 8, "for_s": 8, **fault}], **(more or {})}
     file = tmp_path / "one.yaml"
     file.write_text(json.dumps(document))
     request = Request(model.set_up(file), tmp_path / folder, clock=clock)
@@ -183,6 +183,17 @@ def test_a_cmms_that_goes_on_answering_makes_the_run_a_harness_fault(tmp_path, m
     outcome, row = run_with(tmp_path, kind="cmms_errors", target="cmms", how="error")
     assert row["evidence"] == {"answers_meanwhile": True, "requests_struck": 0}
     assert outcome.verdict.exit_code == 4
+
+
+def test_what_loses_an_answer_is_held_open_until_an_order_falls_into_it(tmp_path):
+    more = {"duration_s": 160, "override": {"plant": {"upsets": {"cap_jam": {"at_s": [50]}}}}}
+    outcome, row = run_with(
+        tmp_path, more, kind="cmms_errors", target="cmms", how="time_out_after", methods=["POST"], for_s=5
+    )
+    assert row["evidence"]["requests_struck"] > 0, row
+    assert row["end_ns"] - row["start_ns"] > 30e9
+    assert outcome.verdict.harness == []
+    assert outcome.verdict.criterion("work_orders").verdict == "PASS"
 
 
 @pytest.mark.parametrize("kind", ["blackhole", "stall", "down", "reset"])
