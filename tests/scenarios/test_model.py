@@ -155,7 +155,9 @@ def test_the_tables_of_the_docs_are_those_of_the_code(file):
 
 
 def test_an_overlay_that_is_not_there_is_named_with_those_that_are(tmp_path):
-    with pytest.raises(UsageError, match=r"'shfit' is not in .*overlays, which has: dense, naive, shift"):
+    with pytest.raises(
+        UsageError, match=r"'shfit' is not in .*overlays, which has: dense, extremes, naive, shift"
+    ):
         model.set_up(write(tmp_path, GOOD + "overlays: [shfit]\n"))
 
 
