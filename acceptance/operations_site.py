@@ -47,16 +47,42 @@ class AlarmRule:
 
 
 @dataclass(frozen=True)
+class WorkUnit:
+    """One machine of a line, and what it shows of itself; None where it has no such metric."""
+
+    name: str  # its device
+    topics: dict[str, Topic]  # by key of MADE_FROM
+
+    @property
+    def counters(self) -> tuple[Topic, ...]:
+        """produced, good, reject, and rework if there is one."""
+        return tuple(self.topics[key] for key in COUNTERS if key in self.topics)
+
+
+@dataclass(frozen=True)
 class OeeLine:
-    """One line whose OEE is reported, and the metrics that it comes from."""
+    """One line whose OEE is reported: its work units in the order of flow, of which one counts (docs/oee.md)."""
 
     name: str
-    state: Topic
-    produced: Topic
-    order: Topic | None = None  # idle inside an order is then ADET
-    has_rework: bool = False  # a counter tells which parts went through twice
-    counters: tuple[Topic, ...] = ()  # produced, good, reject, and rework if there is one
-    lineage: dict[str, Any] = field(default_factory=dict)  # what its reports must say that they are made from
+    units: tuple[WorkUnit, ...]
+    counting: WorkUnit
+    is_line: bool = False  # else the report is of that one work unit
+    reasons: dict[str, frozenset[Any]] = field(default_factory=dict)  # starved, blocked, minor_stop
+    lineage: dict[str, Any] = field(default_factory=lambda: {"ideal_s": {}})  # what its reports are made from
+    rolls_over_at: int = 1 << 32
+
+    @property
+    def state(self) -> Topic:
+        return self.counting.topics["state"]
+
+    @property
+    def produced(self) -> Topic:
+        return self.counting.topics["produced"]
+
+    @property
+    def order(self) -> Topic | None:
+        """Where there is one, idle time inside an order is ADET."""
+        return self.counting.topics.get("order")
 
 
 @dataclass(frozen=True)
@@ -100,22 +126,38 @@ def read_operations_site(site: dict[str, Any], topics: tuple[Topic, ...]) -> Ope
 
 
 COUNTERS = ("produced", "good", "reject", "rework")
-MADE_FROM = ("state", *COUNTERS, "product", "order")
+MADE_FROM = ("state", *COUNTERS, "product", "order", "order_quantity", "reason")
+BITS = {"Int8": 7, "UInt8": 8, "Int16": 15, "UInt16": 16, "Int32": 31, "Int64": 63, "UInt64": 64}
+REASONS = ("starved", "blocked", "minor_stop")
 
 
 def _line(site: dict[str, Any], name: str, body: dict[str, Any], topics: dict[str, Topic]) -> OeeLine:
     metrics = {key: str(body[key]) for key in MADE_FROM if body.get(key)}
-    counters = tuple(
-        topics[metrics[key]] for key in ("produced", "good", "reject", "rework") if key in metrics
-    )
-    lineage = {
+    device = topics[metrics["state"]].device
+    names = [str(unit) for unit in body.get("work_units") or ()]
+    units = {unit: _unit(unit, device, metrics, topics) for unit in names or [device]}
+    said = body.get("reasons") or {}
+    reasons = {kind: list(said.get(kind) or ()) for kind in REASONS}
+    lineage: dict[str, Any] = {
         "metrics": metrics,
         "tags": {key: _tag(site, metric) for key, metric in metrics.items()},
         "ideal_s": {str(product): seconds for product, seconds in (body.get("ideal_s") or {}).items()},
     }
-    order = topics[metrics["order"]] if "order" in metrics else None
-    state, produced = topics[metrics["state"]], topics[metrics["produced"]]
-    return OeeLine(name, state, produced, order, "rework" in metrics, counters, lineage)
+    if names:
+        lineage |= {"work_unit": device, "work_units": names, "reasons": reasons}
+    values = {kind: frozenset(reasons[kind]) for kind in REASONS}
+    bits = BITS.get(topics[metrics["produced"]].datatype, 32)
+    rolls_over_at = int(body.get("rolls_over_at") or 1 << bits)
+    return OeeLine(name, tuple(units.values()), units[device], bool(names), values, lineage, rolls_over_at)
+
+
+def _unit(name: str, counting: str, metrics: dict[str, str], topics: dict[str, Topic]) -> WorkUnit:
+    """A work unit; those that do not count for the line have metrics of the same names."""
+    named = {
+        key: metric if name == counting else f"{name}/{metric.partition('/')[2]}"
+        for key, metric in metrics.items()
+    }
+    return WorkUnit(name, {key: topics[metric] for key, metric in named.items() if metric in topics})
 
 
 def _tag(site: dict[str, Any], metric: str) -> str:

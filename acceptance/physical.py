@@ -95,13 +95,12 @@ class Physical:
                 repaired.setdefault(name, event.ns)
         return [_fault(name, event, repaired.get(name, end_ns)) for name, event in onsets.items()]
 
-    def states_of(self, machine: str) -> tuple[str, list[tuple[int, str]]]:
-        """Canonical state before the first change, and [(ns, canonical state), ...] of one machine."""
+    def states_of(self, machine: str) -> list[tuple[int, str, int]]:
+        """(ns, canonical state, stop reason) of one machine as they began; before the first change, from 0 on."""
         found = [event for event in self.of("state") if event.machine == machine]
         first = canonical(int(found[0].data["from"]), 0) if found else "idle"
-        return first, [
-            (event.ns, canonical(int(event.data["to"]), int(event.data.get("reason", 0)))) for event in found
-        ]
+        changes = [(event.ns, int(event.data["to"]), int(event.data.get("reason", 0))) for event in found]
+        return [(0, first, 0), *((ns, canonical(number, reason), reason) for ns, number, reason in changes)]
 
 
 def _fault(name: str, event: Event, end_ns: int) -> TrueFault:

@@ -1,147 +1,170 @@
-"""The companions of the OEE in a shift report: NEE, unplanned downtime, and the means of repairs, faults and setups.
+"""What stands beside the OEE of a shift: repairs, changeovers, why the line stood and what its other machines did.
 
-- `nee` is (APT + AUST) / PBT * E * Q of the report's own figures, each of which is held on its own.
-- `unplanned_downtime_s` is the time in fault inside the planned time; where `site.yaml` names an `order` of which the
-  ledger does not tell, the idle time may be in it.
-- `mttr_s` and `changeover_s_mean` are the mean length of the faults and changeovers that ended in the shift; `mtbf_s`
-  is APT by the faults that began in it.
-
-An episode that an edge of the shift or a break cuts may be taken whole or as far as it lies inside, and may belong to
-the shift in which it begins, to that in which it ends, or to both; one shorter than a scan may not be seen. So a mean
-is held within what all of these make of it: of what happened, of what the controller offered and of what the
-enterprise received, and a scan more. Where no edge cuts an episode, these are one number.
+Each is held by the definition of docs/oee.md. What counts episodes or attributes waiting follows from the moments at
+which the controllers show it, of what happened and of what they offered: a figure may be either, and a time in between.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from shakedown.acceptance.evidence import Evidence
-from shakedown.acceptance.join import NEVER
-from shakedown.acceptance.oee.figures import BUCKET_SHARE, NOTHING, ROUNDED, Breaches, Within, number
-from shakedown.acceptance.oee.oracle import Machine, S, ShiftTruth, ratio
-from shakedown.acceptance.oee.shift_reports import part_of
-from shakedown.acceptance.oee.variance import breaks_of
-from shakedown.acceptance.operations_site import OeeLine
-from shakedown.acceptance.sparkplug import GOOD
+from shakedown.acceptance.oee.course import UNKNOWN, Course, Span
+from shakedown.acceptance.oee.figures import NOTHING, Breaches, Within, number
+from shakedown.acceptance.oee.formulas import held
+from shakedown.acceptance.oee.line_truth import LineTruth
+from shakedown.acceptance.oee.losses import losses_ns
+from shakedown.acceptance.oee.oracle import COUNTS, S, ShiftTruth, ratio
+from shakedown.acceptance.oee.suspects import wrong_suspects
 
-Span = tuple[int, int]
-
-
-def wrong_companions(
-    evidence: Evidence, line: OeeLine, machine: Machine, truth: ShiftTruth, report: dict[str, Any]
-) -> Breaches:
-    """Every companion that is missing or cannot be what happened."""
-    faults = _sources(evidence, line, machine.name, truth, "fault")
-    setups = _sources(evidence, line, machine.name, truth, "changeover")
-    breaks = breaks_of(evidence)
-    scan_s = machine.scan_ms / 1000
-    allowed = {
-        "nee": _nee(report),
-        "unplanned_downtime_s": _downtime(line, truth),
-        "mttr_s": _mean(faults, truth, breaks, scan_s),
-        "mtbf_s": _between(faults, truth),
-        "changeover_s_mean": _mean(setups, truth, breaks, scan_s),
-    }
-    return [
-        (name, report.get(name), within.true)
-        for name, within in allowed.items()
-        if not within.holds(number(report.get(name)), 1e-6)
-    ]
+STOPS = ("failure", "minor_stop")
+TIMES = {
+    "apt_s": "run", "aust_s": "changeover", "failure_s": "failure", "minor_stop_s": "minor_stop",
+    "starved_s": "starved", "blocked_s": "blocked", "idle_s": "idle", "unknown_s": UNKNOWN,
+}  # fmt: skip
+"""The times of a work unit, which make its PBT, by what it does."""
 
 
-def _nee(report: dict[str, Any]) -> Within:
-    names = ("apt_s", "aust_s", "pbt_s", "effectiveness", "quality")
-    figures = [figure for name in names if (figure := number(report.get(name))) is not None]
-    if len(figures) < len(names) or not figures[2]:
+def wrong_companions(lines: LineTruth, truth: ShiftTruth, report: dict[str, Any], slack_s: float) -> Breaches:
+    """Every companion that is missing or not what happened; a time may be off by `slack_s`."""
+    own, scan_s = lines.line.counting.name, lines.scan_ms / 1000
+    within = {"unplanned_downtime_s": _downtime(lines, truth, slack_s)}
+    times = _times(lines, own, truth, slack_s)
+    within |= _repairs(lines, own, truth, report, scan_s)
+    changeovers = _changeovers(lines, truth)
+    within["changeover_s_mean"] = _around([_mean(lengths) for lengths in changeovers], scan_s)
+    suspects: Breaches = []
+    if lines.line.is_line or "suspect_counts" in report:
+        suspects = wrong_suspects(lines.suspects, truth.from_ns, truth.to_ns, report)
+        within["unknown_s"] = times["unknown_s"]
+    if not lines.line.is_line:
+        return held(report, within) + suspects
+    within |= {name: times[name] for name in ("failure_s", "minor_stop_s", "starved_s", "blocked_s")}
+    within["changeovers"] = _around([len(lengths) for lengths in changeovers])
+    for kind in STOPS:
+        within[f"{kind}s"] = _around([_began(course, own, kind, truth) for course in lines.seen])
+    found = held(report, within)
+    found += _wrong_losses(lines, truth, report, slack_s)
+    return found + _wrong_units(lines, truth, report, slack_s) + suspects
+
+
+def _around(values: Sequence[float | None], slack: float = 0.0) -> Within:
+    """Either of these values, or what is between them."""
+    some = [value for value in values if value is not None]
+    if not some:
         return NOTHING
-    apt_s, aust_s, pbt_s, effectiveness, quality = figures
-    nee = (apt_s + aust_s) / pbt_s * effectiveness * quality
-    return Within(nee - ROUNDED, nee + ROUNDED, False, nee)
+    return Within(min(some) - slack, max(some) + slack, None in values, values[0])
 
 
-def _downtime(line: OeeLine, truth: ShiftTruth) -> Within:
-    down_s, slack_s = truth.down_ns / S, BUCKET_SHARE * truth.pbt_ns / S
-    waiting_s = truth.buckets_ns["adot"] / S if line.order is not None and truth.delay_ns is None else 0.0
+def _mean(lengths_ns: Sequence[int]) -> float | None:
+    return ratio(sum(lengths_ns) / S, len(lengths_ns))
+
+
+def _downtime(lines: LineTruth, truth: ShiftTruth, slack_s: float) -> Within:
+    """Failures and minor stops; where the ledger does not tell of orders, the idle time may be in ADET with them."""
+    down_s = truth.down_ns / S
+    waiting_s = (
+        truth.buckets_ns["adot"] / S if lines.line.order is not None and truth.delay_ns is None else 0.0
+    )
     return Within(down_s - slack_s, down_s + waiting_s + slack_s, False, down_s)
 
 
-def _between(sources: list[list[Span]], truth: ShiftTruth) -> Within:
-    """APT by the number of faults; null without any."""
-    faults = [len(chosen) for spans in sources for chosen in _choices(spans, truth)]
-    some = [count for count in faults if count]
-    apt_s, slack_s = truth.buckets_ns["apt"] / S, BUCKET_SHARE * truth.pbt_ns / S
-    if not some:
-        return NOTHING
-    true = ratio(apt_s, faults[1])
-    return Within((apt_s - slack_s) / max(some), (apt_s + slack_s) / min(some), 0 in faults, true)
+def _times(lines: LineTruth, unit: str, truth: ShiftTruth, slack_s: float) -> dict[str, Within]:
+    spans = [(truth.from_ns, truth.to_ns)]
+    return {
+        name: _around([course.planned_ns(unit, (kind,), spans) / S for course in lines.seen], slack_s)
+        for name, kind in TIMES.items()
+    }
 
 
-def _mean(sources: list[list[Span]], truth: ShiftTruth, breaks: list[Span], scan_s: float) -> Within:
-    """The mean length of the episodes; null without any."""
-    means = [
-        ratio(sum(lengths) / S, len(lengths))
-        for spans in sources
-        for chosen in _choices(spans, truth)
-        for lengths in _lengths(chosen, truth, breaks)
+def _repairs(
+    lines: LineTruth, unit: str, truth: ShiftTruth, report: dict[str, Any], scan_s: float
+) -> dict[str, Within]:
+    """Mean length of the failures that ended in the shift, and the report's own run time by those that began in it."""
+    ended = [
+        [end - begin for begin, end in course.episodes(unit, "failure") if truth.from_ns < end < truth.to_ns]
+        for course in lines.seen
     ]
-    some = [mean for mean in means if mean is not None]
-    if not some:
-        return NOTHING
-    return Within(min(some) - scan_s, max(some) + scan_s, None in means, means[0])
+    run_s = number(report.get("apt_s")) or 0.0
+    between = [ratio(run_s, _began(course, unit, "failure", truth)) for course in lines.seen]
+    return {
+        "mttr_s": _around([_mean(lengths) for lengths in ended], scan_s),
+        "mtbf_s": _around(between, scan_s),
+    }
 
 
-def _choices(spans: list[Span], truth: ShiftTruth) -> list[list[Span]]:
-    """The episodes that ended in the shift, that began in it, and that touch it."""
-    touching = [(begin, end) for begin, end in spans if begin < truth.to_ns and end > truth.from_ns]
-    ended = [(begin, end) for begin, end in touching if end < truth.to_ns]
-    began = [(begin, end) for begin, end in touching if begin >= truth.from_ns]
-    return [ended, began, touching]
+def _began(course: Course, unit: str, kind: str, truth: ShiftTruth) -> int:
+    return sum(truth.from_ns <= begin < truth.to_ns for begin, _ in course.episodes(unit, kind))
 
 
-def _lengths(spans: list[Span], truth: ShiftTruth, breaks: list[Span]) -> list[list[int]]:
-    """Their lengths in ns: whole, inside the shift, and inside its planned time."""
-    inside = [(max(begin, truth.from_ns), min(end, truth.to_ns)) for begin, end in spans]
-    paused = [
-        sum(max(0, min(end, until) - max(begin, pause)) for pause, until in breaks) for begin, end in inside
-    ]
-    planned = [end - begin - pause for (begin, end), pause in zip(inside, paused, strict=True)]
-    return [[end - begin for begin, end in spans], [end - begin for begin, end in inside], planned]
+def _changeovers(lines: LineTruth, truth: ShiftTruth) -> list[list[int]]:
+    """How long each took: from the last good part of a product to the first good one of the next, at the line's end."""
+    if not lines.line.is_line:
+        own = lines.line.counting.name
+        return [
+            [
+                end - begin
+                for begin, end in course.episodes(own, "changeover")
+                if truth.from_ns < end < truth.to_ns
+            ]
+            for course in lines.seen
+        ]
+    last = lines.line.units[-1]
+    if "product" not in last.topics:
+        return [[]]
+    plan = lines.seen[0]
+    gaps = lines.machines[last.name].changes_of_product()
+    return [[plan.spent_ns(plan.planned, [gap]) for gap in gaps if truth.from_ns <= gap[1] < truth.to_ns]]
 
 
-def _sources(
-    evidence: Evidence, line: OeeLine, machine: str, truth: ShiftTruth, state: str
-) -> list[list[Span]]:
-    """When the machine was in a state: as it happened, as it was offered, and as it arrived."""
-    ledger = evidence.run.ledger
-    first, changes = ledger.physical.states_of(machine)
-    part = part_of(evidence, line.state)
-    rows = list(
-        zip(
-            part.ns.tolist(),
-            part.values,
-            (part.quality == GOOD).tolist(),
-            (part.received_ns != NEVER).tolist(),
-            strict=True,
-        )
+def _wrong_losses(lines: LineTruth, truth: ShiftTruth, report: dict[str, Any], slack_s: float) -> Breaches:
+    """Each cause of lost time, and their sum: what is left of the report's own planned time."""
+    spans: list[Span] = [(truth.from_ns, truth.to_ns)]
+    seen = [losses_ns(course, lines.line, spans) for course in lines.seen]
+    entries = report.get("losses")
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        return [("losses", entries, "work_unit, kind and s of each")]
+    told = {
+        (str(entry.get("work_unit")), str(entry.get("kind"))): number(entry.get("s")) for entry in entries
+    }
+    causes = dict.fromkeys([*told, *seen[0], *seen[1]])
+    named = {f"losses of {unit or 'none'}, {kind}": (unit, kind) for unit, kind in causes}
+    said = {name: told.get(cause, 0.0) for name, cause in named.items()}
+    found = held(
+        said, {name: _around([one[cause] / S for one in seen], slack_s) for name, cause in named.items()}
     )
-    offered = [(ns, value) for ns, value, good, _ in rows if good]
-    received = [(ns, value) for ns, value, good, came in rows if good and came]
-    end_ns = max(truth.to_ns, ledger.end_ns)
-    series: list[list[tuple[int, Any]]] = [[(ledger.start_ns, first), *changes], offered, received]
-    return [_episodes(changes_of, state, end_ns) for changes_of in series]
+    lost_s = (number(report.get("pbt_s")) or 0.0) - (number(report.get("apt_s")) or 0.0)
+    total_s = sum(value or 0.0 for value in told.values())
+    return found + ([("sum of losses", total_s, lost_s)] if abs(total_s - lost_s) > ROUNDED_S else [])
 
 
-def _episodes(changes: list[tuple[int, Any]], state: str, end_ns: int) -> list[Span]:
-    """(begin, end) of each time in a state; one still going ends at the end."""
-    found: list[Span] = []
-    begin: int | None = None
-    for ns, value in changes:
-        if value == state:
-            begin = ns if begin is None else begin
-        elif begin is not None:
-            found.append((begin, ns))
-            begin = None
-    if begin is not None:
-        found.append((begin, max(begin, end_ns)))
+ROUNDED_S = 0.1
+
+
+def _wrong_units(lines: LineTruth, truth: ShiftTruth, report: dict[str, Any], slack_s: float) -> Breaches:
+    """Times, counts and repairs of each work unit, in the order of flow."""
+    entries = report.get("work_units")
+    names = [unit.name for unit in lines.line.units]
+    if (
+        not isinstance(entries, list)
+        or [isinstance(e, dict) and e.get("work_unit") for e in entries] != names
+    ):
+        return [("work_units", entries, names)]
+    found: Breaches = []
+    for name, entry in zip(names, entries, strict=True):
+        within = _times(lines, name, truth, slack_s) | _repairs(
+            lines, name, truth, entry, lines.scan_ms / 1000
+        )
+        for count, (least, most) in lines.counts(name, truth).items():
+            within[count] = Within(least, most, False, most)
+        produced, good = (number(entry.get(count)) or 0.0 for count in COUNTS[:2])
+        quality = ratio(good, produced)
+        within["quality"] = (
+            NOTHING if quality is None else Within(quality - 1e-6, quality + 1e-6, False, quality)
+        )
+        within["failures"] = _around([_began(course, name, "failure", truth) for course in lines.seen])
+        found += [(f"{figure} of {name}", told, true) for figure, told, true in held(entry, within)]
+        total_s = sum(number(entry.get(time)) or 0.0 for time in TIMES)
+        if abs(total_s - (number(report.get("pbt_s")) or 0.0)) > ROUNDED_S:
+            found.append((f"sum of the times of {name}", total_s, truth.pbt_ns / S))
     return found

@@ -1,50 +1,46 @@
-"""The course of a machine in pieces, between any two moments at which its state, its order or the plan changes."""
+"""The course of a line in pieces, between any two moments at which a work unit, an order or the plan changes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from shakedown.acceptance.physical import Physical
-
 Column = np.ndarray[Any, np.dtype[Any]]
 Span = tuple[int, int]
 """[from, to) in ns."""
+Changes = list[tuple[int, Any]]
+"""(ns, what holds from then on), in order; of two changes in one moment the later one holds."""
 
 EVER = 1 << 62
 NO_ORDER = ""
+UNKNOWN = "unknown"
 
 
 class Course:
-    """Columns over the pieces: `begin` and `end` (ns), `planned` (no break), `state` (canonical) and `order`.
+    """Columns over the pieces: `begin` and `end` (ns), `planned`, `order` and the `kinds` of each work unit.
 
-    `told_of_orders` is whether the ledger says at all which order a machine is on.
+    `kinds` says what each work unit does, by its name: `run`, `changeover`, `failure`, `minor_stop`, `starved`,
+    `blocked`, `idle`, or `unknown` before the first change. Planned is what lies in a shift and in no break.
     """
 
-    def __init__(self, physical: Physical, machine: str) -> None:
-        first, states = physical.states_of(machine)
-        told = physical.of("order_at")
-        orders = [(event.ns, str(event.data.get("order"))) for event in told if event.machine == machine]
-        breaks = [(event.ns, event.data.get("phase") != "start") for event in physical.of("break")]
-        self.told_of_orders = bool(told)
+    def __init__(self, kinds: Mapping[str, Changes], orders: Changes, planned: Changes) -> None:
         self.orders = orders
-        cuts = sorted({ns for series in (states, orders, breaks) for ns, _ in series})
+        cuts = sorted({ns for series in (*kinds.values(), orders, planned) for ns, _ in series})
         self.begin = np.array([0, *cuts], dtype=np.int64)
         self.end = np.array([*cuts, EVER], dtype=np.int64)
-        self.state = self._held(first, states)
+        self.kinds = {unit: self._held(UNKNOWN, changes) for unit, changes in kinds.items()}
         self.order = self._held(NO_ORDER, orders)
-        self.planned = self._held(True, breaks).astype(bool)
+        self.planned = self._held(False, planned).astype(bool)
 
-    def _held(self, first: Any, changes: list[tuple[int, Any]]) -> Column:
-        """What holds in each piece; of two changes in one moment the later one does."""
+    def _held(self, first: Any, changes: Changes) -> Column:
         values = np.array([first, *(value for _, value in changes)], dtype=object)
         times = np.array([ns for ns, _ in changes], dtype=np.int64)
         return values[np.searchsorted(times, self.begin, side="right")]
 
     def order_at(self, moments: Column) -> Column:
-        """The order that the machine is on at each of these moments."""
+        """The order that the counting work unit is on at each of these moments."""
         return self.order[np.searchsorted(self.begin, moments, side="right") - 1]
 
     def spent_ns(self, which: Column, spans: Iterable[Span]) -> int:
@@ -55,10 +51,19 @@ class Course:
             for from_ns, to_ns in spans
         )
 
-    def planned_ns(self, state: str, spans: Iterable[Span], order: str | None = None) -> int:
-        """Planned time in a state, and on an order where one is named."""
-        which = self.planned & (self.state == state)
+    def planned_ns(
+        self, unit: str, kinds: Collection[str], spans: Iterable[Span], order: str | None = None
+    ) -> int:
+        """Planned time of a work unit in some kinds, and on an order where one is named."""
+        which = self.planned & np.isin(self.kinds[unit], list(kinds))
         return self.spent_ns(which if order is None else which & (self.order == order), spans)
+
+    def episodes(self, unit: str, kind: str) -> list[Span]:
+        """Each longest stretch in which a work unit does one thing, in a break or not."""
+        on = np.concatenate([[False], self.kinds[unit] == kind, [False]])
+        turns = np.flatnonzero(on[1:] != on[:-1])
+        ends = [*self.begin.tolist(), EVER]
+        return [(ends[begin], ends[end]) for begin, end in turns.reshape(-1, 2).tolist()]
 
     def changes(self, span: Span) -> int:
         """How often anything changes in a span."""

@@ -30,6 +30,10 @@ class Within(NamedTuple):
             return self.may_be_none
         return self.low - tolerance <= reported <= self.high + tolerance
 
+    def widened(self, tolerance: float) -> Within:
+        """The same with so much more on both sides."""
+        return self._replace(low=self.low - tolerance, high=self.high + tolerance)
+
 
 NOTHING = Within(math.inf, -math.inf, may_be_none=True)
 """A figure that can only be null."""

@@ -17,23 +17,37 @@ def formulas(
     standard_ns: tuple[int, int],
     reworked: tuple[int, int] | None,
     true: Mapping[str, float | None],
+    *,
+    is_line: bool = False,
 ) -> dict[str, Within]:
     """What each factor of a report may be; without `reworked` no first pass is held. `true` are those of the truth."""
-    own = {name: number(report.get(name)) or 0.0 for name in ("pbt_s", "apt_s", "aust_s", "good", "produced")}
-    apt_s, pbt_s, produced = own["apt_s"], own["pbt_s"], own["produced"]
+    own = {name: number(report.get(name)) or 0.0 for name in OWN}
+    apt_s, known_s, produced = own["apt_s"], own["pbt_s"] - own["unknown_s"], own["produced"]
     factors = [number(report.get(name)) for name in ("availability", "effectiveness", "quality")]
     least, most = (ratio(ns / S, apt_s) for ns in standard_ns)
+    oee = 0.0 if is_line and known_s > 0 and not (apt_s and produced) else _product(*factors)
     within = {
-        "availability": _near(ratio(apt_s, pbt_s), true.get("availability")),
+        "availability": _near(ratio(apt_s, known_s), true.get("availability")),
         "effectiveness": _between(least, most, true.get("effectiveness")),
         "quality": _near(ratio(own["good"], produced), true.get("quality")),
-        "oee": _near(_product(*factors), true.get("oee")),
-        "nee": _near(_product(ratio(apt_s + own["aust_s"], pbt_s), *factors[1:]), None),
+        "oee": _near(oee, true.get("oee")),
+        **nee(report),
     }
     if reworked is not None:
         fewest, all_good = (ratio(own["good"] - again, produced) for again in reversed(reworked))
         within["fpy"] = _between(fewest, all_good, true.get("fpy"))
     return within
+
+
+OWN = ("pbt_s", "unknown_s", "apt_s", "aust_s", "good", "produced")
+
+
+def nee(report: Mapping[str, Any]) -> dict[str, Within]:
+    """(APT + AUST) / (PBT - unknown) * E * Q, of the report's own figures."""
+    own = {name: number(report.get(name)) or 0.0 for name in OWN}
+    set_up = ratio(own["apt_s"] + own["aust_s"], own["pbt_s"] - own["unknown_s"])
+    value = _product(set_up, number(report.get("effectiveness")), number(report.get("quality")))
+    return {"nee": _near(value, value)}
 
 
 def held(report: Mapping[str, Any], within: Mapping[str, Within]) -> Breaches:

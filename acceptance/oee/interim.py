@@ -10,62 +10,65 @@ from __future__ import annotations
 from math import sqrt
 
 from shakedown.acceptance.evidence import Evidence
+from shakedown.acceptance.oee.companions import wrong_companions
 from shakedown.acceptance.oee.course import Span, without
-from shakedown.acceptance.oee.figures import BUCKET_SHARE, Breaches, Within
+from shakedown.acceptance.oee.figures import BUCKET_SHARE, FACTOR_PP, Breaches, Within
 from shakedown.acceptance.oee.formulas import formulas, held
-from shakedown.acceptance.oee.oracle import BUCKETS, COUNTS, Machine, S, ShiftTruth
+from shakedown.acceptance.oee.line_truth import LineTruth
+from shakedown.acceptance.oee.oracle import BUCKETS, COUNTS, S, ShiftTruth
 from shakedown.acceptance.oee.order_reports import wrong_orders
-from shakedown.acceptance.oee.production_orders import delayed, orders_of
+from shakedown.acceptance.oee.production_orders import orders_of
 from shakedown.acceptance.oee.shift_reports import MS, Report, late_spans
-from shakedown.acceptance.operations_site import OeeLine
 
 SIGMAS = 4.0
 STATUSES = ("open", "closed", "restated")
 
 
-def wrong_interim(
-    evidence: Evidence, line: OeeLine, machine: Machine, shift: ShiftTruth, report: Report
-) -> Breaches:
+def wrong_interim(evidence: Evidence, lines: LineTruth, shift: ShiftTruth, report: Report) -> Breaches:
     """Every figure of a report that could not be said at its time."""
+    line, counting = lines.line, lines.line.counting
     until_ns = min(int(report.as_of_ns), shift.to_ns)
-    scan_ns = machine.scan_ms * MS
+    scan_ns = lines.scan_ms * MS
     edges = {"from_ms": shift.from_ns, "to_ms": shift.to_ns, "as_of_ms": _said_ns(report, shift)}
-    found = held(
-        report.content,
-        {
-            name: Within((ns - scan_ns) / MS, (ns + scan_ns) / MS, False, ns / MS)
-            for name, ns in edges.items()
-        },
-    )
+    within = {
+        name: Within((ns - scan_ns) / MS, (ns + scan_ns) / MS, False, ns / MS) for name, ns in edges.items()
+    }
+    found = held(report.content, within)
     if report.status not in STATUSES:
         found.append(("status", report.status, "open, closed or restated"))
     if found or until_ns <= shift.from_ns:
         return found
     span = (shift.from_ns, until_ns)
-    states = [topic for topic in (line.state, line.order) if topic is not None]
-    gaps, uncounted = late_spans(evidence, states, report), late_spans(evidence, list(line.counters), report)
-    truth = machine.shift(shift.name, *span, doubt=uncounted)
-    orders = orders_of(machine, truth) if line.order is not None else None
-    if orders is not None:
-        truth = delayed(truth, orders)
-    slack_s = slack_of(machine, truth)
-    within = _times(machine, truth, without(span, gaps), slack_s, is_by_order=line.order is not None)
+    states = [
+        topic for key in ("state", "order", "reason") if (topic := counting.topics.get(key)) is not None
+    ]
+    gaps = late_spans(evidence, states, report)
+    uncounted = late_spans(evidence, [topic for unit in line.units for topic in unit.counters], report)
+    truth = lines.shift(shift.name, *span, doubt=uncounted)
+    slack_s = slack_of(lines, truth)
+    within = _times(lines, truth, without(span, gaps), slack_s)
     for count in COUNTS:
         within[count] = Within(*truth.counts[count], False, truth.exact[count])
-    reworked = truth.reworks if line.has_rework or not truth.reworks[1] else None
-    within |= formulas(report.content, truth.standards_ns, reworked, truth.kpis())
+    reworked = truth.reworks if "rework" in counting.topics or not truth.reworks[1] else None
+    within |= formulas(report.content, truth.standards_ns, reworked, truth.kpis(), is_line=line.is_line)
+    if line.is_line:
+        rolled = {name: truth.spans[name] for name in ("quality", "fpy") if name in truth.spans}
+        within |= {name: known.widened(FACTOR_PP) for name, known in rolled.items()}
     found = held(report.content, within)
-    if orders is not None and not gaps and not uncounted:
-        found += wrong_orders(
-            truth, orders, report.content, machine.scan_ms, slack_s, has_rework=line.has_rework
-        )
+    if not gaps and not uncounted:
+        orders = orders_of(lines, truth)
+        if orders is not None:
+            rework = "rework" in counting.topics
+            found += wrong_orders(truth, orders, report.content, lines.scan_ms, slack_s, has_rework=rework)
+        if report.is_final:
+            found += wrong_companions(lines, truth, report.content, slack_s)
     return found
 
 
-def slack_of(machine: Machine, truth: ShiftTruth) -> float:
+def slack_of(lines: LineTruth, truth: ShiftTruth) -> float:
     """By how much a time may be off, in seconds: of a short stretch the scans alone may take more than 1 % of PBT."""
-    changes = machine.course.changes((truth.from_ns, truth.to_ns))
-    return max(BUCKET_SHARE * truth.pbt_ns / S, machine.scan_ms / 1000 * (1 + SIGMAS * sqrt(changes / 6)))
+    changes = lines.course.changes((truth.from_ns, truth.to_ns))
+    return max(BUCKET_SHARE * truth.pbt_ns / S, lines.scan_ms / 1000 * (1 + SIGMAS * sqrt(changes / 6)))
 
 
 def _said_ns(report: Report, shift: ShiftTruth) -> int:
@@ -73,16 +76,14 @@ def _said_ns(report: Report, shift: ShiftTruth) -> int:
     return shift.to_ns if report.is_final else min(report.row.ts_ms * MS, shift.to_ns)
 
 
-def _times(
-    machine: Machine, truth: ShiftTruth, known: list[Span], slack_s: float, *, is_by_order: bool
-) -> dict[str, Within]:
+def _times(lines: LineTruth, truth: ShiftTruth, known: list[Span], slack_s: float) -> dict[str, Within]:
     """Each time: what is known of it at the least, and at the most all of the gaps more."""
-    least = {bucket: ns / S for bucket, ns in machine.buckets_ns(known).items()}
-    gaps_s = truth.pbt_ns / S - sum(least.values())
+    least = {bucket: ns / S for bucket, ns in lines.buckets_ns(known).items()}
+    gaps_s = truth.known_ns / S - sum(least.values())
     true = {bucket: truth.buckets_ns[bucket] / S for bucket in BUCKETS}
     bounds = {bucket: (least[bucket], least[bucket] + gaps_s) for bucket in BUCKETS}
     bounds["pbt"] = (truth.pbt_ns / S, truth.pbt_ns / S)
-    if is_by_order:  # idle time inside an order is ADET; which it was must be known
+    if lines.line.order is not None:  # idle time inside an order is ADET; which it was must be known
         is_known = truth.delay_ns is not None and not gaps_s
         bounds["adet"] = (least["adet"], least["adet"] + least["adot"] + gaps_s)
         bounds["adot"] = (0.0, least["adot"] + gaps_s)

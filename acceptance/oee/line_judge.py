@@ -11,13 +11,16 @@ from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.oee.companions import wrong_companions
 from shakedown.acceptance.oee.doubles import Doubles
 from shakedown.acceptance.oee.figures import BUCKET_SHARE, FACTOR_PP, Breaches, number
+from shakedown.acceptance.oee.formulas import held, nee
 from shakedown.acceptance.oee.interim import wrong_interim
+from shakedown.acceptance.oee.line_evidence import line_truth
+from shakedown.acceptance.oee.line_truth import LineTruth
 from shakedown.acceptance.oee.lineage import wrong_lineage
-from shakedown.acceptance.oee.oracle import BUCKETS, COUNTS, Machine, S, ShiftTruth, shifts_of
+from shakedown.acceptance.oee.oracle import BUCKETS, COUNTS, S, ShiftTruth, shifts_of
 from shakedown.acceptance.oee.order_reports import wrong_orders
-from shakedown.acceptance.oee.production_orders import OrderTruth, delayed, orders_of
+from shakedown.acceptance.oee.production_orders import OrderTruth, orders_of
 from shakedown.acceptance.oee.result import Breach
-from shakedown.acceptance.oee.shift_reports import MS, Report, part_of, reports_of
+from shakedown.acceptance.oee.shift_reports import MS, Report, reports_of
 from shakedown.acceptance.operations_site import OeeLine
 from shakedown.acceptance.run import Run
 from shakedown.acceptance.wording import clock
@@ -49,12 +52,12 @@ class LineJudged:
 def judge_line(evidence: Evidence, line: OeeLine) -> LineJudged:
     """Hold every report of each shift, and the Doubles beside it, against the ledger."""
     run = evidence.run
-    machine = _counting(evidence, line)
+    lines = line_truth(evidence, line)
     reports, doubles = reports_of(run, line.name), Doubles(run, line.name)
     stray = doubles.between(reports)
     found = LineJudged()
     for name, from_ns, to_ns in shifts_of(run.ledger):
-        truth = machine.shift(name, from_ns, to_ns)
+        truth = lines.shift(name, from_ns, to_ns)
         mine = [report for report in reports if report.is_of(name, from_ns, to_ns)]
         ended = to_ns <= run.ledger.end_ns
         final = next((report for report in reversed(mine) if ended and report.is_final), None)
@@ -62,7 +65,7 @@ def judge_line(evidence: Evidence, line: OeeLine) -> LineJudged:
         has_time = int(run.deadlines_ns(np.array([to_ns]))[0]) > run.end_ns
         wrong: Breaches = []
         for report in mine:
-            of_report = [] if report is final else wrong_interim(evidence, line, machine, truth, report)
+            of_report = [] if report is final else wrong_interim(evidence, lines, truth, report)
             if report.status == "open" or (report.status == "closed" and not has_time):
                 of_report += doubles.wrong(report)
             wrong += of_report if report is final else _told_of(run, report, of_report)
@@ -71,11 +74,9 @@ def judge_line(evidence: Evidence, line: OeeLine) -> LineJudged:
             for ts_ms, metric, value in stray
             if from_ns <= ts_ms * MS < to_ns
         ]
-        orders = orders_of(machine, truth) if line.order else None
-        if orders is not None:
-            truth = delayed(truth, orders)
+        orders = orders_of(lines, truth)
         if final is not None:
-            wrong = _final(evidence, line, machine, truth, orders, final) + wrong
+            wrong = _final(lines, truth, orders, final) + wrong
         elif ended and not has_time:
             wrong.insert(0, ("report", None, "a closed report"))
         if final is None and ended and has_time and not wrong:
@@ -84,14 +85,6 @@ def judge_line(evidence: Evidence, line: OeeLine) -> LineJudged:
             breaches = [Breach(line.name, name, *figure) for figure in wrong]
             found.shifts.append(Judged(line, truth, final and final.content, breaches, orders))
     return found
-
-
-def _counting(evidence: Evidence, line: OeeLine) -> Machine:
-    """The machine that counts for the line: the ledger's word, else the one whose state `site.yaml` names."""
-    ledger = evidence.run.ledger
-    named = ledger.header.get("bottleneck") or ledger.signals[line.state.signal].get("machine")
-    scan_ms = int(ledger.signals[line.produced.signal].get("scan_ms") or 1000)
-    return Machine(ledger, str(named), scan_ms, part_of(evidence, line.produced).first_birth_ns or 0)
 
 
 def _told_of(run: Run, report: Report, wrong: Breaches) -> Breaches:
@@ -105,15 +98,13 @@ def _moment(run: Run, ms: float) -> str:
 
 
 def _final(
-    evidence: Evidence,
-    line: OeeLine,
-    machine: Machine,
+    lines: LineTruth,
     truth: ShiftTruth,
     orders: list[OrderTruth] | None,
     final: Report,
 ) -> Breaches:
     """Every figure of the last report that is missing or too far from the truth."""
-    report, scan_ms = final.content, machine.scan_ms
+    line, report, scan_ms = lines.line, final.content, lines.scan_ms
     found: Breaches = []
     figures = dict(report)
 
@@ -142,7 +133,8 @@ def _final(
     kpis = truth.kpis()
     hold("availability", kpis["availability"], FACTOR_PP)
     counted = {"effectiveness": FACTOR_PP, "quality": FACTOR_PP, "oee": OEE_RELATIVE * (kpis["oee"] or 0.0)}
-    if line.has_rework or not truth.reworked:  # without a counter of rework nobody can tell a first pass
+    # Without a counter of rework nobody can tell a first pass.
+    if line.is_line or "rework" in line.counting.topics or not truth.reworks[1]:
         counted["fpy"] = FACTOR_PP
     for figure, tolerance in counted.items():
         span = truth.spans.get(figure)
@@ -150,8 +142,11 @@ def _final(
             hold(figure, None, 0.0)
         elif not span.holds(number(report.get(figure)), tolerance + 1e-9):
             found.append((figure, report.get(figure), kpis[figure]))
-    found += wrong_companions(evidence, line, machine, truth, report)
+    slack_s = BUCKET_SHARE * pbt_s
+    found += held(report, nee(report))
+    found += wrong_companions(lines, truth, report, slack_s)
     if orders is not None:
-        slack_s = BUCKET_SHARE * pbt_s
-        found += wrong_orders(truth, orders, report, scan_ms, slack_s, has_rework=line.has_rework)
+        found += wrong_orders(
+            truth, orders, report, scan_ms, slack_s, has_rework="rework" in line.counting.topics
+        )
     return found + wrong_lineage(line.lineage, report)

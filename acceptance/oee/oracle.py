@@ -1,8 +1,7 @@
-"""The judge's own OEE of each shift, from what physically happened: pieces of time, and a count of parts.
+"""What the judge knows of a shift, and the parts of a machine: which are surely or perhaps in a stretch of time.
 
-Time is integer nanoseconds until the very end. A shift lasts from its `start` to its `end` event; what of it is break
-is planned downtime, the rest is the planned busy time (PBT). The state of the machine that counts for the line splits
-it: run is APT, changeover AUST, fault ADET, idle ADOT (standards 3: ISO 22400-2, OPC 40001-1).
+Time is integer nanoseconds until the very end. What of a shift is break is planned downtime, the rest is the planned
+busy time (PBT). What the work unit that counts for the line does splits it (standards 3: ISO 22400-2; docs/oee.md).
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from shakedown.acceptance.oee.course import Column, Course, Span
+from shakedown.acceptance.oee.course import Column, Span
 from shakedown.acceptance.oee.figures import Within
 from shakedown.acceptance.physical import Physical
 from shakedown.acceptance.readers import Ledger
@@ -32,19 +31,20 @@ class ShiftTruth:
     from_ns: int
     to_ns: int
     buckets_ns: dict[str, int] = field(default_factory=dict)
+    unknown_ns: int = 0  # of the planned time, before the first sample of the state
     counts: dict[str, tuple[int, int]] = field(default_factory=dict)
+    exact: dict[str, int] = field(default_factory=dict)  # counts by the physical moment
     standard_ns: int = 0  # sum of PRI_j * PQ_j
     standards_ns: tuple[int, int] = (0, 0)
-    exact: dict[str, int] = field(default_factory=dict)  # counts by the physical moment
+    yields: dict[str, float | None] = field(default_factory=dict)  # quality and fpy
     spans: dict[str, Within] = field(
         default_factory=dict
-    )  # what its counts make of effectiveness, quality, oee, fpy
-    reworked: int = 0
+    )  # what its counts make of the factors that follow from them
     reworks: tuple[int, int] = (0, 0)
-    first_pass: int = 0
     stops: int = 0
+    is_line: bool = False  # then a shift in which nothing was made has an OEE of 0
     delay_ns: int | None = None
-    """Idle inside of orders, as far as `buckets_ns` has it in ADET; None where no order is told of."""
+    """Waiting inside of orders, as far as `buckets_ns` has it in ADET; None where no order is told of."""
 
     @property
     def unsure(self) -> int:
@@ -60,15 +60,21 @@ class ShiftTruth:
     @property
     def pbt_ns(self) -> int:
         """Planned busy time."""
-        return sum(self.buckets_ns.values())
+        return sum(self.buckets_ns.values()) + self.unknown_ns
+
+    @property
+    def known_ns(self) -> int:
+        """The part of it of which the state is known."""
+        return self.pbt_ns - self.unknown_ns
 
     def kpis(self) -> dict[str, float | None]:
         """availability, effectiveness, quality, oee, fpy; None where the denominator is zero, E is never clipped."""
-        apt_ns, produced, good = self.buckets_ns["apt"], self.exact["produced"], self.exact["good"]
-        a, e, q = ratio(apt_ns, self.pbt_ns), ratio(self.standard_ns, apt_ns), ratio(good, produced)
+        apt_ns = self.buckets_ns["apt"]
+        a, e, q = ratio(apt_ns, self.known_ns), ratio(self.standard_ns, apt_ns), self.yields["quality"]
         oee = None if a is None or e is None or q is None else a * e * q
-        fpy = ratio(self.first_pass, produced)
-        return {"availability": a, "effectiveness": e, "quality": q, "oee": oee, "fpy": fpy}
+        if self.is_line and a is not None and not (apt_ns and self.exact["produced"]):
+            oee = 0.0
+        return {"availability": a, "effectiveness": e, "quality": q, "oee": oee, "fpy": self.yields["fpy"]}
 
 
 class Parts(NamedTuple):
@@ -97,7 +103,7 @@ def ratio(numerator: float, denominator: float) -> float | None:
 
 
 class Machine:
-    """What the ledger tells of the machine that counts for a line, and what is right of any stretch of its time.
+    """The parts of one machine as the ledger has them, and which of them its counters show in a stretch of time.
 
     A controller shows a part at its next scan (`scan_ms`); parts of before `unseen_until_ns` nobody could count, nor
     those that a counter forgot before any scan had shown them: each widens the interval in which an exact count must
@@ -107,7 +113,6 @@ class Machine:
     def __init__(self, ledger: Ledger, name: str, scan_ms: int, unseen_until_ns: int = 0) -> None:
         physical = ledger.physical
         self.ledger, self.name, self.scan_ms = ledger, name, scan_ms
-        self.course = Course(physical, name)
         mine = np.frombuffer(physical.part_machine, dtype=np.int32) == physical.machines.get(name, -1)
         self._ns = np.frombuffer(physical.part_ns, dtype=np.int64)[mine]
         self.shown = self.next_scan(self._ns)
@@ -125,28 +130,6 @@ class Machine:
         scan_ns = max(1, self.scan_ms * 1_000_000)
         return self.ledger.start_ns - (self.ledger.start_ns - moments) // scan_ns * scan_ns
 
-    def shifts(self) -> list[ShiftTruth]:
-        """Every shift that ended."""
-        ended = (shift for shift in shifts_of(self.ledger) if shift[2] <= self.ledger.end_ns)
-        return [self.shift(*shift) for shift in ended]
-
-    def shift(self, name: str, from_ns: int, to_ns: int, doubt: Sequence[Span] = ()) -> ShiftTruth:
-        """What is right of a shift as far as `to_ns`; parts shown in a span of `doubt` need not be counted."""
-        truth = ShiftTruth(name, from_ns, to_ns)
-        truth.buckets_ns = self.buckets_ns([(from_ns, to_ns)])
-        truth.stops = self._stops(from_ns, to_ns)
-        self._count(truth, self.parts(from_ns, to_ns, doubt))
-        return truth
-
-    def buckets_ns(self, spans: Sequence[Span]) -> dict[str, int]:
-        """Planned time in each time element."""
-        return {bucket: self.course.planned_ns(of, spans) for bucket, of in BUCKETS.items()}
-
-    def _stops(self, from_ns: int, to_ns: int) -> int:
-        begin, down = self.course.begin, self.course.state == "fault"
-        began = down & ~np.concatenate([[False], down[:-1]])
-        return int(np.count_nonzero(began & (begin >= from_ns) & (begin < to_ns)))
-
     def parts(self, from_ns: int, to_ns: int, doubt: Sequence[Span] = ()) -> Parts:
         """The parts, and which of them are those of a stretch of time."""
         surely = (self._ns > from_ns) & (self.shown < to_ns) & self._known
@@ -158,6 +141,13 @@ class Machine:
             surely=surely,
             perhaps=(self.shown >= from_ns) & (self._ns <= to_ns),
         )
+
+    def changes_of_product(self) -> list[Span]:
+        """From each last good part of a product to the first good one of the next, at the scans that show them."""
+        good, _, product, _ = self._columns
+        shown, products = self.shown[good], product[good]
+        last = np.flatnonzero(products[1:] != products[:-1])
+        return list(zip(shown[last].tolist(), shown[last + 1].tolist(), strict=True))
 
     def standard_ns(self, products: Column) -> int:
         """Sum of PRI over parts, given the number of the product of each."""
@@ -172,17 +162,6 @@ class Machine:
             self.standard_ns(parts.product[some & which]) for some in (parts.surely, parts.perhaps)
         )
         return least, most
-
-    def _count(self, truth: ShiftTruth, parts: Parts) -> None:
-        for name, which in parts.by_count().items():
-            truth.counts[name] = parts.counted(which)
-            truth.exact[name] = int(np.count_nonzero(parts.inside & which))
-        truth.reworked = int(np.count_nonzero(parts.inside & parts.good & parts.rework))
-        truth.reworks = parts.counted(parts.good & parts.rework)
-        truth.first_pass = int(np.count_nonzero(parts.inside & parts.good & ~parts.rework))
-        truth.standard_ns = self.standard_ns(parts.product[parts.inside])
-        truth.standards_ns = self.standards_ns(parts, np.ones_like(parts.good))
-        truth.spans = _spans(truth, parts)
 
 
 def shifts_of(ledger: Ledger) -> list[tuple[str, int, int]]:
@@ -201,23 +180,7 @@ def shifts_of(ledger: Ledger) -> list[tuple[str, int, int]]:
     return found + [(name, ns, planned[name, ns]) for name, ns in begun.items() if (name, ns) in planned]
 
 
-def _spans(truth: ShiftTruth, parts: Parts) -> dict[str, Within]:
-    """What is known of the figures that follow from counts; one that is not there has no denominator."""
-    spans = {}
-    apt_ns = truth.buckets_ns["apt"]
-    if apt_ns:
-        least, most = truth.standards_ns
-        spans["effectiveness"] = Within(least / apt_ns, most / apt_ns, may_be_none=False)
-    if np.any(parts.perhaps):
-        spans["quality"] = _share(parts, parts.good)
-        spans["fpy"] = _share(parts, parts.good & ~parts.rework)
-    if spans.keys() >= {"effectiveness", "quality"}:
-        a, e, q = apt_ns / truth.pbt_ns, spans["effectiveness"], spans["quality"]
-        spans["oee"] = Within(a * e.low * q.low, a * e.high * q.high, q.may_be_none)
-    return spans
-
-
-def _share(parts: Parts, which: Column) -> Within:
+def share(parts: Parts, which: Column) -> Within:
     """The share of parts of a kind; one at an edge may be of the kind or of the others."""
     (least, most), (others_least, others_most) = parts.counted(which), parts.counted(~which)
     return Within(

@@ -8,12 +8,13 @@ order that is finished in the very scan of the change cannot be told from it: it
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
 
 from shakedown.acceptance.oee.course import NO_ORDER, Column
+from shakedown.acceptance.oee.line_truth import KINDS, LineTruth
 from shakedown.acceptance.oee.oracle import BUCKETS, Machine, Parts, S, ShiftTruth, ratio
 
 
@@ -58,23 +59,23 @@ class OrderTruth:
         return {"availability": a, "effectiveness": e, "quality": q, "oee": oee, "fpy": fpy}
 
 
-def orders_of(machine: Machine, truth: ShiftTruth) -> list[OrderTruth] | None:
+def orders_of(lines: LineTruth, truth: ShiftTruth) -> list[OrderTruth] | None:
     """The orders of a shift as they came; None if the ledger does not tell which one a machine is on."""
-    course, physical = machine.course, machine.ledger.physical
-    if not course.told_of_orders:
+    course, machine, physical = lines.course, lines.machine, lines.ledger.physical
+    if lines.line.order is None or not lines.told_of_orders:
         return None
     begun = [event.data for event in physical.of("order") if event.data.get("phase") == "start"]
     lots = {str(data.get("lot")): str(data.get("id")) for data in begun}
     parts = machine.parts(truth.from_ns, truth.to_ns)
     of_lot = np.array([*(lots.get(lot, NO_ORDER) for lot in physical.lots), NO_ORDER], dtype=object)
     mine = of_lot[parts.lot]
-    shown_for = _shown_for(machine, mine)
-    span = [(truth.from_ns, truth.to_ns)]
-    names = dict.fromkeys([*_touching(machine, truth), *mine[parts.perhaps].tolist()])
+    shown_for = _shown_for(lines, mine)
+    own, span = lines.line.counting.name, [(truth.from_ns, truth.to_ns)]
+    names = dict.fromkeys([*_touching(lines, truth), *mine[parts.perhaps].tolist()])
     found = []
     for name in names:
         if name != NO_ORDER:
-            spent = {of: course.planned_ns(of, span, name) for of in BUCKETS.values()}
+            spent = {of: course.planned_ns(own, KINDS[bucket], span, name) for bucket, of in BUCKETS.items()}
             order = OrderTruth(name, spent_ns=spent)
             order.products = list(
                 dict.fromkeys(str(data.get("product")) for data in begun if data.get("id") == name)
@@ -84,31 +85,22 @@ def orders_of(machine: Machine, truth: ShiftTruth) -> list[OrderTruth] | None:
     return found
 
 
-def delayed(truth: ShiftTruth, orders: list[OrderTruth]) -> ShiftTruth:
-    """A shift in which idle inside of an order is ADET, and no longer ADOT."""
-    delay_ns = sum(order.spent_ns["idle"] for order in orders)
-    buckets = truth.buckets_ns
-    moved = {"adet": buckets["adet"] + delay_ns, "adot": buckets["adot"] - delay_ns}
-    return replace(truth, buckets_ns=buckets | moved, delay_ns=delay_ns)
-
-
-def _touching(machine: Machine, truth: ShiftTruth) -> list[str]:
+def _touching(lines: LineTruth, truth: ShiftTruth) -> list[str]:
     """The orders that the machine was on during the shift, or a scan before or after it."""
-    slack_ns = machine.scan_ms * 1_000_000
+    slack_ns = lines.scan_ms * 1_000_000
     return [
         order
-        for (ns, order), (until_ns, _) in pairwise(
-            [*machine.course.orders, (truth.to_ns + slack_ns, NO_ORDER)]
-        )
+        for (ns, order), (until_ns, _) in pairwise([*lines.course.orders, (truth.to_ns + slack_ns, NO_ORDER)])
         if ns <= truth.to_ns + slack_ns and until_ns >= truth.from_ns - slack_ns
     ]
 
 
-def _shown_for(machine: Machine, mine: Column) -> Column:
+def _shown_for(lines: LineTruth, mine: Column) -> Column:
     """The order of each part as the controller shows it: of its lot, but in the scan of a change the one before."""
-    changes = np.array([ns for ns, _ in machine.course.orders], dtype=np.int64)
+    machine = lines.machine
+    changes = np.array([ns for ns, _ in lines.course.orders], dtype=np.int64)
     together = np.isin(machine.shown, machine.next_scan(changes))
-    before = machine.course.order_at(machine.shown - machine.scan_ms * 1_000_000)
+    before = lines.course.order_at(machine.shown - machine.scan_ms * 1_000_000)
     return np.where(together, before, mine)
 
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from shakedown.acceptance.oee.oracle import Machine, S, ShiftTruth
+from shakedown.acceptance.oee.oracle import S, ShiftTruth
 from shakedown.acceptance.oee.order_reports import wrong_orders
-from shakedown.acceptance.oee.production_orders import OrderTruth, delayed, orders_of
+from shakedown.acceptance.oee.production_orders import OrderTruth, orders_of
+from tests.acceptance.one_machine import one_machine
 from tests.acceptance.test_operations_oracles import edges, ledger, part, small_day, state
 
 Event = tuple[float, str, str, dict[str, Any]]
@@ -37,11 +38,11 @@ def day_of_two_orders() -> list[Event]:
 
 
 def judged(events: list[Event]) -> tuple[ShiftTruth, dict[str, OrderTruth]]:
-    machine = Machine(ledger(events), "packer", 1000)
-    (truth,) = machine.shifts()
+    machine = one_machine(ledger(events), has_orders=True)
+    (truth,) = machine.ended()
     orders = orders_of(machine, truth)
     assert orders is not None
-    return delayed(truth, orders), {order.order: order for order in orders}
+    return truth, {order.order: order for order in orders}
 
 
 def test_two_orders_by_hand() -> None:
@@ -74,8 +75,8 @@ def test_idle_before_the_first_order_is_no_delay() -> None:
 def test_an_order_goes_on_over_the_end_of_a_shift() -> None:
     events = [*edges("shift", 0, 100), *edges("shift", 100, 200, "late"), state(0, 6), taken_up(5, "X")]
     parts = [part(50, 1, lot="L1"), part(150, 2, lot="L1")]
-    machine = Machine(ledger([*events, begun(5, "X", "L1"), *parts]), "packer", 1000)
-    for truth, planned_s in zip(machine.shifts(), (95.0, 100.0), strict=True):
+    machine = one_machine(ledger([*events, begun(5, "X", "L1"), *parts]), has_orders=True)
+    for truth, planned_s in zip(machine.ended(), (95.0, 100.0), strict=True):
         (order,) = orders_of(machine, truth) or []
         assert (order.times_s["pbt_s"], order.exact["produced"]) == (planned_s, 1)
 
@@ -95,8 +96,8 @@ def test_a_part_shown_in_the_scan_of_a_change_is_of_the_order_before_it() -> Non
 
 
 def test_a_ledger_that_tells_of_no_order_says_nothing_by_order() -> None:
-    machine = Machine(ledger(small_day()), "packer", 1000)
-    (truth,) = machine.shifts()
+    machine = one_machine(ledger(small_day()), has_orders=True)
+    (truth,) = machine.ended()
     assert orders_of(machine, truth) is None
     assert truth.delay_ns is None
 

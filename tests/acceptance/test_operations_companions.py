@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from shakedown.acceptance.oee.companions import _episodes
 from tests.acceptance.judged import judge_reported as judge
 from tests.acceptance.operations_day import MS, Day, S, held
 from tests.acceptance.operations_report import open_report_of, report_of
@@ -150,19 +149,12 @@ def test_a_figure_that_did_not_change_need_not_be_said_again(day: Day, tmp_path:
 
 
 @pytest.mark.parametrize("edge", [13_900, 14_100])
-@pytest.mark.parametrize("counted", ["whole", "inside"])
-def test_a_fault_over_the_edge_may_be_counted_whole_or_cut(
-    day: Day, tmp_path: Path, edge: int, counted: str
-) -> None:
+def test_a_fault_over_the_edge_counts_whole_where_it_ends(day: Day, tmp_path: Path, edge: int) -> None:
     """One fault of six minutes in four is cut by the change of shift."""
     day.shifts = [("early", 900, edge), ("late", edge, 27_900)]
     day.reports = [report_of(day, *shift) for shift in day.shifts]
-    if counted == "inside":
-        early, late = day.reports
-        early["mttr_s"] = (360 + 360 + edge - 13_800) / 3
-        late["mttr_s"] = (14_160 - edge + 360 + 360) / 3
     assert outcomes(judge(day.write(tmp_path)))["oee"] == "PASS"
-    day.reports[1]["mttr_s"] = 420.0
+    day.reports[1]["mttr_s"] = (14_160 - edge + 360 + 360) / 3
     assert failed(judge(day.write(tmp_path))) == {"oee"}
 
 
@@ -186,8 +178,3 @@ def test_idle_inside_an_order_may_be_a_delay(day: Day, tmp_path: Path) -> None:
         report["lineage"]["metrics"]["order"] = "packer.packer_1/state"
         report["lineage"]["tags"]["order"] = report["lineage"]["tags"]["state"]
     assert outcomes(judge(day.write(tmp_path)))["oee"] == "PASS"
-
-
-def test_an_episode_ends_with_the_next_state_or_with_the_log() -> None:
-    changes = [(0, "run"), (5, "fault"), (7, "fault"), (9, "run"), (12, "fault")]
-    assert _episodes(changes, "fault", 20) == [(5, 9), (12, 20)]

@@ -29,12 +29,12 @@ from shakedown.acceptance.alarms.view import told_within_s
 from shakedown.acceptance.criteria import nuisance
 from shakedown.acceptance.criteria.nuisance import cut_bounds
 from shakedown.acceptance.join import TopicJoin
-from shakedown.acceptance.oee.oracle import Machine
 from shakedown.acceptance.oee.variance import growth
 from shakedown.acceptance.operations_site import AlarmRule
 from shakedown.acceptance.physical import Physical, TrueFault, canonical
 from shakedown.acceptance.readers import Ledger
 from shakedown.acceptance.site import Topic
+from tests.acceptance.one_machine import one_machine
 
 S, MS = 1_000_000_000, 1_000_000
 T0 = 1_767_592_800 * S
@@ -76,13 +76,13 @@ def small_day() -> list[Any]:
 
 
 def test_a_small_day_by_hand() -> None:
-    (truth,) = Machine(ledger(small_day()), "packer", 1000).shifts()
+    (truth,) = one_machine(ledger(small_day())).ended()
     seconds = {bucket: ns / S for bucket, ns in truth.buckets_ns.items()}
     assert seconds == {"apt": 600.0, "adet": 100.0, "aust": 100.0, "adot": 100.0}
     assert truth.pbt_ns == 900 * S
     assert truth.exact == {"produced": 120, "good": 114, "reject": 6}
     assert truth.standard_ns == 500 * S
-    assert (truth.stops, truth.reworked) == (1, 2)
+    assert (truth.stops, truth.reworks) == (1, (2, 2))
     kpis = truth.kpis()
     assert kpis["availability"] == pytest.approx(600 / 900)
     assert kpis["effectiveness"] == pytest.approx(500 / 600)
@@ -94,7 +94,7 @@ def test_a_small_day_by_hand() -> None:
 def test_of_few_parts_one_at_an_edge_is_much_of_each_figure() -> None:
     """Ten parts of 4 s in 100 s of running; the last is made half a second before the end, and shown after it."""
     parts = [part(5 + 10 * n, n, good=n != 3) for n in range(9)] + [part(99.5, 9)]
-    (truth,) = Machine(ledger([*edges("shift", 0, 100), state(0, 6), *parts]), "packer", 1000).shifts()
+    (truth,) = one_machine(ledger([*edges("shift", 0, 100), state(0, 6), *parts])).ended()
     assert truth.counts == {"produced": (9, 10), "good": (8, 9), "reject": (1, 1)}
     spans = {figure: tuple(span[:3]) for figure, span in truth.spans.items()}
     assert spans["effectiveness"] == pytest.approx((0.36, 0.40, False))
@@ -105,9 +105,9 @@ def test_of_few_parts_one_at_an_edge_is_much_of_each_figure() -> None:
 
 
 def test_where_nothing_was_made_there_is_no_quality() -> None:
-    (truth,) = Machine(ledger([*edges("shift", 0, 100), state(0, 9)]), "packer", 1000).shifts()
+    (truth,) = one_machine(ledger([*edges("shift", 0, 100), state(0, 9)])).ended()
     assert truth.spans == {}
-    (truth,) = Machine(ledger([*edges("shift", 0, 100), state(0, 6), part(99.5, 0)]), "packer", 1000).shifts()
+    (truth,) = one_machine(ledger([*edges("shift", 0, 100), state(0, 6), part(99.5, 0)])).ended()
     assert truth.spans["quality"].may_be_none
     assert not truth.spans["effectiveness"].may_be_none
 
@@ -120,7 +120,7 @@ def test_a_stop_over_the_edge_of_a_shift_counts_on_both_sides_of_it() -> None:
         state(450, 9),
         state(620, 6),
     ]
-    early, late = Machine(ledger(events), "packer", 1000).shifts()
+    early, late = one_machine(ledger(events)).ended()
     assert (early.buckets_ns["adet"], late.buckets_ns["adet"]) == (50 * S, 120 * S)
     assert early.pbt_ns == late.pbt_ns == 500 * S
 
@@ -128,16 +128,16 @@ def test_a_stop_over_the_edge_of_a_shift_counts_on_both_sides_of_it() -> None:
 def test_of_two_changes_at_the_same_moment_the_later_one_holds() -> None:
     """A machine that begins a cycle and is set up at once says both in the same nanosecond."""
     states = [state(0, 6), state(40, 6), state(40, 101), state(70, 6)]
-    (truth,) = Machine(ledger([*edges("shift", 0, 100), *states]), "packer", 1000).shifts()
+    (truth,) = one_machine(ledger([*edges("shift", 0, 100), *states])).ended()
     assert truth.buckets_ns == {"apt": 70 * S, "adet": 0, "aust": 30 * S, "adot": 0}
 
 
 def test_a_shift_that_has_not_ended_is_not_judged() -> None:
-    assert Machine(ledger(edges("shift", 0, 500)[:1]), "packer", 1000).shifts() == []
+    assert one_machine(ledger(edges("shift", 0, 500)[:1])).ended() == []
 
 
 def test_a_line_that_never_ran_has_no_effectiveness_and_no_oee() -> None:
-    (truth,) = Machine(ledger(edges("shift", 0, 500)), "packer", 1000).shifts()
+    (truth,) = one_machine(ledger(edges("shift", 0, 500))).ended()
     assert truth.kpis() == {
         "availability": 0.0,
         "effectiveness": None,
@@ -149,7 +149,7 @@ def test_a_line_that_never_ran_has_no_effectiveness_and_no_oee() -> None:
 
 def test_effectiveness_above_one_is_not_clipped() -> None:
     events = [*edges("shift", 0, 100), state(0, 6), *(part(1 + 2 * n, n) for n in range(49))]
-    (truth,) = Machine(ledger(events), "packer", 1000).shifts()
+    (truth,) = one_machine(ledger(events)).ended()
     assert truth.kpis()["effectiveness"] == pytest.approx(1.96)
 
 
@@ -169,7 +169,7 @@ def test_effectiveness_above_one_is_not_clipped() -> None:
 def test_only_what_an_edge_can_push_is_uncertain(second: float, least: int, most: int) -> None:
     """A controller shows a part at its next whole second; nobody had heard of the counter before second 1."""
     unseen = T0 + S
-    (truth,) = Machine(ledger([*edges("shift", 0, 1_000), part(second, 1)]), "packer", 1000, unseen).shifts()
+    (truth,) = one_machine(ledger([*edges("shift", 0, 1_000), part(second, 1)]), 1000, unseen).ended()
     expected = (1, 1) if second == 500.0 else (least, most)
     assert truth.counts["produced"] == expected
 
@@ -178,7 +178,7 @@ def test_what_a_counter_forgot_before_it_was_shown_nobody_can_know() -> None:
     reset = (500.4, "upset", "packer", {"phase": "start", "id": "r", "upset": "counter_reset"})
     other = (700.4, "upset", "packer", {"phase": "start", "id": "s", "upset": "spikes"})
     parts = [part(second, n) for n, second in enumerate((499.9, 500.1, 500.9, 501.1, 700.1))]
-    (truth,) = Machine(ledger([*edges("shift", 0, 1_000), reset, other, *parts]), "packer", 1000).shifts()
+    (truth,) = one_machine(ledger([*edges("shift", 0, 1_000), reset, other, *parts])).ended()
     assert (truth.counts["produced"], truth.exact["produced"]) == ((3, 5), 5)
 
 
@@ -210,8 +210,9 @@ def rule(name: str = "x", limit: float = 2.0) -> AlarmRule:
 def trajectory(values: list[float]) -> TopicJoin:
     ns = T0 + np.arange(len(values), dtype=np.int64) * S
     zeros = np.zeros(len(values), dtype=np.int64)
+    no = zeros.astype(bool)
     return TopicJoin(
-        rule().topic, ns, ns // MS, list(values), zeros + 192, zeros.astype(bool), zeros, [-1] * len(values)
+        rule().topic, ns, ns // MS, list(values), zeros + 192, no, no, no, zeros, [-1] * len(values)
     )
 
 

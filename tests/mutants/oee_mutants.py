@@ -194,8 +194,8 @@ class DropsTheSetUpOfAnOrder(Line):
 class MovesAPartToTheNextOrder(Line):
     """Books the last part of an order on the next one."""
 
-    def _tally(self, period, to_ns):
-        tallies = super()._tally(period, to_ns)
+    def _tally(self, *given):
+        tallies = super()._tally(*given)
         orders = [order for order in tallies if order]
         for before, after in pairwise(orders):
             for key in [

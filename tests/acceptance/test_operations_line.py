@@ -1,0 +1,333 @@
+"""The judge's own figures of a line against the day of three machines in docs/oee.md, every figure by hand."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from shakedown.acceptance.oee.companions import wrong_companions
+from shakedown.acceptance.oee.course import Course
+from shakedown.acceptance.oee.line_truth import Known, LineTruth
+from shakedown.acceptance.oee.losses import losses_ns
+from shakedown.acceptance.oee.oracle import Machine, ShiftTruth
+from shakedown.acceptance.oee.production_orders import orders_of
+from shakedown.acceptance.operations_site import OeeLine, WorkUnit
+from shakedown.acceptance.physical import Physical
+from shakedown.acceptance.readers import Ledger
+from shakedown.acceptance.site import Topic
+
+S = 1_000_000_000
+MIDNIGHT = 1_767_571_200 * S
+RUN, SETUP, DOWN, WAITS, IDLE = 6, 101, 9, 5, 4
+REASONS = {"starved": frozenset({1}), "blocked": frozenset({2}), "minor_stop": frozenset({110})}
+
+DAY: dict[str, list[tuple[str, int, int]]] = {  # from when on, PackML state, stop reason
+    "cutter": [
+        ("06:10", RUN, 0), ("06:58", DOWN, 150), ("07:04", RUN, 0), ("08:36", WAITS, 2), ("08:45", RUN, 0),
+        ("09:05", WAITS, 2), ("09:20", RUN, 0), ("10:00", IDLE, 5), ("10:30", RUN, 0), ("10:58", SETUP, 3),
+        ("11:06", RUN, 0), ("13:12", IDLE, 4),
+    ],
+    "welder": [
+        ("06:10", RUN, 0), ("07:00", WAITS, 1), ("07:05", RUN, 0), ("08:00", DOWN, 110), ("08:00:20", RUN, 0),
+        ("08:30", WAITS, 2), ("08:45", RUN, 0), ("09:00", DOWN, 250), ("09:20", RUN, 0), ("10:00", IDLE, 5),
+        ("10:30", RUN, 0), ("11:00", SETUP, 3), ("11:10", RUN, 0), ("12:00", DOWN, 110), ("12:00:40", RUN, 0),
+        ("13:20", IDLE, 4),
+    ],
+    "tester": [
+        ("06:10", RUN, 0), ("07:02", WAITS, 1), ("07:06", RUN, 0), ("08:28", DOWN, 350), ("08:45", RUN, 0),
+        ("09:08", WAITS, 1), ("09:22", RUN, 0), ("10:00", IDLE, 5), ("10:30", RUN, 0), ("11:10", SETUP, 3),
+        ("11:15", RUN, 0), ("13:30", IDLE, 4),
+    ],
+}  # fmt: skip
+
+
+def at(clock: str) -> int:
+    hours, minutes, seconds = [*map(int, clock.split(":")), 0][:3]
+    return MIDNIGHT + (hours * 3600 + minutes * 60 + seconds) * S
+
+
+def parts(
+    machine: str, lot: str, first: str, last: str, count: int, bad: int, again: int = 0
+) -> list[list[Any]]:
+    """So many parts at even times from the first to the last, of which the first ones but one are bad or come again."""
+    begin, end = at(first), at(last)
+    return [
+        [
+            "P",
+            begin + (end - begin) * number // (count - 1) if count > 1 else end,
+            "part",
+            machine,
+            {
+                "product": "A" if lot == "L1" else "B",
+                "lot": lot,
+                "good": not 0 < number <= bad,
+                "rework": bad < number <= bad + again,
+            },
+        ]
+        for number in range(count)
+    ]
+
+
+def events() -> list[list[Any]]:
+    found = [
+        ["P", at(when), "state", machine, {"from": IDLE, "to": state, "reason": reason}]
+        for machine, states in DAY.items()
+        for when, state, reason in states
+    ]
+    edges = [
+        ("06:00", "shift", "start"),
+        ("14:00", "shift", "end"),
+        ("10:00", "break", "start"),
+        ("10:30", "break", "end"),
+    ]
+    found += [["P", at(when), kind, "", {"phase": phase, "name": "early"}] for when, kind, phase in edges]
+    for when, order in (("06:10", "4711"), ("11:00", "4712"), ("13:20", "")):
+        found.append(["P", at(when), "order_at", "welder", {"order": order}])
+    for order, lot in (("4711", "L1"), ("4712", "L2")):
+        found.append(["P", at("06:10"), "order", "", {"phase": "start", "id": order, "lot": lot}])
+    found += parts("welder", "L1", "06:10:17", "09:00", 600, 6) + parts(
+        "welder", "L1", "09:20:15", "11:00", 400, 4
+    )
+    found += parts("welder", "L2", "11:10:26", "13:20", 300, 6)
+    found += parts("cutter", "L1", "06:11", "10:57", 1_000, 6) + parts(
+        "cutter", "L2", "11:07", "13:11", 320, 4
+    )
+    found += parts("tester", "L1", "06:11", "11:04", 960, 10, 30) + parts(
+        "tester", "L2", "11:18", "11:18", 1, 0
+    )
+    found += parts("tester", "L2", "11:20", "11:20", 1, 0) + parts(
+        "tester", "L2", "11:21:30", "13:29", 318, 8
+    )
+    for event in found:
+        if event[3] == "tester" and event[1] in (at("11:18"), at("11:20")):
+            event[4]["good"] = False
+    return sorted(found, key=lambda event: event[1])
+
+
+def line(**more: Any) -> OeeLine:
+    topics = {
+        key: Topic("d", key, 0, "UInt16")
+        for key in ("state", "produced", "good", "reject", "product", "reason")
+    }
+    own = topics | {"order": Topic("d", "order", 0, "String")}
+    units = [
+        WorkUnit("cutter", topics),
+        WorkUnit("welder", own),
+        WorkUnit("tester", topics | {"rework": Topic("d", "rework", 0, "UInt16")}),
+    ]
+    lineage = {"ideal_s": {"A": 10.0, "B": 20.0}}
+    facts = {"is_line": True, "reasons": REASONS, "lineage": lineage, "rolls_over_at": 65_536} | more
+    return OeeLine("line1", tuple(units), units[1], **facts)
+
+
+def truth_of(of: OeeLine, rows: list[list[Any]]) -> tuple[LineTruth, ShiftTruth]:
+    physical = Physical()
+    for row in rows:
+        physical.add(row)
+    ideal = {product: {"welder": seconds} for product, seconds in (("A", 10.0), ("B", 20.0))}
+    ledger = Ledger([], at("06:00"), at("15:00"), header={"ideal_s": ideal}, physical=physical)
+    counted: dict[str, dict[str, list[tuple[int, int]]]] = {
+        "welder": {
+            "produced": [(at("06:10"), 59_400), (at("09:00"), 60_000), (at("09:10"), 0), (at("11:00"), 400)]
+        },
+        "tester": {"good": [(at("12:29:59"), 1_101), (at("12:30"), 1_100)]},
+    }
+    known = {
+        unit.name: Known(
+            Machine(ledger, unit.name, 1000, at("06:10")), at("06:10"), [], counted.get(unit.name, {})
+        )
+        for unit in of.units
+    }
+    lines = LineTruth(ledger, of, known)
+    (truth,) = lines.ended()
+    return lines, truth
+
+
+LOSSES = [("", "no_order", 2_400), ("", "unknown", 600), ("cutter", "failure", 300), ("tester", "failure", 900),
+          ("welder", "changeover", 600), ("welder", "failure", 1_200), ("welder", "minor_stop", 60)]  # fmt: skip
+
+
+def unit(
+    name: str, times: list[float], counts: list[int], failures: int, mttr_s: float | None
+) -> dict[str, Any]:
+    names = ["apt_s", "aust_s", "failure_s", "minor_stop_s", "starved_s", "blocked_s", "idle_s", "unknown_s"]
+    told: dict[str, Any] = dict(zip(names, times, strict=True)) | dict(
+        zip(("produced", "good", "reject"), counts, strict=True)
+    )
+    told |= {"quality": counts[1] / counts[0], "failures": failures, "mttr_s": mttr_s}
+    return {"work_unit": name, **told, "mtbf_s": times[0] / failures if failures else None}
+
+
+REPORT: dict[str, Any] = {
+    "pbt_s": 27_000.0, "apt_s": 20_940.0, "unknown_s": 600.0, "failure_s": 1_200.0, "minor_stop_s": 60.0,
+    "starved_s": 300.0, "blocked_s": 900.0, "unplanned_downtime_s": 1_260.0, "failures": 1, "minor_stops": 2,
+    "mttr_s": 1_200.0, "mtbf_s": 20_940.0, "changeovers": 1, "changeover_s_mean": 1_050.0,
+    "losses": [{"work_unit": name, "kind": kind, "s": float(s)} for name, kind, s in LOSSES],
+    "work_units": [
+        unit("cutter", [21_240, 480, 360, 0, 0, 1_440, 2_880, 600], [1_320, 1_310, 10], 1, 360.0),
+        unit("welder", [20_940, 600, 1_200, 60, 300, 900, 2_400, 600], [1_300, 1_284, 16], 1, 1_200.0),
+        unit("tester", [22_200, 300, 1_020, 0, 1_080, 0, 1_800, 600], [1_280, 1_260, 20], 1, 1_020.0),
+    ],
+    "suspect_counts": [
+        {"work_unit": "tester", "count": "good", "at_ms": at("12:30") // 1_000_000, "before": 1_101, "after": 1_100,
+         "parts": -1, "kind": "correction"}
+    ],
+}  # fmt: skip
+"""What docs/oee.md works out of the day."""
+
+
+def test_the_times_and_factors_of_the_welder() -> None:
+    _, truth = truth_of(line(), events())
+    seconds = {bucket: ns / S for bucket, ns in truth.buckets_ns.items()}
+    assert seconds == {"apt": 20_940, "aust": 600, "adet": 2_460, "adot": 2_400}
+    assert (truth.pbt_ns / S, truth.unknown_ns / S, truth.down_ns / S) == (27_000, 600, 1_260)
+    assert truth.exact == {"produced": 1_300, "good": 1_284, "reject": 16}
+    assert truth.counts == {name: (count, count) for name, count in truth.exact.items()}
+    kpis = truth.kpis()
+    for figure, by_hand in (
+        ("availability", 0.793182),
+        ("effectiveness", 0.764088),
+        ("quality", 0.964894),
+        ("oee", 0.584784),
+        ("fpy", 0.941920),
+    ):
+        assert kpis[figure] == pytest.approx(by_hand, abs=5e-7)
+        span = truth.spans.get(figure)
+        assert span is None or (span.low, span.high) == pytest.approx((by_hand, by_hand), abs=5e-7)
+
+
+def test_the_orders_of_the_day() -> None:
+    lines, truth = truth_of(line(), events())
+    told = {order.order: order for order in orders_of(lines, truth) or []}
+    assert list(told) == ["4711", "4712"]
+    for name, times, counts, oee in (
+        ("4711", (15_600, 13_180, 0, 2_420), (1_000, 990), 0.634615),
+        ("4712", (8_400, 7_760, 600, 40), (300, 294), 0.7),
+    ):
+        order = told[name]
+        assert tuple(order.times_s[f"{time}_s"] for time in ("pbt", "apt", "aust", "adet")) == times
+        assert (order.counts["produced"], order.counts["good"]) == tuple((count, count) for count in counts)
+        assert order.kpis()["oee"] == pytest.approx(oee, abs=5e-7)
+        assert order.unsure == 0
+
+
+def wrong(report: dict[str, Any]) -> list[str]:
+    lines, truth = truth_of(line(), events())
+    return [figure for figure, _, _ in wrong_companions(lines, truth, report, 1.0)]
+
+
+def test_the_report_worked_out_by_hand_is_right() -> None:
+    assert wrong(REPORT) == []
+
+
+def loses(cause: tuple[str, str], instead: tuple[str, str]) -> Callable[[dict[str, Any]], None]:
+    def change(report: dict[str, Any]) -> None:
+        entry = next(e for e in report["losses"] if (e["work_unit"], e["kind"]) == cause)
+        entry["work_unit"], entry["kind"] = instead
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "figures"),
+    [
+        (lambda report: report.update(failures=3, minor_stops=0), {"failures", "minor_stops"}),
+        (lambda report: report.update(mttr_s=420.0, mtbf_s=6_980.0), {"mttr_s", "mtbf_s"}),
+        (lambda report: report.update(changeover_s_mean=300.0), {"changeover_s_mean"}),
+        (lambda report: report.update(changeovers=0, changeover_s_mean=None), {"changeovers", "changeover_s_mean"}),
+        (lambda report: report.update(unknown_s=0.0), {"unknown_s"}),
+        (lambda report: report.update(starved_s=0.0, blocked_s=0.0), {"starved_s", "blocked_s"}),
+        (loses(("cutter", "failure"), ("welder", "idle")), {"losses of cutter, failure", "losses of welder, idle"}),
+        (loses(("tester", "failure"), ("", "demand")), {"losses of tester, failure", "losses of none, demand"}),
+        (lambda report: report["losses"].pop(), {"losses of welder, minor_stop", "sum of losses"}),
+        (lambda report: report.pop("losses"), {"losses"}),
+        (lambda report: report["work_units"].reverse(), {"work_units"}),
+        (lambda report: report["work_units"][2].update(good=1_262), {"good of tester", "quality of tester"}),
+        (lambda report: report["work_units"][0].update(blocked_s=0.0, idle_s=4_320.0),
+         {"blocked_s of cutter", "idle_s of cutter"}),
+        (lambda report: report["suspect_counts"].clear(), {"suspect_counts"}),
+        (lambda report: report["suspect_counts"][0].update(parts=0), {"suspect_counts"}),
+    ],
+)  # fmt: skip
+def test_a_figure_of_the_line_that_is_wrong(
+    change: Callable[[dict[str, Any]], None], figures: set[str]
+) -> None:
+    report = copy.deepcopy(REPORT)
+    change(report)
+    assert set(wrong(report)) == figures
+
+
+def test_a_shift_planned_and_not_worked() -> None:
+    idle = [event for event in events() if event[2] in ("shift", "break")]
+    idle += [["P", at("06:10"), "state", machine, {"from": 4, "to": 4, "reason": 4}] for machine in DAY]
+    _, truth = truth_of(line(), idle)
+    kpis = truth.kpis()
+    assert [kpis[figure] for figure in ("availability", "effectiveness", "quality", "oee")] == [
+        0.0,
+        None,
+        None,
+        0.0,
+    ]
+    assert truth.spans["oee"].holds(0.0, 0.0)
+    assert not truth.spans["oee"].holds(None, 0.0)
+
+
+def test_a_machine_alone_reads_the_same_day_without_its_neighbours() -> None:
+    welder = line().counting
+    alone = OeeLine("line1", (welder,), welder, reasons=REASONS, lineage={"ideal_s": {}})
+    lines, truth = truth_of(alone, events())
+    assert truth.kpis()["quality"] == pytest.approx(1_284 / 1_300)
+    figures = {name: REPORT[name] for name in ("unplanned_downtime_s", "mttr_s", "mtbf_s", "apt_s")}
+    assert wrong_companions(lines, truth, figures | {"changeover_s_mean": 600.0}, 1.0) == []
+
+
+def causes(
+    cutter: list[Any], welder: list[Any], tester: list[Any], until: int = 1_000
+) -> dict[tuple[str, str], float]:
+    """Losses of a line whose states change at these seconds, all of it planned and in an order."""
+    kinds = {
+        name: [(second * S, kind) for second, kind in changes]
+        for name, changes in (("cutter", cutter), ("welder", welder), ("tester", tester))
+    }
+    course = Course(kinds, [(0, "4711")], [(0, True)])
+    return {cause: ns / S for cause, ns in losses_ns(course, line(), [(0, until * S)]).items()}
+
+
+RUNS = [(0, "run")]
+
+
+@pytest.mark.parametrize(
+    ("cutter", "tester", "kind", "expected"),
+    [
+        ([(0, "run"), (90, "failure"), (150, "run")], RUNS, "starved", {("cutter", "failure"): 100}),
+        ([(0, "run"), (20, "failure"), (50, "run")], RUNS, "starved", {("cutter", "failure"): 100}),
+        ([(0, "run"), (20, "failure"), (39, "run")], RUNS, "starved", {("cutter", "speed"): 100}),
+        ([(0, "starved")], RUNS, "starved", {("", "supply"): 100}),
+        (
+            RUNS,
+            [(0, "run"), (130, "changeover")],
+            "blocked",
+            {("tester", "speed"): 30, ("tester", "changeover"): 70},
+        ),
+        (RUNS, [(0, "blocked")], "blocked", {("", "demand"): 100}),
+        ([(0, "failure")], RUNS, "idle", {("welder", "idle"): 100}),
+    ],
+)
+def test_who_made_it_wait(
+    cutter: list[Any], tester: list[Any], kind: str, expected: dict[Any, float]
+) -> None:
+    """The welder waits from 100 to 200 s."""
+    assert causes(cutter, [(0, "run"), (100, kind), (200, "run")], tester) == expected
+
+
+def test_of_two_who_stand_the_nearest_that_does_not_wait_is_the_cause() -> None:
+    welder = [(0, "blocked")]
+    units = line().units
+    cutter_counts = OeeLine("line1", units, units[0], is_line=True, reasons=REASONS)
+    course = Course(
+        {"cutter": [(0, "blocked")], "welder": welder, "tester": [(0, "failure")]}, [(0, "4711")], [(0, True)]
+    )
+    assert losses_ns(course, cutter_counts, [(0, 100 * S)]) == {("tester", "failure"): 100 * S}
