@@ -85,7 +85,8 @@ class Alarm:
         """
         if ts_ns < self.ts_ns and self.value is not None:
             return
-        self.elapse(ts_ns)
+        if self._is_waiting:
+            self.elapse(ts_ns)
         self.ts_ns = ts_ns
         rule, is_usable_ = self.rule, is_usable(value, quality)
         if is_usable_:
@@ -93,8 +94,9 @@ class Alarm:
         if rule.is_bad:
             beyond = not is_usable_
         else:
-            self.is_blank = not is_usable_
-            self._stand_or_go(ts_ns)
+            if self.is_blank is is_usable_:
+                self.is_blank = not is_usable_
+                self._stand_or_go(ts_ns)
             if self.is_blank:
                 return
             beyond = rule.is_beyond(value, self.beyond)
@@ -133,6 +135,10 @@ class Alarm:
                 self._fire(Event.RE_ALARM, due_ns)
 
     @property
+    def _is_waiting(self) -> bool:
+        return self.since_ns is not None or self.state_bad_ns is not None or self.rule.re_alarm_ns > 0
+
+    @property
     def _delay_due_ns(self) -> int | None:
         if self.since_ns is None:
             return None
@@ -164,6 +170,8 @@ class Alarm:
     @property
     def due_ns(self) -> int | None:
         """When `tick` has something to do if no sample comes before."""
+        if not (self._is_waiting or self.shelved_until_ns or self.removed_until_ns):
+            return None  # asked for all the time, and mostly so
         due = [until_ns for until_ns in (self.removed_until_ns, self.shelved_until_ns) if until_ns]
         if not self.is_blind:
             if (delay_ns := self._delay_due_ns) is not None:
