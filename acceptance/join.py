@@ -287,12 +287,15 @@ def _match_values(run: Run, joined: Joined, part: TopicJoin, rows: Ints) -> None
     """Give each row of one topic the sample of its value, or its breach: order is one too, for no timestamp tells it.
 
     A value below all that were offered is one of before the ledger began, and no breach, in a birth or until one that
-    was offered has arrived.
+    was offered has arrived. A sample without a value (a source that was lost) is told by nothing: it need not arrive.
     """
     numbers = [_number(value) for value in part.values]
-    order = sorted(range(len(numbers)), key=numbers.__getitem__)
+    nothing = np.isnan(np.array(numbers, np.float64))
+    part.coalescable |= nothing
+    order = sorted(np.flatnonzero(~nothing).tolist(), key=numbers.__getitem__)
     ascending = [numbers[index] for index in order]
-    if any(map(math.isnan, numbers)) or any(before == now for before, now in pairwise(ascending)):
+    is_named = bool(order) or not numbers
+    if not is_named or any(before == now for before, now in pairwise(ascending)):
         part.identified = False
         joined.unidentified.append(part.topic.name)
         return
@@ -313,6 +316,8 @@ def _match_values(run: Run, joined: Joined, part: TopicJoin, rows: Ints) -> None
         if index is None:
             if host.quality[row] != GOOD:
                 claims.append(row)
+            elif value is None and nothing.any():
+                continue
             elif place or (newest >= 0 and not birth):
                 part.strays.append((row, "unexpected"))
                 ts_ms = host.ts_ms[row]

@@ -151,6 +151,17 @@ class BridgeFile(_Strict):
     install: Install | None = None
     promises: Promises = Promises()
 
+    @model_validator(mode="after")
+    def _started_by_somebody(self) -> BridgeFile:
+        said = {"working_folder", "environment", "stop", "restarted_by_itself", "install"} & self.model_fields_set
+        said |= {f"ready.{sign}" for sign in ("log", "port") if getattr(self.ready, sign) is not None}
+        if not self.command and said:
+            raise ValueError(
+                f"has no command, and says {', '.join(sorted(said))} of a process that somebody else starts - give "
+                "its command, or leave them out"
+            )
+        return self
+
     @property
     def is_external(self) -> bool:
         return not self.command

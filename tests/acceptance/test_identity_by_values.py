@@ -159,3 +159,26 @@ def test_what_is_no_value_of_the_line_is_unexpected_once_the_line_was_heard(
     assert verdict.counts["unexpected"] == 1
     statement = verdict.criterion("integrity").statement
     assert "is not what the line said: once a sample that the source never offered." in statement
+
+
+@pytest.mark.usefixtures("stepping")
+@pytest.mark.parametrize("carried", [True, False])
+def test_a_sample_without_a_value_takes_no_other_out_of_judgement(
+    lab: Any, tmp_path: Path, carried: bool
+) -> None:
+    plan = stamped(lab.healthy(800))
+    count = next(index for index, topic in enumerate(lab.TOPICS) if topic.metric == "count")
+    row = next(row for row in plan.ledger if row[0] == "S" and row[2] == count and row[1] > plan.data[690].ns)
+    lost = row[3]
+    row[3] = None
+    for message in plan.data:
+        for sample in message.samples:
+            if (sample.metric, sample.value) == ("count", lost):
+                sample.value = None
+        if not carried:
+            message.samples = [s for s in message.samples if s.value is not None]
+    loses(plan, lab)
+    verdict = judged_by({"loss", "integrity"}, plan.write(tmp_path))
+    assert verdict.counts["lost"] == 3  # what `loses` takes away, and nothing for the null
+    assert verdict.counts["unexpected"] == 0
+    assert verdict.criterion("loss").verdict == "FAIL"

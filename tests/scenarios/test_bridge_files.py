@@ -66,20 +66,18 @@ def test_a_template_is_filled_with_endpoints_names_and_units(tmp_path, fields):
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [
-        ("a\n{{ opcua.endpont }}\n", 5, "unknown field 'endpont' - did you mean 'endpoint'?"),
-        ("a\n\n{% for m in metrics %}{{ m.tag }}{% endfor %}", 6, "unknown field 'tag'"),
-        ("{{ settings.buffer }}\n", 4, "unknown field 'buffer'"),
-        ("a\n{% if %}\n", 5, "not a template"),
-        ("a\n{{ mqtt.port + 'x' }}\n", 5, "unsupported operand"),
-        ("a\n{{ cycler.__init__.__globals__.os.getpid() }}\n", 5, "unknown field '__init__'"),
+        ("a\n{{ opcua.endpont }}\n", 6, "unknown field 'endpont' - did you mean 'endpoint'?"),
+        ("a\n\n{% for m in metrics %}{{ m.tag }}{% endfor %}", 7, "unknown field 'tag'"),
+        ("{{ settings.buffer }}\n", 5, "unknown field 'buffer'"),
+        ("a\n{% if %}\n", 6, "not a template"),
+        ("a\n{{ mqtt.port + 'x' }}\n", 6, "unsupported operand"),
+        ("a\n{{ cycler.__init__.__globals__.os.getpid() }}\n", 6, "unknown field '__init__'"),
     ],
 )
 def test_an_unknown_field_is_named_with_file_line_and_field(tmp_path, fields, text, line, words):
     file = tmp_path / "mine.yaml"
     block = "".join(f"    {one}\n" for one in text.splitlines())
-    file.write_text(
-        f"name: mine\ntitle: Mine\nfiles: {{}}\nworking_folder: |\n{block}".replace("files: {}\n", "")
-    )
+    file.write_text(f"name: mine\ntitle: Mine\ncommand: [x]\nworking_folder: |\n{block}")
     found = find_bridge(str(file))
     with pytest.raises(ConfigError) as error:
         Renderer(found.file, found.marks, fields).working_folder()
@@ -115,6 +113,8 @@ def test_a_template_lies_in_the_folder_of_its_bridge_file_also_by_a_link(tmp_pat
         ({"promises": {"protocol": "json"}}, "do not agree"),
         ({"promises": {"protocol": "json", "json": {"topic": "{node}", "value": "v"}}}, "json.timestamp"),
         ({"install": {"into": "x", "pip": ["paho-mqtt"]}}, "exact version"),
+        ({"command": [], "restarted_by_itself": True, "ready": {"log": "x"}},
+         "has no command, and says ready.log, restarted_by_itself of a process"),
     ],
 )
 def test_a_bad_bridge_file_is_refused_with_file_and_line(tmp_path, more, words):
