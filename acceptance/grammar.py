@@ -83,6 +83,11 @@ class Grammar:
         return self._alive
 
     @property
+    def birth_unseen(self) -> bool:
+        """Whether births may have passed unseen since the last one."""
+        return self._absent
+
+    @property
     def devices(self) -> int:
         """How many of its devices are born."""
         return len(self._devices - {""})

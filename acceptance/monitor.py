@@ -198,7 +198,8 @@ class Monitor:
     def _follow(self, edge: _Edge, message: Message) -> None:
         self._check_silence(message.edge, edge, message.ns)
         edge.heard_ns = message.ns
-        edge.is_offline = message.kind == "NDEATH" and not edge.grammar.alive
+        stays_offline = edge.is_offline and not edge.grammar.birth_unseen  # and publishes in spite of it
+        edge.is_offline = not edge.grammar.alive and (message.kind == "NDEATH" or stays_offline)
         if message.kind == "NBIRTH":
             self._count_birth(edge, message)
         if message.kind in BIRTHS:

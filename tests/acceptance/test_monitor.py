@@ -94,6 +94,14 @@ def test_an_edge_node_that_falls_silent_is_stale_unless_it_said_goodbye(lab, pla
     assert (edge.status, edge.stale, edge.is_clean) == ("offline", False, True)
 
 
+def test_an_edge_node_that_publishes_after_its_own_ndeath_is_offline_and_in_breach(lab, plan):
+    messages = [m for m in wires(lab, plan) if m.ns < lab.at(90)]
+    death = lab.Message(messages[-2].ns + 1, "NDEATH", bd_seq=0, qos=1)
+    goodbye = WireMessage(death.ns, None, death.topic, lab.encode(death, 0), 1, False)
+    edge = one(watch([*messages[:-1], goodbye, messages[-1]]))
+    assert (edge.status, set(edge.breaches)) == ("offline", {"nbirth_first"})
+
+
 def test_a_retained_birth_is_a_breach_and_no_birth(lab, plan):
     birth = next(m for m in wires(lab, plan) if "NBIRTH" in m.topic)
     edge = one(watch([birth._replace(retain=True)]))
