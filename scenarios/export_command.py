@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -78,6 +79,9 @@ def _write(run: Run, kind: str, final: Path) -> dict[str, int]:
         partial.mkdir(parents=True)
         for name, frame in frames.items():
             WRITERS[kind](frame, partial / f"{name}.{kind}")
+        if kind == "csv":  # which has no types of its own
+            types = {name: frame.dtypes.astype(str).to_dict() for name, frame in frames.items()}
+            (partial / "columns.json").write_text(json.dumps(types, indent=1), encoding="utf-8")
         partial.rename(final)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
