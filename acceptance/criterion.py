@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 
@@ -11,6 +12,24 @@ from shakedown.acceptance.blocks import Block
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.run import Run
 from shakedown.acceptance.verdict import Answer
+from shakedown.acceptance.wording import lasting
+
+
+class More(NamedTuple):
+    """What a verdict still needs: `needed` more of what the run has `seen` so many of."""
+
+    needed: int
+    what: str
+    seen: int
+    about: bool = False
+
+    def in_words(self, seconds: float) -> str:
+        """With the time that it takes at the pace of the `seconds` that were judged, where there was any."""
+        said = f"{'about ' if self.about else ''}{self.needed:,} more {self.what}"
+        if self.seen <= 0:
+            return said
+        more_s = seconds * self.needed / self.seen
+        return f"{said}: at the pace of this run {lasting(more_s)} more"
 
 
 class Finding(msgspec.Struct, kw_only=True):
@@ -25,7 +44,7 @@ class Finding(msgspec.Struct, kw_only=True):
     statement: str
     figures: msgspec.Struct
     blocks: list[Block] = []
-    needs: str | None = None
+    needs: str | More | None = None
     threshold: str = ""
     is_short: bool = True
 

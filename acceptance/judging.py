@@ -8,7 +8,7 @@ from pathlib import Path
 
 from shakedown.acceptance.attribution import attribute
 from shakedown.acceptance.criteria import all_criteria
-from shakedown.acceptance.criterion import Criterion, Finding
+from shakedown.acceptance.criterion import Criterion, Finding, More
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.files import Problem, read_json
 from shakedown.acceptance.join import join
@@ -123,6 +123,8 @@ def _judged(criterion: Criterion, evidence: Evidence) -> tuple[CriterionResult, 
         found = criterion.judge(evidence)
         if criterion.of_samples and found.verdict != "FAIL" and (needs := _identity(evidence)):
             found.verdict, found.needs = "INCONCLUSIVE", needs
+        if isinstance(found.needs, More):
+            found.needs = found.needs.in_words(run.window_s)
         result = _result(criterion, found, verdict=found.verdict, statement=found.statement)
     except Exception as error:  # any defect of a criterion must end in a verdict that names it
         problem = _crash(f"criterion {criterion.name!r}", error)
@@ -185,7 +187,7 @@ def _result(
         threshold=(found and found.threshold) or criterion.threshold,
         measured=found.measured if found else "not measured",
         statement=statement,
-        needs=found.needs if found else None,
+        needs=found.needs if found and isinstance(found.needs, str) else None,
         figures=found.figures if found else None,
         blocks=found.blocks if found else [],
     )

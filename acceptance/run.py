@@ -104,6 +104,11 @@ class Run:
             return drain.start_ns
         return min(self.end_ns, self.ledger.end_ns) - int(DRAIN_MARGIN_S * S)
 
+    @property
+    def window_s(self) -> float:
+        """How long what is judged was offered."""
+        return max(0.0, (self.window_end_ns - self.ledger.start_ns) / S)
+
     def window_start_ns(self, first_birth_ns: int | None) -> int:
         """Samples before are not judged: a device counts from its first birth, at the latest from the warm-up's end."""
         warm_up = self.phase("warm_up")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 NONE = "none"
@@ -46,6 +47,11 @@ def clock(at_s: float) -> str:
     if whole >= 3600:
         return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
     return f"{whole // 60}:{whole % 60:02}"
+
+
+def lasting(seconds: float) -> str:
+    """How long somebody has to wait, rounded up: in seconds, or minutes where it takes a few."""
+    return f"{math.ceil(seconds):,} s" if seconds < 100 else f"{math.ceil(seconds / 60):,} minutes"
 
 
 def capital(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -61,16 +62,33 @@ class RunFacts:
         """What repeats this run from the command line."""
         asked = {"scenario": self.manifest["scenario"], "bridge": self.verdict.bridge.name}
         asked |= self.manifest.get("asked", {})
-        parts = ["shakedown", "accept", asked["scenario"], "--seed", str(self.manifest["seed"])]
-        if self.manifest["clock"] != "virtual":
-            parts += ["--clock", self.manifest["clock"]]
-        if self.manifest["broker"] != "embedded":
-            parts += ["--broker", self.manifest["broker"]]
-        if "bridge" in self.manifest:
-            parts += ["--bridge", asked["bridge"]]
-        if self.manifest["strict"]:
-            parts.append("--strict")
-        return shlex.join(parts)
+        named, bridge = asked.pop("scenario"), asked.pop("bridge")
+        options = {name: self.manifest[name] for name in ("clock", "seed", "broker", "strict")}
+        return accept_command(
+            [named], bridge=bridge if "bridge" in self.manifest else "ours", **options, **asked
+        )
+
+
+def accept_command(
+    named: Sequence[str],
+    *,
+    clock: str,
+    seed: int,
+    broker: str,
+    strict: bool,
+    bridge: str = "ours",
+    toxiproxy: str | None = None,
+    duration_s: float | None = None,
+) -> str:
+    """The command that asks for a run, or a suite, once more; `named` is what selects it."""
+    parts = ["shakedown", "accept", *named, "--seed", str(seed)]
+    parts += ["--clock", clock] if clock != "virtual" else []
+    parts += ["--broker", broker] if broker != "embedded" else []
+    parts += ["--bridge", bridge] if bridge != "ours" else []
+    parts += ["--toxiproxy", toxiproxy] if toxiproxy else []
+    parts += ["--strict"] if strict else []
+    parts += ["--duration", f"{duration_s:g}"] if duration_s is not None else []
+    return shlex.join(parts)
 
 
 def read_facts(folder: Path) -> RunFacts:

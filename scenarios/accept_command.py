@@ -112,33 +112,27 @@ def accept(
         name += f"-{re.sub(r'[^a-z0-9_]+', '_', Path(bridge).stem.lower())}"
     folder = out or Path("runs") / f"{name}-{clock}-seed{seed}-{stamp}"
     requests = [
-        runner.Request(setup, folder, clock, seed, broker, toxiproxy, strict, chosen, named)
+        runner.Request(setup, folder, clock, seed, broker, toxiproxy, strict, chosen, named, duration)
         for setup, named in zip(setups, scenarios, strict=True)
     ]
     if len(requests) == 1 and not setups[0].others:
-        _one(requests[0], scenarios[0], duration)
+        _one(requests[0])
     else:
-        _all(requests, suite, scenarios, folder, duration)
+        _all(requests, suite, folder)
 
 
-def _one(request: Request, scenario: str, duration: float | None) -> None:
+def _one(request: Request) -> None:
     from shakedown.scenarios import runner
     from shakedown.scenarios.verdict_table import print_verdict, print_where
 
     with terminated_like_interrupted():
         outcome = runner.accept(request, ERR)
     print_verdict(outcome)
-    print_where(outcome, request, scenario, duration)
+    print_where(outcome, request)
     sys.exit(outcome.verdict.exit_code)
 
 
-def _all(
-    requests: Sequence[Request],
-    suite: str | None,
-    scenarios: Sequence[str],
-    folder: Path,
-    duration: float | None,
-) -> None:
+def _all(requests: Sequence[Request], suite: str | None, folder: Path) -> None:
     from shakedown.scenarios.suite_runner import SuiteInterrupted, accept_all
     from shakedown.scenarios.verdict_table import print_suite, print_suite_where
 
@@ -152,5 +146,6 @@ def _all(
         ERR.print(kept, markup=False, soft_wrap=True)
         sys.exit(EXIT_INTERRUPTED)
     print_suite(outcome.suite)
-    print_suite_where(outcome, requests[0], ["--suite", suite] if suite else scenarios, duration)
+    named = ["--suite", suite] if suite else [request.named for request in requests]
+    print_suite_where(outcome, requests[0], named)
     sys.exit(outcome.suite.exit_code)

@@ -1,9 +1,10 @@
-"""What a person sees while a run goes on: simulated time, phase, backlog, speed. Quiet when nobody watches."""
+"""What a person sees while a run goes on: simulated time, phase, backlog, speed. In a pipe a line each minute."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import AsyncIterator, Callable
 
@@ -15,13 +16,17 @@ from shakedown.scenarios.timeline import Timeline
 
 STEP_S = 5.0  # of the run's own time between two looks
 REDRAW_S = 0.1  # of real time between two redraws
+LINE_S = 60.0  # of real time between two lines in a pipe
 
 
 class Progress:
-    """One line on a terminal's standard error, redrawn in place; it begins with `which` run of several it is."""
+    """One line on a terminal's standard error, redrawn in place; it begins with `which` run of several it is.
 
-    def __init__(self, console: Console, which: str = "") -> None:
-        self._console, self._which = console, which
+    What is no terminal gets a new line when the run begins, and one each minute.
+    """
+
+    def __init__(self, console: Console, which: str = "", name: str = "") -> None:
+        self._console, self._which, self._name = console, which, which or name
         self._live = (
             Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
         )
@@ -48,25 +53,27 @@ class Progress:
     @contextlib.asynccontextmanager
     async def follow(self, timeline: Timeline, backlog: Callable[[], int]) -> AsyncIterator[None]:
         """Show the timeline meanwhile; `backlog` is called for the number of samples under way."""
-        if self._live is None:
-            yield
-            return
-        task = asyncio.create_task(self._redraw(timeline, backlog), name="progress")
+        task = asyncio.create_task(self._watch(timeline, backlog), name="progress")
         try:
             yield
         finally:
             task.cancel()
 
-    async def _redraw(self, timeline: Timeline, backlog: Callable[[], int]) -> None:
-        began, drawn = real_monotonic(), 0.0
+    async def _watch(self, timeline: Timeline, backlog: Callable[[], int]) -> None:
+        began, shown = real_monotonic(), -math.inf
+        every_s = REDRAW_S if self._live else LINE_S
         while True:
             now = real_monotonic()
-            if now - drawn >= REDRAW_S:
-                drawn = now
+            if now - shown >= every_s:
+                shown = now
                 elapsed, total = timeline.elapsed_s, timeline.total_s
                 share = f"{elapsed / max(total, 1e-9):4.0%}  {_clock(elapsed)} of {_clock(total)}"
                 told = pace(elapsed, total, now - began)
-                self.say(f"{share}  {told}backlog {backlog():,}  {timeline.now}")
+                line = f"{share}  {told}backlog {backlog():,}  {timeline.now}"
+                if self._live:
+                    self.say(line)
+                else:
+                    self.note(f"{self._name}  {line}")
             await asyncio.sleep(min(STEP_S, max(timeline.total_s / 200, 0.2)))
 
 

@@ -76,7 +76,7 @@ class RunFolder:
         broker: str,
         strict: bool,
         bridge: dict[str, Any] | None = None,
-        asked: dict[str, str] | None = None,
+        asked: dict[str, Any] | None = None,
     ) -> None:
         """Write the inputs and the manifest of a run that begins; `asked` are the words that a command would have."""
         for name in INPUTS:

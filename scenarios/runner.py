@@ -53,6 +53,7 @@ class Request:
     strict: bool = False
     bridge: Choice = field(default_factory=OurBridge)
     named: str = ""  # how the scenario was asked for: a shipped name or a path
+    duration_s: float | None = None  # what it was shortened to
 
     @property
     def on_the_wall(self) -> bool:
@@ -87,7 +88,13 @@ class Outcome:
 def _asked(request: Request) -> dict[str, Any]:
     """What a manifest says of how a run was asked for."""
     names = ("seed", "clock", "broker", "strict")
-    words = {"scenario": request.named or request.setup.scenario.name, "bridge": request.bridge.asked}
+    words: dict[str, Any] = {
+        "scenario": request.named or request.setup.scenario.name,
+        "bridge": request.bridge.asked,
+        "toxiproxy": request.toxiproxy,
+        "duration_s": request.duration_s,
+    }
+    words = {name: value for name, value in words.items() if value is not None}
     return {name: getattr(request, name) for name in names} | {
         "bridge": request.bridge.manifest,
         "asked": words,
@@ -120,7 +127,7 @@ def accept_each(
         disk_space.check_start(request.out.parent, request.needed_bytes)
         folders.ask(request.setup, **_asked(request))
         with (
-            Progress(console, which) as progress,
+            Progress(console, which, request.setup.scenario.name) as progress,
             _scratch(request) as scratch,
             logs_into(folders.paths, request.bridge.package),
         ):

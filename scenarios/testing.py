@@ -188,6 +188,8 @@ class Lab:
                 None,
                 asked["strict"],
                 chosen,
+                scenario,
+                duration_s,
             )
             self._runs[key] = _carried_out(request)
         return self._runs[key]

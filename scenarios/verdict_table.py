@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from shakedown.reports import text
+from shakedown.reports.facts import accept_command
 from shakedown.scenarios.terminal import OUT, coloured, paragraph
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def print_verdict(outcome: Outcome) -> None:
         f"{verdict.scenario}, seed {verdict.seed}{', strict' if verdict.strict else ''}\n", style="bold"
     )
     criteria = verdict.criteria
-    _print_rows([[(c.verdict, escape(c.title), escape(c.measured), escape(c.threshold)) for c in criteria]])
+    _print_rows([[(c.verdict, escape(c.title), _measured(c), escape(c.threshold)) for c in criteria]])
     OUT.print()
     for criterion in verdict.criteria:
         if criterion.verdict != "PASS":
@@ -73,30 +74,30 @@ def _print_rows(runs: Sequence[Sequence[tuple[str, ...]]]) -> None:
 
 def _criteria(run: SuiteRun) -> Iterator[tuple[str, str, str]]:
     for criterion in run.criteria:
-        excused = " (not counted)" if criterion.excused else ""
-        said = f"{escape(criterion.title)}: {escape(criterion.measured)}{excused}"
+        said = f"{escape(criterion.title)}: {_measured(criterion)}"
         yield criterion.verdict, said, escape(criterion.threshold)
     for fault in run.harness:
         yield "HARNESS_FAULT", f"{escape(fault.what)} ({escape(fault.where)}). {escape(fault.remedy)}", ""
+
+
+def _measured(criterion: Conclusion) -> str:
+    return escape(criterion.measured) + (" (not counted)" if criterion.excused else "")
 
 
 def _explained(criterion: Conclusion) -> str:
     return f"{criterion.title}: {escape(criterion.in_full)}"
 
 
-def print_where(outcome: Outcome, request: Request, scenario: str, duration: float | None) -> None:
+def print_where(outcome: Outcome, request: Request) -> None:
     """The verdict once more, the report, and how to have the run again."""
-    again = _replay(outcome.folder) if request.is_repeatable else _accept(request, [scenario], duration)
+    again = _replay(outcome.folder) if request.is_repeatable else _accept(request, [request.named])
     _print_end(outcome.verdict.verdict, outcome.folder / "report.html", again)
 
 
-def print_suite_where(
-    outcome: SuiteOutcome, request: Request, named: Sequence[str], duration: float | None
-) -> None:
+def print_suite_where(outcome: SuiteOutcome, request: Request, named: Sequence[str]) -> None:
     """The verdict of the suite, its index, and how to have it again; `named` is what selects the suite."""
     whole = all(run.folder for run in outcome.suite.runs)
-    repeatable = request.is_repeatable and whole
-    again = _replay(outcome.folder) if repeatable else _accept(request, named, duration)
+    again = _replay(outcome.folder) if request.is_repeatable and whole else _accept(request, named)
     _print_end(outcome.suite.verdict, outcome.folder / "index.html", again)
 
 
@@ -110,11 +111,8 @@ def _replay(folder: Path) -> str:
     return shlex.join(["shakedown", "replay", str(folder)])
 
 
-def _accept(request: Request, named: Sequence[str], duration: float | None) -> str:
-    again = ["shakedown", "accept", *named, "--clock", request.clock, "--seed", str(request.seed)]
-    again += ["--broker", request.broker] if request.broker != "embedded" else []
-    again += ["--bridge", request.bridge.asked] if request.bridge.asked != "ours" else []
-    again += ["--toxiproxy", request.toxiproxy] if request.toxiproxy else []
-    again += ["--strict"] if request.strict else []
-    again += ["--duration", f"{duration:g}"] if duration is not None else []
-    return shlex.join(again)
+def _accept(request: Request, named: Sequence[str]) -> str:
+    return accept_command(
+        named, clock=request.clock, seed=request.seed, broker=request.broker, strict=request.strict,
+        bridge=request.bridge.asked, toxiproxy=request.toxiproxy, duration_s=request.duration_s,
+    )  # fmt: skip

@@ -30,7 +30,7 @@ from shakedown.acceptance.alarms.operators import (
 )
 from shakedown.acceptance.blocks import Block, Column, Row, Sentence, Table, Tone, text
 from shakedown.acceptance.blocks import Cell as Shown
-from shakedown.acceptance.criterion import Criterion, Finding, has_alarms, operations_unpromised
+from shakedown.acceptance.criterion import Criterion, Finding, More, has_alarms, operations_unpromised
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.operations_site import PRIORITIES
 from shakedown.acceptance.verdict import Answer
@@ -278,11 +278,11 @@ def _resampled(values: list[float]) -> tuple[float, float]:
 
 def _verdict(
     faults: int, low: float, high: float, cut: float, breaches: list[str]
-) -> tuple[Answer, str | None]:
+) -> tuple[Answer, str | More | None]:
     if breaches:
         return "FAIL", None
     if faults < FAULTS_MIN:
-        return "INCONCLUSIVE", f"{FAULTS_MIN - faults} more faults"
+        return "INCONCLUSIVE", More(FAULTS_MIN - faults, "faults", faults)
     if low >= CUT_MIN:
         return "PASS", None
     return (

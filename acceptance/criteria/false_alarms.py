@@ -14,7 +14,7 @@ from shakedown.acceptance.alarms.labels import flood_share
 from shakedown.acceptance.alarms.shelving import Shelving, shelvings
 from shakedown.acceptance.alarms.view import AlarmView, Detection
 from shakedown.acceptance.blocks import BARS, Block, Cell, Row, Sentence, Table, bar, numbers, text
-from shakedown.acceptance.criterion import Criterion, Finding, has_alarms, operations_unpromised
+from shakedown.acceptance.criterion import Criterion, Finding, More, has_alarms, operations_unpromised
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.physical import TrueFault
 from shakedown.acceptance.run import S
@@ -187,13 +187,13 @@ def _share(part: int, whole: int) -> float | None:
     return part / whole if whole else None
 
 
-def _verdict(total: int, false: int, vetoes: list[str]) -> tuple[Answer, str | None]:
+def _verdict(total: int, false: int, vetoes: list[str]) -> tuple[Answer, More | None]:
     low, high = lower_bound(false, total), upper_bound(false, total)
     if vetoes or low > FALSE_MAX or (total >= ENOUGH and false >= FALSE_MAX * total):
         return "FAIL", None
     if high < FALSE_MAX:
         return "PASS", None
-    return "INCONCLUSIVE", f"{max(1, trials_needed(false, FALSE_MAX) - total)} more annunciations"
+    return "INCONCLUSIVE", More(max(1, trials_needed(false, FALSE_MAX) - total), "annunciations", total)
 
 
 def _vetoes(view: AlarmView, hidden: list[Shelving]) -> list[str]:

@@ -20,7 +20,7 @@ from shakedown.acceptance.join import MS, NEVER, Ints, TopicJoin
 from shakedown.acceptance.run import Run, S
 from shakedown.acceptance.sparkplug import GOOD
 from shakedown.acceptance.verdict import Answer
-from shakedown.acceptance.wording import percent, seconds
+from shakedown.acceptance.wording import lasting, percent, seconds
 
 SHARE_MIN = 0.98
 HALF = 0.5  # no critical topic may be stale for more of the time, however many are fresh
@@ -78,7 +78,7 @@ def judge(evidence: Evidence) -> Finding:
     verdict = decide(critical)
     needs = None
     if verdict == "INCONCLUSIVE":
-        needs = f"{JUDGED_S_MIN - judged_s:.0f} s more outside of injected cuts"
+        needs = f"{lasting(JUDGED_S_MIN - judged_s)} more outside of injected cuts"
     p50_s, p99_s = latency_s(evidence, cuts)
     figures = Figures(
         judged_s=round(judged_s, 3),

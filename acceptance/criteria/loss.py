@@ -10,7 +10,7 @@ import numpy as np
 from shakedown.acceptance.attribution import LostSample
 from shakedown.acceptance.blocks import ROWS_MAX, Block, Row, Sentence, Table, numbers, text
 from shakedown.acceptance.causes import causes, never_came
-from shakedown.acceptance.criterion import Criterion, Finding
+from shakedown.acceptance.criterion import Criterion, Finding, More
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.join import NEVER, Ints, TopicJoin
 from shakedown.acceptance.run import Outage, Run, S, unmatched
@@ -99,14 +99,14 @@ def judge(evidence: Evidence) -> Finding:
     held_up = sum(row.offered - row.lab for row in outages)
     by_outage = decide_outages(len(outages), sum(map(bool, missing)), held_up, sum(missing))
     verdict: Answer = combine([decision.verdict, by_outage.verdict])  # type: ignore[list-item]
-    needs = None
+    needs: str | More | None = None
     if verdict == "PASS" and pending:
         verdict = "INCONCLUSIVE"
         needs = f"a longer drain: {pending} samples still had time to arrive when the run ended"
     elif verdict == "INCONCLUSIVE" and by_outage.needs is not None:
         needs = f"{counted(by_outage.needs, 'more outage')} without loss"
     elif verdict == "INCONCLUSIVE" and decision.needs is not None:
-        needs = f"{decision.needs:,} more eligible samples"
+        needs = More(decision.needs, "eligible samples", eligible)
     if eligible == 0:
         verdict, needs = "INCONCLUSIVE", "a run whose judged window holds samples"
     complete = not decision.lost and not pending

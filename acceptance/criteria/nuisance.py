@@ -17,7 +17,7 @@ import msgspec
 from shakedown.acceptance.alarms.baseline import POLICY_SHA256, limits_sha256, policy_sha256
 from shakedown.acceptance.alarms.labels import LABELS, Labelled, flood_share
 from shakedown.acceptance.blocks import BARS, Block, Cell, Key, Row, Sentence, Table, bar, numbers, text
-from shakedown.acceptance.criterion import Criterion, Finding, has_alarms, operations_unpromised
+from shakedown.acceptance.criterion import Criterion, Finding, More, has_alarms, operations_unpromised
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.statistics import lower_bound, upper_bound
 from shakedown.acceptance.verdict import Answer
@@ -108,7 +108,9 @@ def _ratio_cut(new: int, old: int) -> float:
     return 1 - new / old if old else -math.inf if new else 0.0
 
 
-def _verdict(published: bool, calls: tuple[int, int], episodes: tuple[int, int]) -> tuple[Answer, str | None]:
+def _verdict(
+    published: bool, calls: tuple[int, int], episodes: tuple[int, int]
+) -> tuple[Answer, More | None]:
     """PASS needs both cuts; either that is shown to be too small is a FAIL."""
     if not published:
         return "FAIL", None
@@ -121,8 +123,9 @@ def _verdict(published: bool, calls: tuple[int, int], episodes: tuple[int, int])
     if low >= CUT_MIN and calls_cut >= CUT_MIN:
         return "PASS", None
     if low >= CUT_MIN:
-        return "INCONCLUSIVE", f"{BASELINE_ENOUGH - calls[1]} more needless calls of the baseline"
-    return "INCONCLUSIVE", f"about {max(1, episodes_needed(*episodes) - old)} more episodes of the baseline"
+        return "INCONCLUSIVE", More(BASELINE_ENOUGH - calls[1], "needless calls of the baseline", calls[1])
+    needed = max(1, episodes_needed(*episodes) - old)
+    return "INCONCLUSIVE", More(needed, "episodes of the baseline", old, about=True)
 
 
 def episodes_needed(new: int, old: int) -> int:

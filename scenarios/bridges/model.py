@@ -153,7 +153,13 @@ class BridgeFile(_Strict):
 
     @model_validator(mode="after")
     def _started_by_somebody(self) -> BridgeFile:
-        said = {"working_folder", "environment", "stop", "restarted_by_itself", "install"} & self.model_fields_set
+        said = {
+            "working_folder",
+            "environment",
+            "stop",
+            "restarted_by_itself",
+            "install",
+        } & self.model_fields_set
         said |= {f"ready.{sign}" for sign in ("log", "port") if getattr(self.ready, sign) is not None}
         if not self.command and said:
             raise ValueError(

@@ -44,7 +44,10 @@ def test_a_short_run_says_how_many_samples_it_needs(plan, tmp_path: Path) -> Non
     verdict = judge(plan.write(tmp_path))
     assert (verdict.verdict, verdict.exit_code) == ("INCONCLUSIVE", 3)
     assert outcomes(verdict) == HEALTHY
-    assert verdict.criterion("loss").needs == "23,756 more eligible samples"
+    assert (
+        verdict.criterion("loss").needs
+        == "23,756 more eligible samples: at the pace of this run 50 minutes more"
+    )
 
 
 def test_a_verdict_can_be_written_and_read(plan, tmp_path: Path) -> None:

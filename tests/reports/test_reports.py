@@ -69,11 +69,20 @@ def test_the_command_that_repeats_a_run_has_the_words_that_were_asked(run):
     manifest = json.loads((run / "manifest.json").read_text())
     assert read_facts(run).command == "shakedown accept wan_outage_fast --seed 0"
     manifest |= {
-        "asked": {"scenario": "own/my wall.yaml", "bridge": "own/mine.yaml"},
+        "asked": {
+            "scenario": "own/my wall.yaml",
+            "bridge": "own/mine.yaml",
+            "toxiproxy": "http://[::1]:1",
+            "duration_s": 30.0,
+        },
         "bridge": {"name": "mine"},
+        "clock": "wall",
     }
     (run / "manifest.json").write_text(json.dumps(manifest))
-    assert read_facts(run).command == "shakedown accept 'own/my wall.yaml' --seed 0 --bridge own/mine.yaml"
+    assert read_facts(run).command == (
+        "shakedown accept 'own/my wall.yaml' --seed 0 --clock wall --bridge own/mine.yaml "
+        "--toxiproxy 'http://[::1]:1' --duration 30"
+    )
 
 
 def test_hostile_text_is_shown_and_does_nothing(run):

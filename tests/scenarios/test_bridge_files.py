@@ -113,8 +113,10 @@ def test_a_template_lies_in_the_folder_of_its_bridge_file_also_by_a_link(tmp_pat
         ({"promises": {"protocol": "json"}}, "do not agree"),
         ({"promises": {"protocol": "json", "json": {"topic": "{node}", "value": "v"}}}, "json.timestamp"),
         ({"install": {"into": "x", "pip": ["paho-mqtt"]}}, "exact version"),
-        ({"command": [], "restarted_by_itself": True, "ready": {"log": "x"}},
-         "has no command, and says ready.log, restarted_by_itself of a process"),
+        (
+            {"command": [], "restarted_by_itself": True, "ready": {"log": "x"}},
+            "has no command, and says ready.log, restarted_by_itself of a process",
+        ),
     ],
 )
 def test_a_bad_bridge_file_is_refused_with_file_and_line(tmp_path, more, words):

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
+import itertools
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from rich.console import Console
 
-from shakedown.scenarios import disk_space, model
+from shakedown.scenarios import disk_space, model, progress
 from shakedown.scenarios.errors import UsageError
-from shakedown.scenarios.progress import pace
+from shakedown.scenarios.progress import Progress, pace
 from shakedown.scenarios.runner import Request
+from shakedown.twin.clock import run
 
 
 @pytest.mark.parametrize(
@@ -24,6 +30,22 @@ from shakedown.scenarios.runner import Request
 )
 def test_the_pace_is_told_when_it_is_known(elapsed_s, total_s, real_s, told):
     assert pace(elapsed_s, total_s, real_s) == told
+
+
+def test_in_a_pipe_a_run_says_what_it_is_at_once_and_how_far_each_minute(monkeypatch):
+    now = itertools.count(0, 25)
+    monkeypatch.setattr(progress, "real_monotonic", lambda: float(next(now)))
+    console = Console(file=io.StringIO())
+    timeline = SimpleNamespace(elapsed_s=60.0, total_s=600.0, now="recovery")
+
+    async def watched():
+        async with Progress(console, name="wan").follow(timeline, lambda: 5):
+            await asyncio.sleep(30)  # of virtual time: ten looks, 25 s of real time apart
+
+    run(watched())
+    lines = console.file.getvalue().splitlines()
+    assert lines[0] == "wan   10%  0:01:00 of 0:10:00  2x real time, 0:03:45 left  backlog 5  recovery"
+    assert len(lines) == 4  # of 250 s
 
 
 def request(name: str) -> Request:

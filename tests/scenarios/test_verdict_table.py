@@ -45,6 +45,13 @@ def test_in_a_pipe_each_criterion_is_one_line(capsys, monkeypatch):
     ]
 
 
+def test_what_is_excused_is_said_not_to_be_counted(capsys):
+    (first, *_) = results()
+    first.verdict, first.measured, first.excused = "INCONCLUSIVE", "7 of 7", True
+    print_verdict(SimpleNamespace(verdict=Verdict(verdict="PASS", scenario="wan", seed=1, criteria=[first])))
+    assert "INCONCLUSIVE  Loss across outages  7 of 7 (not counted)  (< 0.01 %)" in capsys.readouterr().out
+
+
 def test_in_a_pipe_each_criterion_of_a_suite_is_one_line(capsys):
     run = SuiteRun(scenario="wan", title="", folder="wan", verdict="FAIL", criteria=results(), harness=[])
     print_suite(
