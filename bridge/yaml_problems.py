@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -79,25 +80,34 @@ def bounded(problems: list[str]) -> list[str]:
     return [*problems[:PROBLEMS_MAX], f"... and {len(problems) - PROBLEMS_MAX} more - mend these first"]
 
 
+NAME_PATTERN = r"^[a-z][a-z0-9_]*$"
+
 _MESSAGES = {
     "missing": "is missing - add it",
     "string_type": "is {kind}, expected a text - put it in quotes",
     "int_type": "is {kind}, expected a whole number",
-    "int_parsing": "is no whole number",
-    "int_from_float": "is no whole number",
+    "int_parsing": "is not a whole number",
+    "int_from_float": "is not a whole number",
     "float_type": "is {kind}, expected a number",
-    "float_parsing": "is no number",
+    "float_parsing": "is not a number",
+    "finite_number": "is not a finite number",
     "bool_type": "is {kind}, expected true or false",
     "bool_parsing": "is neither true nor false - YAML 1.2 knows only true and false",
     "dict_type": "is {kind}, expected keys and values",
     "model_type": "is {kind}, expected keys and values",
     "model_attributes_type": "is {kind}, expected keys and values",
     "list_type": "is {kind}, expected a list",
+    "tuple_type": "is {kind}, expected a list",
+    "too_short": "has {actual_length} entries - give at least {min_length}",
+    "too_long": "has {actual_length} entries - give at most {max_length}",
+    "string_too_short": "is shorter than {min_length} characters",
+    "string_too_long": "is longer than {max_length} characters",
+    "string_pattern_mismatch": "does not match {pattern}",
     "literal_error": "is none of {expected}",
-    "greater_than": "must be greater than {gt}",
-    "greater_than_equal": "must be at least {ge}",
-    "less_than": "must be less than {lt}",
-    "less_than_equal": "must be at most {le}",
+    "greater_than": "must be greater than {gt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than": "must be less than {lt:g}",
+    "less_than_equal": "must be at most {le:g}",
 }
 
 
@@ -115,12 +125,20 @@ def problem(item: Any, path: Path_, marks: Marks, model: type[BaseModel]) -> str
         near = did_you_mean(item["ctx"]["tag"], known)
         every = f" There are: {', '.join(known)}" if near.startswith("did you mean") else ""
         return marks.problem((*path, name), f"unknown {name} {_short(item['ctx']['tag'])} - {near}{every}")
+    if isinstance(value, float) and math.isnan(value):
+        kind = "finite_number"  # and beyond no bound, whatever is said of it
     text = _MESSAGES.get(kind, "")
     if kind == "missing":
         return marks.problem((*path, item["loc"][-1]), text)
     template = text or item["msg"].removeprefix("Value error, ")
     text = template.format(kind=kind_of(value), **item.get("ctx", {})) if text else template
     what, dash, remedy = text.partition(" - ")
+    if item.get("ctx", {}).get("pattern") == NAME_PATTERN:
+        what, dash, remedy = (
+            "is not a name",
+            " - ",
+            "begin with a small letter; small letters, digits and _ follow",
+        )
     is_key = item["loc"][-1:] == ("[key]",)
     shown = "" if SECRET_KEYS.intersection(path) else f" ({_short(_masked(value))})"
     return marks.problem(path, f"{what}{shown}{dash}{remedy}", key=is_key)

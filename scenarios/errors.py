@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 
 from shakedown.twin.enterprise.errors import LabServiceError
@@ -20,6 +22,12 @@ REMEDIES = {
     errno.EFBIG: "; raise the limit on the size of files (ulimit -f), or run for a shorter time",
     errno.EMFILE: "; raise the limit on open files (ulimit -n)",
 }
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """A sentence that names the nearest known name; nothing if none is near."""
+    near = get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 class UsageError(Exception):

@@ -17,7 +17,7 @@ from shakedown.bridge import config
 from shakedown.bridge.config import Site
 from shakedown.bridge.yamlfile import Marks, Reading, read, validate
 from shakedown.scenarios import checks
-from shakedown.scenarios.errors import UsageError
+from shakedown.scenarios.errors import UsageError, meant
 from shakedown.scenarios.parts.plan import BRIDGE, Plan, plan
 from shakedown.scenarios.plant_files import PLANTS, known_plants
 from shakedown.scenarios.scenario import Override, PartModel, Scenario
@@ -44,11 +44,11 @@ def find(name: str) -> Path:
     if name.endswith((".yaml", ".yml")) or os.sep in name:
         if Path(name).is_file():
             return Path(name)
-        raise UsageError(f"Scenario file {name} does not exist. Give the path of a scenario file, or one of the "
-                         f"shipped scenarios: {', '.join(library)}.")  # fmt: skip
+        raise UsageError(f"Scenario file {name} does not exist.{meant(Path(name).stem, library)} Give the path of a "
+                         f"scenario file, or one of the shipped scenarios: {', '.join(library)}.")  # fmt: skip
     raise UsageError(
-        f"Unknown scenario {name!r}. Shipped scenarios: {', '.join(library)}. For a file of your own give its path, "
-        f"ending in .yaml."
+        f"Unknown scenario {name!r}.{meant(name, library)} Shipped scenarios: {', '.join(library)}. For a file of your "
+        "own give its path, ending in .yaml."
     )
 
 

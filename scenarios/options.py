@@ -22,5 +22,5 @@ class FiniteRange(click.FloatRange):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         number = float(super().convert(value, param, ctx))
         if not math.isfinite(number):
-            self.fail(f"{value!r} is no number to reckon with; give a finite one", param, ctx)
+            self.fail(f"{value!r} is not a finite number", param, ctx)
         return number

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +29,7 @@ from shakedown.scenarios.parts.bridge import BridgePart
 from shakedown.scenarios.progress import Progress
 from shakedown.scenarios.run_folders import RunFolders
 from shakedown.scenarios.run_logs import logs_into
+from shakedown.scenarios.scratch import scratch_in
 from shakedown.scenarios.setups import Setup
 from shakedown.scenarios.timeline import Timeline
 from shakedown.twin.clock import START, run
@@ -163,12 +165,12 @@ def _judge(path: Path, request: Request, progress: Progress) -> Verdict:
 
 
 @contextlib.contextmanager
-def _scratch(request: Request):  # type: ignore[no-untyped-def]
+def _scratch(request: Request) -> Iterator[Path]:
     """A folder for the bridge's journal, gone after the run. Raises UsageError when there is no room for a run."""
     in_memory = not request.on_the_wall and disk_space.is_roomy(MEMORY_DISK, request.needed_bytes)
-    with tempfile.TemporaryDirectory(prefix="shakedown-", dir=MEMORY_DISK if in_memory else None) as folder:
-        disk_space.check_start(Path(folder), request.needed_bytes)
-        yield Path(folder)
+    with scratch_in(MEMORY_DISK if in_memory else Path(tempfile.gettempdir())) as folder:
+        disk_space.check_start(folder, request.needed_bytes)
+        yield folder
 
 
 async def _carry_out(

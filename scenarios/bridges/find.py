@@ -10,7 +10,7 @@ from typing import Any
 
 from shakedown.bridge.yamlfile import Marks, Reading, read
 from shakedown.scenarios.bridges.model import BridgeFile
-from shakedown.scenarios.errors import UsageError
+from shakedown.scenarios.errors import UsageError, meant
 
 BRIDGES = resources.files("shakedown.scenarios") / "bridges"
 
@@ -36,8 +36,9 @@ def find_bridge(name: str) -> Found:
     path = shipped.get(name, Path(name))
     if name not in shipped and (not name.endswith((".yaml", ".yml")) and os.sep not in name):
         raise UsageError(
-            f"Unknown bridge {name!r}. Shipped bridges: {', '.join(shipped)}. For one of your own give its file, "
-            "ending in .yaml, or python:PACKAGE.MODULE:FACTORY; external is a bridge that you start yourself."
+            f"Unknown bridge {name!r}.{meant(name, shipped)} Shipped bridges: {', '.join(shipped)}. For one of your "
+            "own give its file, ending in .yaml, or python:PACKAGE.MODULE:FACTORY; external is a bridge that you start "
+            "yourself."
         )
     if not path.is_file():
         raise UsageError(f"Bridge file {name} does not exist. Give the path of a bridge file, or one of the shipped "

@@ -101,7 +101,7 @@ def test_after_a_restart_it_goes_on_from_what_it_stored(tmp_path: Path) -> None:
 def test_its_entry_is_judged_by_its_own_model(tmp_path: Path) -> None:
     broken = MODBUS_SITE.replace("poll_s: 0.5", "poll_s: 0")
     with pytest.raises(
-        ConfigError, match=r"site\.yaml:6:\d+: south\.plc1\.poll_s: must be greater than 0.0 \(0\)"
+        ConfigError, match=r"site\.yaml:6:\d+: south\.plc1\.poll_s: must be greater than 0 \(0\)"
     ):
         load_site(site_file(tmp_path, broken))
     with pytest.raises(

@@ -239,6 +239,19 @@ def test_paced_time_is_held_to_the_wall() -> None:
     assert 0.3 <= time.monotonic() - before < 3
 
 
+def test_what_delayed_paced_time_is_not_caught_up() -> None:
+    async def main() -> None:
+        ends = time.clock_gettime(time.CLOCK_MONOTONIC) + 0.6
+        while time.clock_gettime(time.CLOCK_MONOTONIC) < ends:
+            pass  # the lab is put up
+        for _ in range(40):
+            await asyncio.sleep(1)
+
+    before = time.monotonic()
+    run(main(), clock="x100")
+    assert time.monotonic() - before >= 0.6 + 0.4 - 0.26
+
+
 def test_the_wall_clock_is_plain_asyncio() -> None:
     async def main() -> tuple[type, int]:
         return type(asyncio.get_running_loop()), now_ns()

@@ -29,13 +29,17 @@ TURNS_WITHOUT_TIME_MAX = 5_000_000
 _SIGNAL_POLL_EVERY = 1024
 _CANCELLED_TIMERS_MIN = 100
 _PACED_NAP_MAX_S = 3600.0
+_CATCH_UP_MAX_NS = (
+    250_000_000  # of real time: who watches a paced run is not hurried past what a busy moment delayed
+)
 
 
 class VirtualLoop(Holding, asyncio.SelectorEventLoop):
     """An asyncio loop whose time is an integer of nanoseconds that moves from timer to timer.
 
     Timers run in the order of (time, sequence). Executors run inline. `speed` holds virtual time to so many times
-    the wall time (paced); None lets it run free. `network` serves connections (see twin/network/memory.py).
+    the wall time at most (paced; what was delayed is hardly caught up); None lets it run free. `network` serves
+    connections (see twin/network/memory.py).
     Raises Deadlock out of `run_forever` when nothing is scheduled and something is awaited.
     """
 
@@ -171,6 +175,7 @@ class VirtualLoop(Holding, asyncio.SelectorEventLoop):
                 self._read_from_self()
                 if self._ready:
                     return False
+        self._wall_start_ns += max(0, late_ns - _CATCH_UP_MAX_NS)
         return True
 
     def _look_outside(self) -> None:
