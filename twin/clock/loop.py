@@ -167,7 +167,7 @@ class VirtualLoop(Holding, asyncio.SelectorEventLoop):
         """Sleep until wall time has come to that instant; False when woken before (a signal)."""
         if self._speed is None:
             return True
-        due_ns = self._wall_start_ns + (when_ns - self._start_ns) / self._speed
+        due_ns = self._wall_start_ns + round((when_ns - self._start_ns) / self._speed)
         while (late_ns := _real_monotonic_ns() - due_ns) < 0:
             nap_s = min(-late_ns / 1e9, _PACED_NAP_MAX_S)
             woken, _, _ = select.select([self._ssock] if interruptible else [], [], [], nap_s)
