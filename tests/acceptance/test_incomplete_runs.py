@@ -132,6 +132,7 @@ def test_an_empty_folder_and_none_at_all(tmp_path: Path) -> None:
     assert judge(tmp_path / "nowhere").verdict == "HARNESS_FAULT"
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_damage_to_a_log_makes_the_judge_crash_or_pass(whole, tmp_path: Path, data) -> None:

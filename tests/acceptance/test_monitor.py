@@ -172,6 +172,7 @@ TOPICS = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(TOPICS, st.binary(max_size=60), st.integers(0, 2), st.booleans()), max_size=12))
 @example([("spBv1.0/g/NDEATH/e", b"\x12\x10\x0a\x05bdSeq\x20\x04\x58\xff\xff\xff\xff\x7f", 1, False)] * 3)

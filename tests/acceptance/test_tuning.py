@@ -167,6 +167,7 @@ def test_without_a_fault_and_without_quiet_nothing_is_said(tmp_path: Path) -> No
     assert found.noise is None
 
 
+@pytest.mark.slow
 def test_counted_and_expected_agree_where_noise_is_white(tmp_path: Path) -> None:
     for index, rule in enumerate(
         ({"high": 1.8}, {"high": 1.8, "on_delay_s": 2, "off_delay_s": 5, "deadband": 1.0})
@@ -248,6 +249,7 @@ def test_a_run_of_other_rules_holds_nothing_out(tmp_path: Path) -> None:
         tune(run, holdouts=[sensor(tmp_path / "other", quiet(600), {"high": 4.0})])
 
 
+@pytest.mark.slow
 def test_the_fragment_holds_the_proposal_and_nothing_else_new(tmp_path: Path) -> None:
     folder = bottling(tmp_path, 0.75)
     result = tune(folder)

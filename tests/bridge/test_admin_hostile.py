@@ -68,6 +68,7 @@ BODIES = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_body_that_is_wrong_is_refused_and_does_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

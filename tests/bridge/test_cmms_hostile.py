@@ -60,6 +60,7 @@ class Said:
         return self.answers.pop(0) if self.answers else None
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.lists(ANSWERS, min_size=1, max_size=3))
 def test_any_json_is_an_answer_or_none(answers: list[Any]) -> None:

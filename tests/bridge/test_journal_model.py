@@ -6,6 +6,7 @@ import asyncio
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -114,4 +115,4 @@ class JournalModel(RuleBasedStateMachine):
 
 
 JournalModel.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
-TestJournalModel = JournalModel.TestCase
+TestJournalModel = pytest.mark.slow(JournalModel.TestCase)

@@ -142,6 +142,7 @@ def test_silence_is_noticed_within_one_and_a_half_keep_alives(fault: str, tmp_pa
     run(main())
 
 
+@pytest.mark.slow
 def test_back_pressure_holds_live_data_and_everything_arrives(tmp_path: Path) -> None:
     """A stall shorter than the keep-alive: the connection survives, what did not fit waits in the journal."""
 

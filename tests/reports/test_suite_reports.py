@@ -38,6 +38,7 @@ def with_a_fault(folder, text="the echo was deaf"):
     return suite
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["index.html", "junit.xml"])
 def test_the_same_folder_gives_the_same_bytes(suite, name):
     before = (suite / name).read_bytes()

@@ -169,6 +169,7 @@ def watched(tmp_path_factory):
     return line, *on_a_terminal(line, "accept", "wan_outage", "--duration", "30", "--out", "run")
 
 
+@pytest.mark.slow
 def test_a_terminal_sees_how_far_the_run_is_and_then_the_verdict_alone(watched):
     _, code, shown = watched
     assert code == 3

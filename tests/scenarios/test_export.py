@@ -80,6 +80,7 @@ def test_bad_usage_is_refused(line, args, words):
     assert list(line.folder.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_without_pyarrow_the_remedy_is_named(run, tmp_path):
     command = [
         sys.executable,

@@ -136,6 +136,7 @@ def test_conduct(tmp_path, at_the_end, kind, parameters):
     assert {counts[name] for name in ("lost", "late", "wrong", "unexpected", "duplicated")} == {0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind",
     [

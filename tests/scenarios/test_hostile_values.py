@@ -4,6 +4,7 @@ import io
 import json
 import math
 
+import pytest
 from rich.console import Console
 
 from shakedown.scenarios import model
@@ -35,6 +36,7 @@ class NonsenseLine(LinePart):
         await super()._publish(source_ts_ns, changes)
 
 
+@pytest.mark.slow
 def test_nonsense_is_carried_as_bad_and_the_bridge_is_not_blamed(tmp_path, monkeypatch):
     monkeypatch.setattr(line, "LinePart", NonsenseLine)
     monkeypatch.setattr(NonsenseLine, "slipped", 0)

@@ -14,6 +14,7 @@ finally:
     open(sys.argv[1], "w").write(" ".join(sys.modules))
 """
 UNUSED = {"pandas", "pyarrow", "asyncua", "amqtt", "paho", "numpy", "simpy", "jinja2"}
+RUN = ["accept", "wan_outage_fast", "--duration", "2", "--out", "run"]
 LAB = {"simpy", "asyncua", "amqtt", "numpy", "pydantic"}
 
 
@@ -24,7 +25,7 @@ LAB = {"simpy", "asyncua", "amqtt", "numpy", "pydantic"}
         (["monitor", "--help"], UNUSED),
         (["bridges", "--help"], UNUSED),
         (["export", "--help"], UNUSED),
-        (["accept", "wan_outage_fast", "--duration", "2", "--out", "run"], {"pandas", "pyarrow"}),
+        pytest.param(RUN, {"pandas", "pyarrow"}, marks=pytest.mark.slow),
     ],
 )  # fmt: skip
 def test_a_command_does_not_load_what_it_does_not_use(tmp_path, args, absent):

@@ -111,11 +111,13 @@ def test_without_store_and_forward_what_was_offered_in_the_cut_is_lost_and_nothi
     assert (counts["wrong"], counts["unexpected"], counts["duplicated"]) == (0, 0, 0)
 
 
+@pytest.mark.slow
 def test_with_memory_a_cut_loses_nothing_but_what_was_on_its_way(losses):
     lost, _ = losses("Memory", [CUT])
     assert len(lost) <= 1  # the one publish that the cut interrupts
 
 
+@pytest.mark.slow
 def test_what_was_kept_in_memory_is_lost_with_the_kill(losses):
     kill = {"id": "kill", "kind": "crash", "target": "bridge", "at_s": 30, "for_s": 2}
     lost, _ = losses("Memory", [CUT, kill])

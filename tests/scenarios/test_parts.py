@@ -105,6 +105,7 @@ def test_two_lines_pass_the_outages_of_one_and_are_the_same_again(tmp_path):
     assert again.same, again.differing
 
 
+@pytest.mark.slow
 def test_two_bridges_may_share_a_broker_and_a_primary_host(tmp_path):
     fault = {"id": "host", "kind": "crash", "target": "scada", "at_s": 8, "for_s": 8}
     outcome, runs = carried_out(tmp_path, parts={"bridge_b": line_2()}, faults=[fault])
@@ -150,6 +151,7 @@ def test_one_bridge_may_read_several_plcs(tmp_path):
     assert outcome.verdict.counts["eligible"] > 1000
 
 
+@pytest.mark.slow
 def test_another_site_has_conduits_of_its_own(tmp_path):
     cut = {"id": "cut", "kind": "down", "target": "link_b", "at_s": 8, "for_s": 8}
     outcome, runs = carried_out(

@@ -11,9 +11,20 @@ from shakedown.scenarios.runner import Request, accept
 from tests.scenarios.health import assert_healthy
 
 FOUND = sorted((Path(__file__).parent / "regressions").glob("*.yaml"))
+SLOW = {
+    "back_pressure",
+    "bytes_in_flight",
+    "host_returns_to_no_broker",
+    "requests_of_a_dead_client",
+    "silence_after_retention",
+}
 
 
-@pytest.mark.parametrize("file", FOUND, ids=lambda file: file.stem)
+def _each(file):
+    return pytest.param(file, id=file.stem, marks=[pytest.mark.slow] * (file.stem in SLOW))
+
+
+@pytest.mark.parametrize("file", map(_each, FOUND))
 def test_the_healthy_bridge_is_healthy_and_nobody_else_is_blamed(tmp_path, file):
     request = Request(model.set_up(file), tmp_path / "run", strict=True)
     verdict = accept(request, Console(file=io.StringIO())).verdict

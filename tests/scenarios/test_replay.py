@@ -50,6 +50,7 @@ def short_run(tmp_path_factory):
     return short(CommandLine(tmp_path_factory.mktemp("short")), 5)
 
 
+@pytest.mark.slow
 def test_another_seed_gives_other_bytes(short_run, line):
     folders = short_run, short(line, 6)
     traces = [json.loads((folder / "manifest.json").read_text())["trace_sha256"] for folder in folders]

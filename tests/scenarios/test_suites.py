@@ -153,6 +153,7 @@ class LosesHalf(Bridge):
         await super()._on_readings(readings[::2], entries)
 
 
+@pytest.mark.slow
 def test_after_a_run_that_fails_the_others_still_run(tmp_path):
     made = []
 

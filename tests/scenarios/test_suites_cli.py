@@ -22,6 +22,7 @@ def piped(tmp_path_factory):
     return line, line.here(*TWO, "--out", "two")
 
 
+@pytest.mark.slow
 def test_every_criterion_of_every_run_is_one_line_that_starts_with_its_verdict(piped):
     _, result = piped
     done = [row for row in result.stderr.splitlines() if "%" not in row]  # while it goes on

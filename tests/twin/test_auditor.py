@@ -78,6 +78,7 @@ def test_run_time_is_the_time_in_which_it_ran(changes: list[tuple[int, int]]) ->
     assert audit(EARLY, "packer", events, 0, PERFECT)["run_s"] == seconds
 
 
+@pytest.mark.slow
 def test_a_person_errs_as_stated() -> None:
     parts = [part(1_000 + number * 0.5) for number in range(10_000)]
     told = [audit(EARLY, "packer", parts, seed) for seed in range(200)]

@@ -78,6 +78,7 @@ def test_the_in_flight_window_and_the_queue_are_bounded() -> None:
     on_virtual_time(case, limits=BrokerLimits(inflight_max=4, queue_max=8))
 
 
+@pytest.mark.slow
 def test_a_publisher_that_takes_no_acknowledgements_is_held_back() -> None:
     async def case(broker: EmbeddedBroker) -> None:
         greedy = await client("greedy")
@@ -218,6 +219,7 @@ VALID = [
 ]
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.lists(st.sampled_from(VALID) | st.binary(max_size=60), max_size=8))
 def test_hostile_bytes_end_their_connection_only(chunks: list[bytes]) -> None:

@@ -325,6 +325,7 @@ _ids = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @settings(
     max_examples=60,
     deadline=None,

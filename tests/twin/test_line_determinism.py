@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 import simpy
 
 from shakedown.bridge.yamlfile import read
@@ -63,6 +64,7 @@ def test_bytes_do_not_depend_on_the_hash_seed(tmp_path: Path) -> None:
     assert len(found) == 1
 
 
+@pytest.mark.slow
 def test_a_faster_scan_shows_the_same_machines_more_often(tmp_path: Path) -> None:
     """What is physical does not depend on who looks: parts, states and stops are equal at 1 Hz and at 10 Hz."""
     slow, fast = (
@@ -130,6 +132,7 @@ def test_a_stream_never_changes_between_versions() -> None:
     assert stream(0, "filler/cycle").integers(0, 1_000_000, 4).tolist() == [320083, 283743, 744862, 667818]
 
 
+@pytest.mark.slow
 def test_a_shift_with_every_upset_awake_is_the_same_again(tmp_path: Path) -> None:
     document, _ = read(BOTTLING)
     awake = {name: {**upset, "per_hour": 12} for name, upset in document["upsets"].items()}

@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
+import pytest
 import simpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -124,6 +125,7 @@ def run(plant: Plant, seed: int, seconds: int, check: Any = None) -> tuple[Line,
         return line, [json.loads(text) for text in path.read_text().splitlines()[1:]]
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(plants(), st.integers(0, 2**32))
 def test_no_bottle_appears_or_vanishes_at_any_time(plant: Plant, seed: int) -> None:
@@ -142,6 +144,7 @@ def test_no_bottle_appears_or_vanishes_at_any_time(plant: Plant, seed: int) -> N
         assert len(set(finished)) == len(finished), "a part has been finished twice"
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(plants(), st.integers(0, 2**32))
 def test_what_is_shown_agrees_with_what_happened(plant: Plant, seed: int) -> None:

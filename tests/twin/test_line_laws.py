@@ -41,6 +41,7 @@ def _events(rows: list[Any], kind: str) -> list[tuple[int, str, dict[str, Any]]]
     return [(row[1], row[3], row[4]) for row in rows if row[0] == "P" and row[2] == kind]
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(supplied(), st.integers(0, 2**32))
 def test_every_part_and_every_material_is_accounted_for(plant: Plant, seed: int) -> None:
@@ -83,6 +84,7 @@ def test_every_part_and_every_material_is_accounted_for(plant: Plant, seed: int)
             assert told - 1e-6 <= wanted[machine, item] <= told + in_hand + 1e-6
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(plants(), st.integers(0, 2**32))
 def test_the_genealogy_has_no_circle_and_loses_no_bottle(plant: Plant, seed: int) -> None:
@@ -107,6 +109,7 @@ def test_the_genealogy_has_no_circle_and_loses_no_bottle(plant: Plant, seed: int
             handed_on[machine][data["id"]] = data
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(plants(), st.integers(0, 2**32))
 def test_energy_is_power_by_state_and_work_on_parts(plant: Plant, seed: int) -> None:
@@ -134,6 +137,7 @@ def test_energy_is_power_by_state_and_work_on_parts(plant: Plant, seed: int) -> 
     assert expected - 1e-6 <= line.energy_kj <= expected + pending + 1e-6
 
 
+@pytest.mark.slow
 def test_the_meters_add_up_to_the_mains(tmp_path: Path) -> None:
     document, _ = read(BOTTLING)
     recording = Recording(tmp_path, document, 1_200)
@@ -144,6 +148,7 @@ def test_the_meters_add_up_to_the_mains(tmp_path: Path) -> None:
     assert 4 < line.energy_kj / 1_200 < 18, "kilowatts of a line like this"
 
 
+@pytest.mark.slow
 def test_littles_law(tmp_path: Path) -> None:
     """Mean number on the line = throughput times mean time on the line, over a long run; all three measured apart."""
     exponential = {"distribution": "exponential"}

@@ -97,6 +97,7 @@ def _measured(
     return float(rates.mean()), STUDENT_99_9 * float(rates.std(ddof=1)) / math.sqrt(BATCHES)
 
 
+@pytest.mark.slow
 def test_the_two_theories_agree_where_they_meet() -> None:
     never = 1e-12
     for buffer in (1, 4):
@@ -106,6 +107,7 @@ def test_the_two_theories_agree_where_they_meet() -> None:
     assert reliable(1.0, 1.0, 1) == pytest.approx(3 / 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mean_1_s", "mean_2_s", "buffer"), [(1.0, 1.0, 1), (1.0, 0.8, 3)])
 def test_two_reliable_machines(mean_1_s: float, mean_2_s: float, buffer: int, tmp_path: Path) -> None:
     mean, half_width = _measured(_machine(mean_1_s), _machine(mean_2_s), buffer, 1_500, tmp_path)

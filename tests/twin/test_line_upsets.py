@@ -183,6 +183,7 @@ def test_an_upset_does_what_it_says_and_nothing_else(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.kind}-{case.check.__name__}")
 def test_by_chance_it_strikes_as_often_as_its_hazard_rate_says(case: Case, tmp_path: Path) -> None:
     spec = case.spec(per_hour=360)

@@ -7,6 +7,7 @@ import hashlib
 import random
 from dataclasses import dataclass
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -108,6 +109,7 @@ async def _scenario(
         return sent_up == received_up and sent_down == received_down, network.trace_sha256()
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     up=WRITES,

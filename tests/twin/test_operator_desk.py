@@ -169,6 +169,7 @@ def test_an_alarm_is_seen_and_acknowledged_by_command(clock: str, tmp_path: Path
         assert ns > data["seen_ns"]
 
 
+@pytest.mark.slow
 def test_it_takes_as_long_as_the_model_says(tmp_path: Path) -> None:
     async def script(edge: Edge, desk: OperatorDesk, enterprise: Enterprise) -> None:
         for _ in range(200):
@@ -183,6 +184,7 @@ def test_it_takes_as_long_as_the_model_says(tmp_path: Path) -> None:
     assert sum(times) / 200 == pytest.approx(15 * 1.1972 / 0.7, rel=0.15)
 
 
+@pytest.mark.slow
 def test_who_is_always_called_in_vain_comes_late(tmp_path: Path) -> None:
     async def script(edge: Edge, desk: OperatorDesk, enterprise: Enterprise) -> None:
         for alarm in ("true", "false"):

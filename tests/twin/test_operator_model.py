@@ -132,6 +132,7 @@ def test_beyond_the_stated_rate_the_queue_never_empties(median_s: float, unstabl
     assert np.mean(last) > 2 * np.mean(first)
 
 
+@pytest.mark.slow
 def test_the_rest_of_the_plant_loads_as_alarms_of_the_line_do() -> None:
     alone = OperatorParameters(median_s=15, uses_ppv=False)
     beside = OperatorParameters(median_s=15, uses_ppv=False, base_per_10_min=9)
@@ -140,6 +141,7 @@ def test_the_rest_of_the_plant_loads_as_alarms_of_the_line_do() -> None:
     assert np.mean(ack_s(few, alone)) == pytest.approx(pollaczek_khinchine_s(15, 1), rel=0.05)
 
 
+@pytest.mark.slow
 def test_priority_is_non_preemptive() -> None:
     """Cobham: class k waits R / ((1 - s[k-1]) (1 - s[k])), s[k] being the load of the classes up to k."""
     rate = 15 / 600
@@ -231,6 +233,7 @@ _arrivals = st.lists(
 ).map(sorted)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(_arrivals, st.integers(0, 5), st.sampled_from(GRID))
 def test_every_alarm_is_handled_once_one_at_a_time(
