@@ -75,7 +75,8 @@ def _site(rng: np.random.Generator, scan_ms: int, duration_s: float) -> dict[str
         "retention_margin_s": _one_of(rng, (1, 3, 10)),
         "replay_per_s": _one_of(rng, (1500, 5000, 20_000)),
     }
-    return {"south": {"plc1": south}, "north": {"enterprise": north}}
+    classes = {"heartbeat": 5}  # what is published every 2.5 s cannot be fresh within one
+    return {"south": {"plc1": south}, "north": {"enterprise": north}, "classes": classes}
 
 
 def _sequence(rng: np.random.Generator, draw: Any, duration_s: float) -> list[dict[str, Any]]:
