@@ -103,7 +103,7 @@ def _installed() -> tuple[str, ...]:
 
 
 def as_markdown(cells: Sequence[Cell], drills: Sequence[str], outage_s: float) -> str:
-    """A table for each drill; the name of a bridge links its run folder."""
+    """A table for each drill; every cell links its run folder, and the name of a bridge its report."""
     from shakedown.scenarios.league import DRILLS, LOADS
 
     lines = [f"Outages of {outage_s:g} s; {platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python "
@@ -128,7 +128,9 @@ def as_markdown(cells: Sequence[Cell], drills: Sequence[str], outage_s: float) -
                 lines.append(f"| {cell.bridge} | no run: {cell.trouble[:200]} |" + " |" * (len(COLUMNS) - 1))
                 continue
             lines.append(
-                f"| {link} | " + " | ".join(_shown(getattr(cell, name)) for name, _ in COLUMNS) + " |"
+                f"| {link} | "
+                + " | ".join(_shown(getattr(cell, name), cell.run) for name, _ in COLUMNS)
+                + " |"
             )
     return "\n".join(lines) + "\n"
 
@@ -140,5 +142,7 @@ def _lost(cell: Cell | None) -> str:
     return f"[{cell.lost:,} of {cell.offered:,}]({cell.run}/report.html){twice}"
 
 
-def _shown(value: object) -> str:
-    return "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+def _shown(value: object, run: str) -> str:
+    if value in (None, ""):
+        return ""
+    return f"[{value:,}]({run}/)" if isinstance(value, int) else f"[{value}]({run}/)"

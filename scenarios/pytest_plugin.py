@@ -35,6 +35,15 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", MARKER)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Fail a test that asserts on a criterion that does not exist before its run, which takes a while."""
+    if isinstance(item, pytest.Function) and "shakedown" in item.fixturenames:
+        from shakedown.scenarios.testing import check_names
+
+        check_names(item.function)
+
+
 @pytest.fixture(scope="session")
 def shakedown(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Lab:
     """Runs scenarios: `shakedown.accept("scenario.yaml")`. The same run asked for twice is made once."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
+import inspect
 import math
 import os
 import re
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +17,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from shakedown.acceptance.criteria import all_criteria
 from shakedown.acceptance.verdict import CriterionResult, Verdict, combine
 from shakedown.acceptance.verdict_file import read_verdict
 from shakedown.bridge.yamlfile import ConfigError, did_you_mean
@@ -99,6 +103,22 @@ class AcceptedRun(Run):
             f"harness  {found.what} ({found.where}): {found.remedy}" for found in self.verdict.harness[:3]
         ]
         return "\n".join([*lines, f"report  {self.report}"])
+
+
+def check_names(test: Callable[..., Any]) -> None:
+    """Fail for a criterion that the source of a test asserts on by a name that none has."""
+    try:
+        source = ast.parse(textwrap.dedent(inspect.getsource(test)))
+    except (OSError, SyntaxError):  # not to be had: then it is seen after the run
+        return
+    known = [criterion.name for criterion in all_criteria()[0]]
+    for call in ast.walk(source):
+        if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)):
+            continue
+        for given in call.args if call.func.attr in ("assert_pass", "assert_fail") else []:
+            if isinstance(given, ast.Constant) and given.value not in known:
+                what = f"there is no criterion {given.value!r}"
+                pytest.fail(f"{what} - {did_you_mean(str(given.value), known)}", pytrace=False)
 
 
 @dataclass

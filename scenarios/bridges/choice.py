@@ -101,7 +101,15 @@ class OurBridge(Choice):
         site = str((place.folder / "site.yaml").resolve())
         command = [sys.executable, "-m", "shakedown.bridge", "run", site, "--journal", str(journal), *routes]
         return BridgeProcess(
-            Launch("ours", command, place.folder / "bridge.log", place.folder / "bridge.jsonl", place.scratch)
+            Launch(
+                "ours",
+                command,
+                place.folder / "bridge.log",
+                place.folder / "bridge.jsonl",
+                place.scratch,
+                ready=place.seen,
+                ready_sign=lambda: "nothing of it arrived at the enterprise broker",
+            )
         )
 
 
@@ -126,6 +134,11 @@ class FileBridge(Choice):
         if self._file.install is not None and (lacks := missing(self._file.install)):
             raise UsageError(f"Bridge {self.name} is not installed: {'; '.join(lacks)}. Install it: "
                              f"shakedown bridges install {self.name}")  # fmt: skip
+        if setup.scenario.secure and not self._file.is_external and (lacks := self._lacks_security()):
+            raise UsageError(
+                f"Scenario {setup.scenario.name} is secure, and the files of bridge {self.name} make no use of "
+                f"{' and '.join(lacks)}. Give a scenario without `secure: true`, or add them to its templates."
+            )
         kills = [
             f"{fault.id}: {fault.kind}"
             for fault in setup.scenario.faults
@@ -136,6 +149,15 @@ class FileBridge(Choice):
                 f"Scenario {setup.scenario.name} strikes the bridge ({', '.join(kills)}), and the lab cannot do that "
                 "to one that it did not start. Give a scenario without, or a bridge file with the bridge's command."
             )
+
+    def _lacks_security(self) -> list[str]:
+        """The fields without which no bridge gets into a secure run, and which none of its texts mentions."""
+        folder, files = Path(self._found.marks.file).parent, self._file.files.values()
+        texts = [*self._file.command, *self._file.environment.values(), *(file.text or "" for file in files)]
+        paths = [folder / file.template for file in files if file.template]
+        texts += [path.read_text(errors="replace") for path in paths if path.is_file()]
+        needed = {"mqtt.ca": "mqtt.ca", "opcua.policy": ".policy"}
+        return [name for name, text in needed.items() if not any(text in one for one in texts)]
 
     @property
     def manifest(self) -> dict[str, Any] | None:

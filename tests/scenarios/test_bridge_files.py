@@ -176,6 +176,16 @@ def test_a_bridge_in_real_time_is_not_run_in_virtual_time(setup):
         choose("naive").check(setup, "virtual", "embedded")
 
 
+def test_a_bridge_without_security_in_its_files_is_not_run_in_a_secure_scenario(tmp_path):
+    secure = model.set_up(model.find("wan_outage_secure"))
+    with pytest.raises(
+        UsageError, match=r"make no use of mqtt\.ca and opcua\.policy\. Give a scenario without"
+    ):
+        choose("naive").check(secure, "wall", "embedded")
+    text = "{{ mqtt.ca }} {{ servers[0].policy }}"
+    choose(write(tmp_path, files={"a": {"text": text}})).check(secure, "wall", "embedded")
+
+
 def test_a_bridge_that_somebody_else_starts_cannot_be_killed(setup):
     with pytest.raises(UsageError, match="cannot do that to one that it did not start"):
         choose("external").check(setup, "wall", "embedded")

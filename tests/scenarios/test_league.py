@@ -58,6 +58,6 @@ def test_the_table_links_each_run_and_says_why_there_is_none():
         Cell(bridge="other", drill="cut", run="other/cut", trouble="error: not installed"),
     ]
     text = as_markdown(cells, ["cut"], 30)
-    assert "| [mine](mine/cut/report.html) | 67 | 12,345 | 0 |" in text
+    assert "| [mine](mine/cut/report.html) | [67](mine/cut/) | [12,345](mine/cut/) | [0](mine/cut/) |" in text
     assert "| mine | [67 of 12,345](mine/cut/report.html) |" in text
     assert "| other | no run: error: not installed |" in text

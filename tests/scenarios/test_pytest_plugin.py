@@ -73,6 +73,10 @@ def test_without_a_marker(shakedown_run):
     pass
 
 
+def test_mistyped(shakedown):
+    shakedown.accept("wan_outage", duration_s=1e6).assert_pass("losses")
+
+
 def test_inside_a_loop(shakedown):
     async def main():
         shakedown.accept("wan_outage")
@@ -136,13 +140,14 @@ def run_pytest(project, *args):
 def test_an_outside_project_is_judged_and_a_failure_says_what_and_where(project, options):
     found = run_pytest(project, *options)
     assert found.returncode == 1
-    assert "2 failed, 3 passed, 2 errors" in found.stdout, found.stdout
+    assert "2 failed, 3 passed, 3 errors" in found.stdout, found.stdout
     assert re.search(r"E +AssertionError: short, seed [07]: FAIL", found.stdout)
     assert re.search(r"E +FAIL  Sparkplug session: Edge node .* was never born", found.stdout)
     (report,) = re.findall(r"^E +report  (\S+)$", found.stdout, re.MULTILINE)
     assert Path(report).is_file()
     assert "usage or configuration: Scenario file absent.yaml does not exist" in found.stdout
     assert 'mark the test with @pytest.mark.shakedown("SCENARIO")' in found.stdout
+    assert "there is no criterion 'losses' - did you mean 'loss'?" in found.stdout
     assert "Call accept() from a test that is not async" in found.stdout
     if "--shakedown-out" in options:
         folders = {path.name.split("-gw")[0] for path in (project / "runs").iterdir()}
