@@ -53,11 +53,6 @@ class WorkUnit:
     name: str  # its device
     topics: dict[str, Topic]  # by key of MADE_FROM
 
-    @property
-    def counters(self) -> tuple[Topic, ...]:
-        """produced, good, reject, and rework if there is one."""
-        return tuple(self.topics[key] for key in COUNTERS if key in self.topics)
-
 
 @dataclass(frozen=True)
 class OeeLine:

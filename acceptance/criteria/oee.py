@@ -171,6 +171,7 @@ def _row(evidence: Evidence, entry: Judged) -> ShiftResult:
         reported=None if report is None else figures_of(ShiftFigures, report),
         audit=_audit(evidence.run, truth),
         breaches=entry.breaches,
+        losses=entry.tree,
         orders=[] if report is None else _orders(entry.orders, by_order(report)),
         variance={} if report is None else explain(evidence, entry.line, truth, report),
     )
@@ -180,7 +181,12 @@ def _true(truth: ShiftTruth) -> ShiftFigures:
     times = {f"{bucket}_s": ns / S for bucket, ns in truth.buckets_ns.items()}
     down_s = truth.down_ns / S
     return ShiftFigures(
-        pbt_s=truth.pbt_ns / S, **times, **truth.exact, **truth.kpis(), unplanned_downtime_s=down_s
+        pbt_s=truth.pbt_ns / S,
+        unknown_s=truth.unknown_ns / S,
+        **times,
+        **truth.exact,
+        **truth.kpis(),
+        unplanned_downtime_s=down_s,
     )
 
 

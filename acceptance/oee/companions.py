@@ -13,7 +13,6 @@ from shakedown.acceptance.oee.course import UNKNOWN, Course, Span
 from shakedown.acceptance.oee.figures import NOTHING, Breaches, Within, number
 from shakedown.acceptance.oee.formulas import held
 from shakedown.acceptance.oee.line_truth import LineTruth
-from shakedown.acceptance.oee.losses import losses_ns
 from shakedown.acceptance.oee.oracle import COUNTS, S, ShiftTruth, ratio
 from shakedown.acceptance.oee.suspects import wrong_suspects
 
@@ -120,7 +119,7 @@ def _changeovers(lines: LineTruth, truth: ShiftTruth) -> list[list[int]]:
 def _wrong_losses(lines: LineTruth, truth: ShiftTruth, report: dict[str, Any], slack_s: float) -> Breaches:
     """Each cause of lost time, and their sum: what is left of the report's own planned time."""
     spans: list[Span] = [(truth.from_ns, truth.to_ns)]
-    seen = [losses_ns(course, lines.line, spans) for course in lines.seen]
+    seen = [losses.within(spans) for losses in lines.losses]
     entries = report.get("losses")
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         return [("losses", entries, "work_unit, kind and s of each")]

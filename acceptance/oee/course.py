@@ -31,6 +31,12 @@ class Course:
         self.begin = np.array([0, *cuts], dtype=np.int64)
         self.end = np.array([*cuts, EVER], dtype=np.int64)
         self.kinds = {unit: self._held(UNKNOWN, changes) for unit, changes in kinds.items()}
+        self._does = {
+            (unit, kind): column == kind
+            for unit, column in self.kinds.items()
+            for kind in set(column.tolist())
+        }
+        self._no_piece = np.zeros(len(self.begin), dtype=bool)
         self.order = self._held(NO_ORDER, orders)
         self.planned = self._held(False, planned).astype(bool)
 
@@ -55,12 +61,19 @@ class Course:
         self, unit: str, kinds: Collection[str], spans: Iterable[Span], order: str | None = None
     ) -> int:
         """Planned time of a work unit in some kinds, and on an order where one is named."""
-        which = self.planned & np.isin(self.kinds[unit], list(kinds))
+        which = self.planned & self.does(unit, kinds)
         return self.spent_ns(which if order is None else which & (self.order == order), spans)
+
+    def does(self, unit: str, kinds: Collection[str]) -> Column:
+        """In which pieces a work unit does one of these things."""
+        which = self._no_piece
+        for kind in kinds:
+            which = which | self._does.get((unit, kind), self._no_piece)
+        return which
 
     def episodes(self, unit: str, kind: str) -> list[Span]:
         """Each longest stretch in which a work unit does one thing, in a break or not."""
-        on = np.concatenate([[False], self.kinds[unit] == kind, [False]])
+        on = np.concatenate([[False], self.does(unit, (kind,)), [False]])
         turns = np.flatnonzero(on[1:] != on[:-1])
         ends = [*self.begin.tolist(), EVER]
         return [(ends[begin], ends[end]) for begin, end in turns.reshape(-1, 2).tolist()]

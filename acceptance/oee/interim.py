@@ -7,6 +7,7 @@ factors are held as formulas of the report's own times and counts. By order it i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import sqrt
 
 from shakedown.acceptance.evidence import Evidence
@@ -19,6 +20,8 @@ from shakedown.acceptance.oee.oracle import BUCKETS, COUNTS, S, ShiftTruth
 from shakedown.acceptance.oee.order_reports import wrong_orders
 from shakedown.acceptance.oee.production_orders import orders_of
 from shakedown.acceptance.oee.shift_reports import MS, Report, late_spans
+from shakedown.acceptance.operations_site import COUNTERS, WorkUnit
+from shakedown.acceptance.site import Topic
 
 SIGMAS = 4.0
 STATUSES = ("open", "closed", "restated")
@@ -39,11 +42,8 @@ def wrong_interim(evidence: Evidence, lines: LineTruth, shift: ShiftTruth, repor
     if found or until_ns <= shift.from_ns:
         return found
     span = (shift.from_ns, until_ns)
-    states = [
-        topic for key in ("state", "order", "reason") if (topic := counting.topics.get(key)) is not None
-    ]
-    gaps = late_spans(evidence, states, report)
-    uncounted = late_spans(evidence, [topic for unit in line.units for topic in unit.counters], report)
+    gaps = late_spans(evidence, _topics((counting,), ("state", "order", "reason")), report)
+    uncounted = late_spans(evidence, _topics(line.units, COUNTERS), report)
     truth = lines.shift(shift.name, *span, doubt=uncounted)
     slack_s = slack_of(lines, truth)
     within = _times(lines, truth, without(span, gaps), slack_s)
@@ -60,9 +60,13 @@ def wrong_interim(evidence: Evidence, lines: LineTruth, shift: ShiftTruth, repor
         if orders is not None:
             rework = "rework" in counting.topics
             found += wrong_orders(truth, orders, report.content, lines.scan_ms, slack_s, has_rework=rework)
-        if report.is_final:
+        if not late_spans(evidence, _topics(line.units, ("state", "reason", "product")), report):
             found += wrong_companions(lines, truth, report.content, slack_s)
     return found
+
+
+def _topics(units: Sequence[WorkUnit], keys: Sequence[str]) -> list[Topic]:
+    return [unit.topics[key] for unit in units for key in keys if key in unit.topics]
 
 
 def slack_of(lines: LineTruth, truth: ShiftTruth) -> float:

@@ -16,6 +16,7 @@ from shakedown.acceptance.oee.interim import wrong_interim
 from shakedown.acceptance.oee.line_evidence import line_truth
 from shakedown.acceptance.oee.line_truth import LineTruth
 from shakedown.acceptance.oee.lineage import wrong_lineage
+from shakedown.acceptance.oee.loss_tree import LossTree, tree_of
 from shakedown.acceptance.oee.oracle import BUCKETS, COUNTS, S, ShiftTruth, shifts_of
 from shakedown.acceptance.oee.order_reports import wrong_orders
 from shakedown.acceptance.oee.production_orders import OrderTruth, orders_of
@@ -38,6 +39,7 @@ class Judged:
     report: dict[str, Any] | None
     breaches: list[Breach]
     orders: list[OrderTruth] | None
+    tree: LossTree
 
 
 @dataclass
@@ -82,8 +84,11 @@ def judge_line(evidence: Evidence, line: OeeLine) -> LineJudged:
         if final is None and ended and has_time and not wrong:
             found.pending += 1
         elif ended or wrong:
+            content = None if final is None else final.content
             breaches = [Breach(line.name, name, *figure) for figure in wrong]
-            found.shifts.append(Judged(line, truth, final and final.content, breaches, orders))
+            found.shifts.append(
+                Judged(line, truth, content, breaches, orders, tree_of(lines, truth, content))
+            )
     return found
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from shakedown.acceptance.oee.course import NO_ORDER, UNKNOWN, Changes, Course, Span
 from shakedown.acceptance.oee.figures import Within
+from shakedown.acceptance.oee.losses import Losses
 from shakedown.acceptance.oee.oracle import BUCKETS, Machine, ShiftTruth, ratio, share, shifts_of
 from shakedown.acceptance.oee.suspects import HELD, Suspect, suspects_of
 from shakedown.acceptance.operations_site import OeeLine
@@ -81,6 +82,7 @@ class LineTruth:
         self.seen = [Course(kinds, orders, planned) for kinds in (scanned, shown)]
         """The course as the controllers show it: of what happened, and of what they offered."""
 
+        self.losses = [Losses(course, line) for course in self.seen]
         self.suspects = [
             suspect
             for unit in line.units
@@ -90,7 +92,7 @@ class LineTruth:
 
     def _suspects(self, unit: str, count: str, samples: list[tuple[int, int]]) -> list[Suspect]:
         seen = self.seen[1]
-        ran = np.isin(seen.kinds[unit], ("run", UNKNOWN))
+        ran = seen.does(unit, ("run", UNKNOWN))
         return suspects_of(
             unit,
             count,
@@ -129,7 +131,7 @@ class LineTruth:
         truth.buckets_ns = self.buckets_ns(span)
         truth.unknown_ns = course.planned_ns(own, (UNKNOWN,), span)
         if self.line.order is not None and self.told_of_orders:
-            waiting = course.planned & np.isin(course.kinds[own], KINDS["adot"]) & (course.order != NO_ORDER)
+            waiting = course.planned & course.does(own, KINDS["adot"]) & (course.order != NO_ORDER)
             truth.delay_ns = course.spent_ns(waiting, span)
             truth.buckets_ns["adet"] += truth.delay_ns
             truth.buckets_ns["adot"] -= truth.delay_ns

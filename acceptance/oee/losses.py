@@ -23,14 +23,21 @@ BEYOND = {"starved": "supply", "blocked": "demand"}
 SHORTLY_NS = 60_000_000_000
 
 
-def losses_ns(course: Course, line: OeeLine, spans: Sequence[Span]) -> Counter[Cause]:
-    """Planned time by cause within `spans`; their sum is what the counting work unit did not run."""
-    causes = _causes(course, line)
-    known = list(dict.fromkeys(cause for cause in causes if cause is not None))
-    numbers = {cause: number for number, cause in enumerate(known)}
-    of_piece = np.array([-1 if cause is None else numbers[cause] for cause in causes])
-    spent = {cause: course.spent_ns(course.planned & (of_piece == numbers[cause]), spans) for cause in known}
-    return Counter({cause: ns for cause, ns in spent.items() if ns})
+class Losses:
+    """The cause of each piece of a course in which the counting work unit does not run."""
+
+    def __init__(self, course: Course, line: OeeLine) -> None:
+        self._course = course
+        causes = _causes(course, line)
+        known = dict.fromkeys(cause for cause in causes if cause is not None)
+        self._pieces = {
+            cause: course.planned & np.array([one == cause for one in causes], dtype=bool) for cause in known
+        }
+
+    def within(self, spans: Sequence[Span]) -> Counter[Cause]:
+        """Planned time in ns by cause; its sum is what the counting work unit did not run."""
+        spent = {cause: self._course.spent_ns(pieces, spans) for cause, pieces in self._pieces.items()}
+        return Counter({cause: ns for cause, ns in spent.items() if ns})
 
 
 def _causes(course: Course, line: OeeLine) -> list[Cause | None]:

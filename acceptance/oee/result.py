@@ -12,7 +12,6 @@ from shakedown.acceptance.blocks import (
     ROWS_MAX,
     Block,
     Cell,
-    Key,
     Row,
     Sentence,
     Table,
@@ -22,6 +21,8 @@ from shakedown.acceptance.blocks import (
     text,
 )  # fmt: skip
 from shakedown.acceptance.oee import figures as of_reports
+from shakedown.acceptance.oee.loss_tree import KEYS, LossTree
+from shakedown.acceptance.oee.loss_tree import shown as losses_shown
 from shakedown.acceptance.oee.variance import Steps
 from shakedown.acceptance.wording import NONE, clock, number, percent, signed
 
@@ -62,6 +63,14 @@ class ShiftFigures(OrderFigures, kw_only=True, frozen=True):
     quality: float | None
     fpy: float | None
     unplanned_downtime_s: float | None
+    unknown_s: float | None = None
+
+    @property
+    def waiting_s(self) -> float | None:
+        """What ADET has beside the time at fault: waiting inside of orders."""
+        if self.adet_s is None or self.unplanned_downtime_s is None:
+            return None
+        return max(0.0, self.adet_s - self.unplanned_downtime_s)
 
 
 class OrderResult(msgspec.Struct, kw_only=True, frozen=True):
@@ -100,6 +109,7 @@ class ShiftResult(msgspec.Struct, kw_only=True, frozen=True):
     breaches: list[Breach]
     orders: list[OrderResult] = []
     variance: dict[str, Steps] = {}
+    losses: LossTree = LossTree()
 
 
 class Figures(msgspec.Struct, kw_only=True, frozen=True):
@@ -126,12 +136,19 @@ TIMES = {
     "pbt_s": "Planned busy time",
     "apt_s": "running",
     "aust_s": "changing over",
-    "adet_s": "at fault",
-    "adot_s": "idle",
+    "unplanned_downtime_s": "at fault",
+    "waiting_s": "waiting in an order",
+    "adot_s": "waiting or idle",
+    "unknown_s": "not known",
 }
-BY_ORDER = TIMES | {"adet_s": "at fault, or waiting in an order", "adot_s": "idle without an order"}
+"""What the planned time is split into, as it is shown; `waiting_s` is what ADET has beside the time at fault."""
+ELEMENTS = {
+    "pbt_s": "Planned busy time", "apt_s": "running", "aust_s": "changing over",
+    "adet_s": "at fault, or waiting in an order", "adot_s": "idle",
+}  # fmt: skip
+SELDOM = frozenset({"waiting_s", "unknown_s"})
+"""Times that are shown only where there are any."""
 COUNTS = {"produced": "Parts made", "good": "good", "reject": "rejected"}
-KEYS = [Key("run", "runs"), Key("changeover", "changes over"), Key("fault", "at fault"), Key("idle", "idle")]
 STATIONS = (
     "At the controller: what its scans did not show of what happened. On the way: what it offered and the enterprise"
     " did not get. In the sum: what the report made of what had arrived."
@@ -159,11 +176,11 @@ def shown(figures: Figures, start_ns: int) -> list[Block]:
 
 
 def _shift(shift: ShiftResult, start_ns: int) -> list[Block]:
-    times = BY_ORDER if shift.orders else TIMES
-    blocks: list[Block] = [_bars(shift, start_ns), _beside(shift, times)]
+    wrong = frozenset(breach.figure for breach in shift.breaches)
+    blocks: list[Block] = [_bars(shift, start_ns), _beside(shift), *losses_shown(shift.losses, wrong)]
     if shift.orders:
         blocks.append(_orders(shift))
-    named = RATIOS.keys() | TIMES.keys() | COUNTS.keys()
+    named = RATIOS.keys() | TIMES.keys() | ELEMENTS.keys() | COUNTS.keys()
     other = [
         f"{breach.figure} is reported as {breach.reported} and was {breach.true}"
         for breach in shift.breaches
@@ -181,7 +198,7 @@ def _shift(shift: ShiftResult, start_ns: int) -> list[Block]:
             )
         )
     if shift.reported is not None:
-        blocks.append(_variance(shift, times))
+        blocks.append(_variance(shift))
     return blocks
 
 
@@ -194,23 +211,21 @@ def _bars(shift: ShiftResult, start_ns: int) -> Table:
         "bad" if shift.breaches else "good",
     )
     both = {"happened": shift.truth, "reported": shift.reported}
-    bars = {words: stacked(_parts(of, bool(shift.orders))) for words, of in both.items() if of is not None}
+    bars = {words: stacked(_parts(of)) for words, of in both.items() if of is not None}
     rows = [Row([words, Cell(bars=[bar])]) for words, bar in bars.items()]
     return Table(title=title, columns=[*text(""), BARS], rows=rows, keys=KEYS)
 
 
-def _parts(times: ShiftFigures, is_by_order: bool) -> list[tuple[Tone, float]]:
-    """The planned time by what the machine did; where ADET has what was waited inside of orders, that is idle time."""
-    fault_s, idle_s = times.adet_s or 0.0, times.adot_s or 0.0
-    if is_by_order and times.unplanned_downtime_s is not None:
-        waited_s = max(0.0, fault_s - times.unplanned_downtime_s)
-        fault_s, idle_s = fault_s - waited_s, idle_s + waited_s
+def _parts(times: ShiftFigures) -> list[tuple[Tone, float]]:
+    """The planned time by what the machine did: the same seconds as the rows of the table below."""
     return [
-        ("run", times.apt_s or 0.0), ("changeover", times.aust_s or 0.0), ("fault", fault_s), ("idle", idle_s)
+        ("run", times.apt_s or 0.0), ("changeover", times.aust_s or 0.0),
+        ("fault", times.unplanned_downtime_s or 0.0),
+        ("idle", (times.waiting_s or 0.0) + (times.adot_s or 0.0)), ("pause", times.unknown_s or 0.0),
     ]  # fmt: skip
 
 
-def _beside(shift: ShiftResult, times: dict[str, str]) -> Table:
+def _beside(shift: ShiftResult) -> Table:
     """Every figure as it happened, as it was reported, and as the clipboard has it."""
     wrong = {breach.figure for breach in shift.breaches}
     audit = shift.audit
@@ -220,18 +235,21 @@ def _beside(shift: ShiftResult, times: dict[str, str]) -> Table:
         else {"oee": audit.oee, "produced": audit.produced, "good": audit.good, "apt_s": audit.run_s}
     )
     kinds: list[tuple[dict[str, str], Callable[[Any], str], str, float, int]] = [
-        (RATIOS, percent, " pp", 100, 2), (times, _time, " s", 1, 1), (COUNTS, number, "", 1, 0)
+        (RATIOS, percent, " pp", 100, 2), (TIMES, _time, " s", 1, 1), (COUNTS, number, "", 1, 0)
     ]  # fmt: skip
     rows = []
     for names, show, unit, factor, digits in kinds:
         for name, words in names.items():
             true = getattr(shift.truth, name)
             reported = None if shift.reported is None else getattr(shift.reported, name)
+            if name in SELDOM and not true and not reported:
+                continue
+            is_wrong = name in wrong or (name == "waiting_s" and "adet_s" in wrong)
             off = "" if true is None or reported is None else signed(factor * (reported - true), unit, digits)
             cells = [words, show(true), "none came" if shift.reported is None else show(reported)]
-            cells.append(f"{off} !" if name in wrong else off)
+            cells.append(f"{off} !" if is_wrong else off)
             cells += [show(clipboard[name]) if name in clipboard else ""] if audit is not None else []
-            rows.append(Row([*cells], "bad" if name in wrong else ""))
+            rows.append(Row([*cells], "bad" if is_wrong else ""))
     audited = ["clipboard"] if audit is not None else []
     return Table(columns=[*text(""), *numbers("happened", "reported", "off", *audited)], rows=rows)
 
@@ -256,14 +274,14 @@ def _orders(shift: ShiftResult) -> Table:
     )
 
 
-def _variance(shift: ShiftResult, times: dict[str, str]) -> Block:
+def _variance(shift: ShiftResult) -> Block:
     """Where each difference arose; figures without any are left out."""
-    names = times | COUNTS
+    names = ELEMENTS | COUNTS
     rows = []
     for name, steps in shift.variance.items():
         values = (steps.sampling, steps.transport, steps.calculation)
         if any(values):
-            unit, digits = (" s", 1) if name in times else ("", 0)
+            unit, digits = (" s", 1) if name in ELEMENTS else ("", 0)
             rows.append(
                 Row([names[name], *(signed(value, unit, digits) for value in (sum(values), *values))])
             )

@@ -8,12 +8,15 @@ from typing import Any
 
 import pytest
 
+from shakedown.acceptance.blocks import Cell, Table
 from shakedown.acceptance.oee.companions import wrong_companions
 from shakedown.acceptance.oee.course import Course
 from shakedown.acceptance.oee.line_truth import Known, LineTruth
-from shakedown.acceptance.oee.losses import losses_ns
+from shakedown.acceptance.oee.loss_tree import shown, tree_of
+from shakedown.acceptance.oee.losses import Losses
 from shakedown.acceptance.oee.oracle import Machine, ShiftTruth
 from shakedown.acceptance.oee.production_orders import orders_of
+from shakedown.acceptance.oee.result import TIMES, ShiftFigures, _parts
 from shakedown.acceptance.operations_site import OeeLine, WorkUnit
 from shakedown.acceptance.physical import Physical
 from shakedown.acceptance.readers import Ledger
@@ -293,7 +296,7 @@ def causes(
         for name, changes in (("cutter", cutter), ("welder", welder), ("tester", tester))
     }
     course = Course(kinds, [(0, "4711")], [(0, True)])
-    return {cause: ns / S for cause, ns in losses_ns(course, line(), [(0, until * S)]).items()}
+    return {cause: ns / S for cause, ns in Losses(course, line()).within([(0, until * S)]).items()}
 
 
 RUNS = [(0, "run")]
@@ -330,4 +333,46 @@ def test_of_two_who_stand_the_nearest_that_does_not_wait_is_the_cause() -> None:
     course = Course(
         {"cutter": [(0, "blocked")], "welder": welder, "tester": [(0, "failure")]}, [(0, "4711")], [(0, True)]
     )
-    assert losses_ns(course, cutter_counts, [(0, 100 * S)]) == {("tester", "failure"): 100 * S}
+    assert Losses(course, cutter_counts).within([(0, 100 * S)]) == {("tester", "failure"): 100 * S}
+
+
+def test_the_loss_tree_agrees_with_its_table() -> None:
+    """Running time and losses are the planned time, machine by machine, in the figures as in what is shown of them."""
+    lines, truth = truth_of(line(), events())
+    tree = tree_of(lines, truth, REPORT)
+    assert {(loss.work_unit, loss.kind): loss.true_s for loss in tree.losses} == {
+        (name, kind): float(s) for name, kind, s in LOSSES
+    }
+    assert all(loss.true_s == loss.reported_s for loss in tree.losses)
+    assert tree.apt_s + sum(loss.true_s for loss in tree.losses) == tree.pbt_s == 27_000
+    assert [sum(unit.seconds.values()) for unit in tree.units] == [27_000.0] * 3
+    losses, machines = shown(tree, frozenset({"losses of cutter, failure"}))
+    assert isinstance(losses, Table)
+    assert isinstance(machines, Table)
+    assert [row.cells[:4] for row in losses.rows if row.tone == "bad"] == [
+        ["cutter", "failures", "5:00", "5:00"]
+    ]
+    bars = [cell.bars[0].parts for row in machines.rows for cell in row.cells if isinstance(cell, Cell)]
+    shares = [sum(share for tone, share in parts if tone == "idle") for parts in bars]
+    assert shares == pytest.approx([4_320 / 27_000, 3_600 / 27_000, 2_880 / 27_000])
+    welder = machines.rows[1].cells
+    assert welder[5:8] == ["5:00", "15:00", "40:00"]
+
+
+def test_the_bar_of_a_shift_is_the_seconds_of_the_rows_below_it() -> None:
+    times = dict(
+        pbt_s=1_000.0, apt_s=500.0, aust_s=100.0, adet_s=300.0, adot_s=50.0, unplanned_downtime_s=80.0
+    )
+    names = ("produced", "good", "reject", "oee", "availability", "effectiveness", "quality", "fpy")
+    figures = ShiftFigures(**times, unplanned_downtime_s=80.0, unknown_s=50.0, **dict.fromkeys(names))
+    assert figures.waiting_s == 220.0
+    assert _parts(figures) == [
+        ("run", 500.0),
+        ("changeover", 100.0),
+        ("fault", 80.0),
+        ("idle", 270.0),
+        ("pause", 50.0),
+    ]
+    assert sum(seconds for _, seconds in _parts(figures)) == sum(
+        getattr(figures, name) for name in TIMES if name != "pbt_s"
+    )
