@@ -32,7 +32,7 @@ from shakedown.acceptance.oee.result import (
 )
 from shakedown.acceptance.oee.variance import explain
 from shakedown.acceptance.run import Run
-from shakedown.acceptance.wording import capital, counted
+from shakedown.acceptance.wording import capital, clock, counted
 
 MS = 1_000_000
 NAMED_MAX = 6
@@ -52,6 +52,7 @@ def judge(evidence: Evidence) -> Finding:
         shifts=[_row(evidence, entry) for entry in judged],
         shifts_still_to_be_reported=sum(line.pending for line in lines),
         reports_before_the_last=sum(line.interim for line in lines),
+        state_lied_s=sum(line.lied_s for line in lines),
         parts_at_an_edge=sum(
             shift.truth.unsure + sum(o.unsure for o in shift.orders or ()) for shift in judged
         ),
@@ -112,11 +113,13 @@ def _before(figures: Figures) -> str:
 
 
 def _at_an_edge(figures: Figures) -> str:
-    """The parts of which nobody can say on which side of an edge they count."""
+    """The parts of which nobody can say on which side of an edge they count, and the time in which the state lied."""
     count = figures.parts_at_an_edge
     what = "a part was" if count == 1 else f"{count:,} parts were"
     where = "between the event and its scan at the edge of a shift or order"
-    return f" {capital(what)} {where}, and may count on either side." if count else ""
+    edge = f" {capital(what)} {where}, and may count on either side." if count else ""
+    lied = f" For {clock(figures.state_lied_s)} the state itself lied: there it is held by what it said."
+    return edge + (lied if figures.state_lied_s else "")
 
 
 def _reports_of(shifts: int) -> str:

@@ -49,6 +49,7 @@ class LineJudged:
     shifts: list[Judged] = field(default_factory=list)
     pending: int = 0
     interim: int = 0
+    lied_s: float = 0.0  # how long the state of the counting machine lied
 
 
 def judge_line(evidence: Evidence, line: OeeLine) -> LineJudged:
@@ -57,7 +58,7 @@ def judge_line(evidence: Evidence, line: OeeLine) -> LineJudged:
     lines = line_truth(evidence, line)
     reports, doubles = reports_of(run, line.name), Doubles(run, line.name)
     stray = doubles.between(reports)
-    found = LineJudged()
+    found = LineJudged(lied_s=sum(end - begin for begin, end in lines.lies) / S)
     for name, from_ns, to_ns in shifts_of(run.ledger):
         truth = lines.shift(name, from_ns, to_ns)
         mine = [report for report in reports if report.is_of(name, from_ns, to_ns)]

@@ -2,7 +2,8 @@
 
 The headline (times, counts, factors) follows from the physical moments, which no report may miss by more than its
 tolerance. What counts or names episodes (failures, causes, the other work units) follows from the moments at which the
-controllers show them, and beside these from the samples that they offered: where a signal lies, both are the truth.
+controllers show them, and beside these from the samples that they offered. While an upset makes a state lie, it is held
+by what it said.
 """
 
 from __future__ import annotations
@@ -71,17 +72,20 @@ class LineTruth:
         for unit in line.units:
             of = known[unit.name]
             states = ledger.physical.states_of(of.machine.name)
-            physical[unit.name] = self._kinds(states, of)
+            lies = lies_of(ledger, of.machine.name) if of.shown else []
+            said = self._kinds(of.shown, of)
+            physical[unit.name] = _spliced(self._kinds(states, of), said, lies)
             scans = of.machine.next_scan(np.array([ns for ns, _, _ in states], dtype=np.int64)).tolist()
             at_scans = [(ns, *rest) for ns, (_, *rest) in zip(scans, states, strict=True)]
-            scanned[unit.name] = self._kinds(at_scans, of)
-            shown[unit.name] = self._kinds(of.shown, of) if of.shown else scanned[unit.name]
+            scanned[unit.name] = _spliced(self._kinds(at_scans, of), said, lies)
+            shown[unit.name] = said if of.shown else scanned[unit.name]
         self.course = Course(physical, orders, planned)
         scans = self.machine.next_scan(np.array([ns for ns, _ in orders], dtype=np.int64)).tolist()
         orders = [(ns, order) for ns, (_, order) in zip(scans, orders, strict=True)]
         self.seen = [Course(kinds, orders, planned) for kinds in (scanned, shown)]
         """The course as the controllers show it: of what happened, and of what they offered."""
 
+        self.lies = lies_of(ledger, self.machine.name)
         self.losses = [Losses(course, line) for course in self.seen]
         self.suspects = [
             suspect
@@ -209,6 +213,30 @@ class LineTruth:
                 may_be_none &= span.may_be_none
         within = None if low == high == 1.0 and may_be_none and not made else Within(low, high, may_be_none)
         return (rolled if made else None), within
+
+
+def lies_of(ledger: Ledger, machine: str) -> list[Span]:
+    """When an upset made the controller of a machine show another state than it was in."""
+    begun: dict[str, int] = {}
+    found = []
+    for event in ledger.physical.of("upset"):
+        if f"{machine}.state" in (event.data.get("signals") or ()):
+            name = str(event.data.get("id"))
+            if event.data.get("phase") == "start":
+                begun[name] = event.ns
+            elif name in begun:
+                found.append((begun.pop(name), event.ns))
+    return found + [(ns, ledger.end_ns) for ns in begun.values()]
+
+
+def _spliced(true: Changes, said: Changes, lies: list[Span]) -> Changes:
+    """What happened, and while the signal lied what it said: no bridge can know better."""
+    for begin, end in lies:
+        after = [value for ns, value in true if ns <= end][-1]
+        inside = [(ns, value) for ns, value in said if begin <= ns < end]
+        kept = [(ns, value) for ns, value in true if not begin <= ns <= end]
+        true = sorted([*kept, *inside, (end, after)], key=lambda change: change[0])
+    return true
 
 
 def _planned(ledger: Ledger) -> Changes:

@@ -116,13 +116,14 @@ class Figures(msgspec.Struct, kw_only=True, frozen=True):
     """Every shift that was judged, and how many ended too late to be reported within the run.
 
     `reports_before_the_last` are the open reports, and those that were restated; of `parts_at_an_edge` nobody can say
-    on which side of it they count.
+    on which side of it they count. While an upset made the state lie (`state_lied_s`), it is held by what it said.
     """
 
     shifts: list[ShiftResult]
     shifts_still_to_be_reported: int
     reports_before_the_last: int = 0
     parts_at_an_edge: int = 0
+    state_lied_s: float = 0.0
 
 
 RATIOS = {

@@ -126,7 +126,10 @@ def line(**more: Any) -> OeeLine:
     return OeeLine("line1", tuple(units), units[1], **facts)
 
 
-def truth_of(of: OeeLine, rows: list[list[Any]]) -> tuple[LineTruth, ShiftTruth]:
+def truth_of(
+    of: OeeLine, rows: list[list[Any]], said: list[tuple[int, str, Any]] | None = None
+) -> tuple[LineTruth, ShiftTruth]:
+    """The truth of the day; `said` is what the welder shows of its state and reason, where it is not what it does."""
     physical = Physical()
     for row in rows:
         physical.add(row)
@@ -144,6 +147,7 @@ def truth_of(of: OeeLine, rows: list[list[Any]]) -> tuple[LineTruth, ShiftTruth]
         )
         for unit in of.units
     }
+    known["welder"].shown = said or []
     lines = LineTruth(ledger, of, known)
     (truth,) = lines.ended()
     return lines, truth
@@ -360,9 +364,7 @@ def test_the_loss_tree_agrees_with_its_table() -> None:
 
 
 def test_the_bar_of_a_shift_is_the_seconds_of_the_rows_below_it() -> None:
-    times = dict(
-        pbt_s=1_000.0, apt_s=500.0, aust_s=100.0, adet_s=300.0, adot_s=50.0, unplanned_downtime_s=80.0
-    )
+    times = {"pbt_s": 1_000.0, "apt_s": 500.0, "aust_s": 100.0, "adet_s": 300.0, "adot_s": 50.0}
     names = ("produced", "good", "reject", "oee", "availability", "effectiveness", "quality", "fpy")
     figures = ShiftFigures(**times, unplanned_downtime_s=80.0, unknown_s=50.0, **dict.fromkeys(names))
     assert figures.waiting_s == 220.0
@@ -376,3 +378,16 @@ def test_the_bar_of_a_shift_is_the_seconds_of_the_rows_below_it() -> None:
     assert sum(seconds for _, seconds in _parts(figures)) == sum(
         getattr(figures, name) for name in TIMES if name != "pbt_s"
     )
+
+
+def test_while_the_state_lies_it_is_held_by_what_it_said() -> None:
+    """The welder runs, and shows a fault without a reason for every other second of half a minute."""
+    begin = at("13:00")
+    upset = {"id": "flaps", "upset": "flapping_state", "signals": ["welder.state"]}
+    rows = [*events(), ["P", begin, "upset", "welder", upset | {"phase": "start"}]]
+    rows.append(["P", begin + 30 * S, "upset", "welder", upset | {"phase": "end"}])
+    said = [(begin + second * S, "fault" if second % 2 == 0 else "run", 0) for second in range(31)]
+    _, truth = truth_of(line(), rows, [(at("12:00:40"), "run", 0), *said])
+    assert (truth.buckets_ns["apt"] / S, truth.down_ns / S) == (20_940 - 15, 1_260 + 15)
+    _, truth = truth_of(line(), rows[:-2], [(at("12:00:40"), "run", 0), *said])
+    assert truth.buckets_ns["apt"] / S == 20_940
