@@ -93,13 +93,13 @@ def _print(result: Tuning) -> None:
     for rule in result.rules:
         table.add_row(escape(rule.name), "now", *_row(rule.now, is_late))
         if rule.proposed is not None:
-            table.add_row(f"  trust: {rule.trust}", "[bold]new[/]", *_row(rule.proposed, is_late))
+            table.add_row(f"  {rule.trust}", "[bold]new[/]", *_row(rule.proposed, is_late))
     OUT.print(table)
     paragraph(
         OUT,
         "\n[dim]on, off: delays in s; delay: of the faults told, median and longest in s; calls: annunciations of a"
-        " fault told; trust: held out (with so many faults in runs that it was not made from), halves (each half's"
-        " proposal holds in the other), little.[/]\n",
+        " fault told. Under the name, how far to trust it: held out (in runs that it was not made from, with so many"
+        " faults), halves agree (each half's proposal holds in the other), or little trust.[/]\n",
     )
     for rule in result.rules:
         OUT.print(

@@ -94,8 +94,8 @@ class RuleTuning:
             return ""
         if self.trials:
             faults = sum(trial.proposed.faults for trial in self.trials)
-            return f"held out, {faults}" if faults >= FAULTS_MIN else "little"
-        return "halves" if not _doubts(self, self.proposed) else "little"
+            return f"held out, {faults}" if faults >= FAULTS_MIN else "little trust"
+        return "halves agree" if not _doubts(self, self.proposed) else "little trust"
 
 
 @dataclass(frozen=True)

@@ -220,7 +220,7 @@ def test_a_proposal_that_misses_a_fault_of_another_run_is_withdrawn(tmp_path: Pa
     """On-delay 15 s is best at home; in the other run one critical fault lasts ten seconds only."""
     run = sensor(tmp_path / "run", hot(quiet(), *SPIKES, *[f[:2] for f in FAULTS]), RULE, faults=FAULTS)
     (alone,) = tune(run).rules
-    assert (alone.proposed.setting.on_delay_s, alone.trust) == (15, "halves")
+    assert (alone.proposed.setting.on_delay_s, alone.trust) == (15, "halves agree")
     (kept,) = tune(run, holdouts=[held_out(tmp_path / "like", 600, 600, 600)]).rules
     assert (kept.proposed.setting, kept.trust) == (alone.proposed.setting, "held out, 3")
     (gone,) = tune(run, holdouts=[tmp_path / "like", held_out(tmp_path / "short", 600, 10, 600)]).rules

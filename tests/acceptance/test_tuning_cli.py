@@ -33,7 +33,7 @@ def test_the_table_shows_now_and_new(run: Path, capsys: pytest.CaptureFixture[st
     assert code == 0
     assert "1 alarm rules over 3.3 h, 1 with a proposal" in out
     assert "hot now 0, 0 0" in out
-    assert "trust: halves new 15, 0 0 0 0 of 4 15.0, 15.0 1.0" in out
+    assert "halves agree new 15, 0 0 0 0 of 4 15.0, 15.0 1.0" in out
     assert "fewest false alarms by longest delay:" in out
     assert "0 of 4 missed: with 95 % confidence fewer than 53% would be" in out
     assert "made from the first half (on 15 s, off 0 s" in out

@@ -135,9 +135,10 @@ class Plant:
         await asyncio.wait([self.task])
         self.network.host("bridge").plug()
 
-    async def change(self, *changes: tuple[int, Any]) -> int:
+    async def change(self, *changes: tuple[int, Any], status: int = 0) -> int:
         now_ms = time.time_ns() // 1_000_000
-        await self.on("plc", self.server.publish(now_ms * 1_000_000, [(i, value, 0) for i, value in changes]))
+        values = [(i, value, status) for i, value in changes]
+        await self.on("plc", self.server.publish(now_ms * 1_000_000, values))
         return now_ms
 
     async def command(self, name: str, value: str) -> None:

@@ -318,6 +318,29 @@ def test_an_outage_over_the_end_of_the_shift_restates_it(tmp_path: Path) -> None
     with_plant(tmp_path, case)
 
 
+def test_a_sensor_that_stays_bad_calls_though_its_alarms_cannot(tmp_path: Path) -> None:
+    """It was beyond its limit for three of five seconds; a crash in between forgets neither them nor the minute."""
+
+    async def case(plant: Plant) -> None:
+        await plant.begin()
+        await plant.change((TEMPERATURE, 90.0))
+        await asyncio.sleep(3)
+        bad_ms = await plant.change((TEMPERATURE, None), status=0x808A0000)
+        await asyncio.sleep(30)
+        await plant.crash()
+        births = plant.watch.count("DBIRTH")
+        plant.start()
+        await plant.watch.until(lambda: plant.watch.count("DBIRTH") > births)
+        await plant.until(lambda: plant.said("alarm/hot_bad"))
+        assert plant.said("alarm/hot_bad") == [(bad_ms + 60_000, "unacked")]
+        assert states(plant) == []
+        good_ms = await plant.change((TEMPERATURE, 91.0))
+        await plant.until(lambda: states(plant) == ["unacked"])
+        assert plant.said("alarm/hot")[0][0] == good_ms + 2_000
+
+    with_plant(tmp_path, case)
+
+
 def test_suppression_by_the_machines_state(tmp_path: Path) -> None:
     async def case(plant: Plant) -> None:
         await plant.begin()
