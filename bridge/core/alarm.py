@@ -287,6 +287,17 @@ class Alarm:
         if "put_off" not in saved:
             self._migrate(is_removed=bool(saved.get("removed")))
         self.hidden = self._hiding()
+        self._adapt()
+
+    def _adapt(self) -> None:
+        """Leave what the rule, as it is now, would never end: a suppression, a latch, a confirmation."""
+        rule = self.rule
+        if not rule.suppress_in and self.suppressed:
+            self.state_bad_ns = None
+            self._suppress(self.changed_ns, False)
+        if not rule.latching:
+            self._fire(Event.RESET, self.changed_ns)
+        self.confirmed = self.confirmed or not rule.confirm
 
     def _migrate(self, *, is_removed: bool) -> None:
         """From a version in which nothing went on beneath what hides: one that stands hidden calls at its release."""

@@ -434,8 +434,22 @@ def test_what_an_earlier_version_wrote_is_gone_on_with(
         "value": 11.0, "cause": 11.0, "changed_ns": 50 * S, "acked_ns": 50 * S, "confirmed": True,
         "suppressed": False, "shelved_until_ns": 0, "removed": False,
     }  # fmt: skip
-    alarms = Alarms([rule()])
+    alarms = Alarms([rule(latching=changes["state"].startswith("latched"))])
     alarms.restore("d", "a", written | changes | {"beyond": changes.get("active", False)})
     assert alarms.alarms["d", "a"].shown.value == shown
     alarms.tick((SERVICE_MAX_S + 100) * S)
     assert seen(alarms) == ([released] if released else [])
+
+
+def test_what_a_changed_rule_would_never_end_ends_with_the_restart() -> None:
+    before = suppressible(latching=True, confirm=True)
+    play(before, at(1, 11.0), at(2, 9.0))
+    before.ack("d", "a", "kim", 3 * S)
+    play(before, idle(4))
+    after = Alarms([rule()])
+    after.restore("d", "a", before.alarms["d", "a"].save())
+    assert seen(after) == [(4, "latched_acked"), (4, "normal")]
+    assert flags(after) == "FTTF"
+    same = suppressible(latching=True, confirm=True)
+    same.restore("d", "a", before.alarms["d", "a"].save())
+    assert seen(same) == []
