@@ -16,6 +16,7 @@ from statistics import fmean
 import msgspec
 
 from shakedown.acceptance.alarms.annunciations import is_ack
+from shakedown.acceptance.alarms.assumptions import carried_by
 from shakedown.acceptance.alarms.labels import Labelled
 from shakedown.acceptance.alarms.operators import (
     GRID,
@@ -125,7 +126,7 @@ def judge(evidence: Evidence) -> Finding:
     return Finding(
         verdict=verdict,
         measured=f"{-primary.cut:+.0%} over {len(onsets_s)} faults (95 % bound {_percent(-low)})",
-        statement=_statement(primary, low, onsets_s, breaches),
+        statement=_statement(cells, low, onsets_s, breaches),
         needs=needs,
         figures=figures,
         blocks=_shown(figures),
@@ -363,15 +364,18 @@ def _row(outcome: Outcomes) -> CellFigures:
     )
 
 
-def _statement(primary: Outcomes, low: float, onsets_s: dict[str, float], breaches: list[str]) -> str:
+def _statement(
+    cells: dict[Cell, Outcomes], low: float, onsets_s: dict[str, float], breaches: list[str]
+) -> str:
     if breaches:
         return f"{capital(breaches[0])} (simulated operator)."
     if not onsets_s:
         return "There was no fault to be acknowledged (simulated operator)."
     demanded = "" if low >= CUT_MIN else f"; {CUT_MIN:.0%} shorter is demanded"
+    primary, cuts = cells[PRIMARY], {cell: outcome.cut for cell, outcome in cells.items()}
     return (
         f"A simulated operator answers a true fault {fmean(primary.policy):.0f} s after it began, with naive rules"
-        f" {fmean(primary.baseline):.0f} s; {bound_in_words(low)}{demanded}."
+        f" {fmean(primary.baseline):.0f} s; {bound_in_words(low)}{demanded}. {carried_by(cuts, CUT_MIN)}"
     )
 
 

@@ -6,11 +6,13 @@ from collections import deque
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from shakedown.acceptance.blocks import Sentence
 from shakedown.acceptance.criterion import Criterion, Finding
 from shakedown.acceptance.evidence import Evidence
-from shakedown.acceptance.run import Run
+from shakedown.acceptance.run import GRACE_S, Run, S, free_time_later
+from shakedown.acceptance.wording import clock
 
 LOG = "bridge.log"
 LINES_MAX, LINE_MAX, TAIL_BYTES = 12, 400, 1 << 16
@@ -24,8 +26,8 @@ class Figures(msgspec.Struct, kw_only=True, frozen=True):
 
 
 def judge(evidence: Evidence) -> Finding:
-    """The word of the lab, which runs the bridge and sees it end."""
-    ended = evidence.run.manifest.get("bridge_ended")
+    """The word of the lab, which runs the bridge and sees it end; or that of the enterprise, which sees it no more."""
+    ended = evidence.run.manifest.get("bridge_ended") or gone(evidence.run)
     if not ended:
         return Finding(
             verdict="PASS",
@@ -55,9 +57,26 @@ def last_lines(path: Path) -> list[str]:
     return [line[:LINE_MAX] for line in deque(filter(str.strip, text.splitlines()), LINES_MAX)]
 
 
+def gone(run: Run) -> str:
+    """When the last session of the edge node ended, if nothing that was cut explains why none followed; else ""."""
+    last: tuple[int, str] | None = None
+    for ns, kind, details in run.host.events:
+        if kind in ("online", "stale") and details.get("edge") == run.site.edge:
+            last = ns, kind
+    if last is None or last[1] == "online":
+        return ""
+    back_ns = int(free_time_later(np.array([last[0]]), int(GRACE_S * S), run.cuts)[0])
+    if back_ns >= run.window_end_ns:
+        return ""
+    at = clock((last[0] - run.ledger.start_ns) / S)
+    return f"its session ended at {at}, nothing kept it from another, and none has begun since"
+
+
 def unpromised(run: Run) -> str:
-    """Of a bridge that others run, nobody sees whether it ends."""
-    return "" if run.bridge.watched else "the lab does not run this bridge, and cannot see whether it ends"
+    """Of a bridge that others run, nobody sees whether it ends, unless it is gone from the enterprise too."""
+    if run.bridge.watched or gone(run):
+        return ""
+    return "the lab does not run this bridge, and cannot see whether it ends"
 
 
 CRITERION = Criterion(

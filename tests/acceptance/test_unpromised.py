@@ -123,6 +123,23 @@ def test_whether_a_bridge_of_others_ended_nobody_can_say(plan: Any, tmp_path: Pa
     )
 
 
+@pytest.mark.parametrize(
+    ("at_s", "said"), [(400, "FAIL"), (735, "NOT_APPLICABLE")], ids=["long before", "just before the end"]
+)
+def test_a_bridge_of_others_that_is_gone_from_the_enterprise_has_ended(
+    plan: Any, lab: Any, tmp_path: Path, at_s: float, said: str
+) -> None:
+    plan.manifest["bridge"] = {"watched": False}
+    plan.messages = [message for message in plan.messages if message.ns < lab.at(at_s)]
+    plan.host_events += [
+        ["E", lab.at(5), "online", {"edge": lab.EDGE}],
+        ["E", lab.at(at_s), "stale", {"edge": lab.EDGE}],
+    ]
+    result = judged_by({"bridge_ran"}, plan.write(tmp_path)).criterion("bridge_ran")
+    assert result.verdict == said
+    assert ("its session ended at 6:40, nothing kept it from another" in result.statement) == (said == "FAIL")
+
+
 def test_topics_that_the_mapping_of_a_json_bridge_does_not_match_are_named(lab: Any, tmp_path: Path) -> None:
     plan = lab.healthy(800)
     plan.manifest["bridge"] = {"promises": {"protocol": "json"}}

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shakedown.acceptance.criteria import acknowledgement, false_alarms
+from shakedown.acceptance.criteria import acknowledgement, false_alarms, nuisance
 from shakedown.acceptance.criteria.freshness import TopicShare
 from shakedown.acceptance.criteria.freshness import decide as decide_freshness
+from shakedown.acceptance.readers import TimelineEntry
+from shakedown.acceptance.run import S
 from shakedown.acceptance.statistics import decide, decide_outages
+from shakedown.acceptance.work_orders.clock import RETRY_S, due_ns, elapsed_s
 
 ORDER = ["PASS", "INCONCLUSIVE", "FAIL"]
 BURSTS = st.lists(st.integers(1, 300), max_size=30)
@@ -104,3 +108,37 @@ def answered(policy: list[float], baseline: list[float]) -> str:
     low, high = acknowledgement.bootstrap(policy, baseline)
     cut = 1 - sum(policy) / sum(baseline)
     return acknowledgement._verdict(len(policy), low, high, cut, [])[0]
+
+
+SPANS = st.lists(st.tuples(st.integers(0, 2_000), st.integers(1, 400)), max_size=8)
+
+
+@settings(max_examples=300, deadline=None)
+@given(SPANS, st.integers(0, 2_000), st.integers(0, 2_000), st.integers(0, 500))
+def test_a_later_order_is_never_less_late(spans: list[Any], raised_s: int, took_s: int, more_s: int) -> None:
+    run = hindered_by(spans)
+    before = elapsed_s(run, raised_s * S, (raised_s + took_s) * S)
+    assert before <= elapsed_s(run, raised_s * S, (raised_s + took_s + more_s) * S)
+    excused = sum(lasts + RETRY_S for at, lasts in spans if raised_s < at + lasts and at < raised_s + took_s)
+    assert took_s - excused <= before <= took_s
+    due_s = due_ns(run, raised_s * S, 60.0) / S
+    assert elapsed_s(run, raised_s * S, int(due_s * S)) == 60.0
+
+
+def hindered_by(spans: list[Any]) -> Any:
+    cuts = [("cut", at * S, (at + lasts) * S) for at, lasts in sorted(spans)]
+    faults = [
+        TimelineEntry(name, "down", "wan", start, end, True, frozenset({"wan"}), True)
+        for name, start, end in cuts
+    ]
+    return SimpleNamespace(timeline=faults)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 300), st.integers(0, 300), st.integers(0, 2_000), st.integers(0, 2_000))
+def test_a_further_needless_call_never_improves_what_is_said_of_them(
+    new: int, old: int, calls: int, old_calls: int
+) -> None:
+    before, _ = nuisance._verdict(True, (calls, old_calls), (new, old))
+    assert no_better(nuisance._verdict(True, (calls + 1, old_calls), (new, old))[0], before)
+    assert no_better(nuisance._verdict(True, (calls, old_calls), (new + 1, old))[0], before)
