@@ -18,7 +18,7 @@ from shakedown.acceptance.wording import clock
 WIDTH, HEIGHT = 960, 220
 LEFT, RIGHT, TOP, BOTTOM = 64, 12, 14, 34
 LABEL_ROWS_MAX = 4
-LABEL_WIDTH_PER_LETTER = 5.0
+LABEL_WIDTH_PER_LETTER = 6.0
 FIRST_H, TRACK_H, GAP_H = 14, 5, 2
 MARK_W_MIN = 1.5
 
