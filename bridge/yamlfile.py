@@ -7,6 +7,7 @@ strings, `1_000` is none), duplicate keys are refused, and size, depth and what 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,6 +36,9 @@ _HEX = re.compile(r"0x[0-9a-fA-F]+\Z")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
 _INF = re.compile(r"([-+]?)\.(?:inf|Inf|INF)\Z")
 _NAN = re.compile(r"\.(?:nan|NaN|NAN)\Z")
+
+_RANGE = re.compile(r"([^{}]*)\{([0-9]{1,6})\.\.([0-9]{1,6})\}([^{}]*)\Z")
+"""A key that stands for many, `c{000..999}`; in what it holds, `{}` is the number of each."""
 
 _STR, _SEQ, _MAP = (f"tag:yaml.org,2002:{kind}" for kind in ("str", "seq", "map"))
 
@@ -140,6 +144,7 @@ class _Builder:
         self.marks = marks
         self.problems: list[str] = []
         self._nodes = 0
+        self._number: str | None = None  # of the range that is written out
 
     def build(self, node: yaml.Node, path: Path_, depth: int) -> Any:
         self._nodes += 1
@@ -151,7 +156,8 @@ class _Builder:
         if isinstance(node, yaml.ScalarNode):
             if node.tag != _STR:
                 self._report(path, f"unknown tag {node.tag} - write the value without it, texts in quotes")
-            return node.value if node.style else scalar(node.value)
+            text = node.value if self._number is None else node.value.replace("{}", self._number)
+            return text if node.style else scalar(text)
         if node.tag not in (_SEQ, _MAP):
             self._report(path, f"unknown tag {node.tag} - remove it")
         if isinstance(node, yaml.SequenceNode):
@@ -166,23 +172,36 @@ class _Builder:
             if not isinstance(key_node, yaml.ScalarNode):
                 self.problems.append(f"{self.marks.file}:{line}:{column}: a key must be a single word")
                 continue
-            key = key_node.value if key_node.style else scalar(key_node.value)
-            if key is None or isinstance(key, bool | float):
-                key = key_node.value
-            inner = (*path, key)
-            if key in result:
-                first = self.marks.keys[inner][0]
-                text = f"duplicate key, it is also in line {first} - remove or rename one"
-                name = ".".join(map(str, inner))
-                self.problems.append(f"{self.marks.file}:{line}:{column}: {name}: {text}")
-                continue
-            self.marks.keys[inner] = (line, column)
-            result[key] = self.build(value_node, inner, depth + 1)
+            for key, number in _written_out(key_node):
+                inner = (*path, key)
+                if key in result:
+                    first = self.marks.keys[inner][0]
+                    text = f"duplicate key, it is also in line {first} - remove or rename one"
+                    name = ".".join(map(str, inner))
+                    self.problems.append(f"{self.marks.file}:{line}:{column}: {name}: {text}")
+                    continue
+                self.marks.keys[inner] = (line, column)
+                outer, self._number = self._number, number or self._number
+                result[key] = self.build(value_node, inner, depth + 1)
+                self._number = outer
         return result
 
     def _report(self, path: Path_, text: str) -> None:
         if len(self.problems) < PROBLEMS_MAX:
             self.problems.append(self.marks.problem(path, text))
+
+
+def _written_out(node: yaml.ScalarNode) -> Iterator[tuple[Any, str | None]]:
+    """The key of a node, or each of its range with its number, as wide as the first is written."""
+    match = _RANGE.match(node.value)
+    if match and int(match[2]) <= int(match[3]):
+        before, first, last, after = match.groups()
+        for number in range(int(first), int(last) + 1):
+            text = f"{number:0{len(first)}}"
+            yield before + text + after, text
+        return
+    key = node.value if node.style else scalar(node.value)
+    yield (node.value if key is None or isinstance(key, bool | float) else key), None
 
 
 def _check_depth(text: str, name: str) -> None:

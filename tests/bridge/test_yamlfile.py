@@ -95,7 +95,7 @@ order:
     assert problems(text, tmp_path) == [
         "farm.yaml:7:3: tanks.b: duplicate key, it is also in line 4 - remove or rename one",
         "farm.yaml:1:1: name: is missing - add it",
-        "farm.yaml:3:18: tanks.a.level_pct: must be at most 100.0 (120)",
+        "farm.yaml:3:18: tanks.a.level_pct: must be at most 100 (120)",
         "farm.yaml:3:29: tanks.a.mode: is none of 'auto' or 'manual' ('of')",
         "farm.yaml:5:5: tanks.b.level_pct: is missing - add it",
         "farm.yaml:6:12: tanks.b.label: is a number, expected a text (7) - put it in quotes",
@@ -160,6 +160,17 @@ def test_size_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(yamlfile, "BYTES_MAX", 10)
     with pytest.raises(ConfigError, match="larger than 10 bytes"):
         parse("a: 1234567890", "x")
+
+
+def test_a_key_with_a_range_is_written_out_and_what_is_wrong_in_it_stands_where_it_was_written() -> None:
+    value, marks = parse('rack:\n  c{08..10}: {tag: "C{}", list: ["x{}"], n: 1}\n  c{3..1}: {}\n', "x.yaml")
+    assert list(value["rack"]) == ["c08", "c09", "c10", "c{3..1}"]
+    assert value["rack"]["c09"] == {"tag": "C09", "list": ["x09"], "n": 1}
+    assert marks.problem(("rack", "c10", "n"), "is 1") == "x.yaml:2:45: rack.c10.n: is 1"
+    with pytest.raises(ConfigError, match="duplicate key, it is also in line 1"):
+        parse("c{1..3}: 1\nc2: 1\n", "x.yaml")
+    with pytest.raises(ConfigError, match="more than 500,000 values"):
+        parse("c{0..999999}: 1\n", "x.yaml")
 
 
 def test_schema_names_its_dialect_and_fields() -> None:
