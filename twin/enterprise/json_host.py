@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
-from collections.abc import Sequence
-from pathlib import Path
+from typing import Any
 
-from shakedown.twin.enterprise.host import MESSAGE_BYTES_MAX, Display, PrimaryHost
+from shakedown.twin.enterprise.host import MESSAGE_BYTES_MAX, PrimaryHost
 from shakedown.twin.enterprise.json_mapping import JsonReader
 from shakedown.twin.enterprise.mqtt_batches import batches
 
@@ -28,17 +26,12 @@ class JsonHost(PrimaryHost):
         *,
         reader: JsonReader,
         edge: str,
-        keep_alive_s: int,
-        log: Path,
-        displays: Sequence[Display] = (),
-        tls: ssl.SSLContext | None = None,
-        user: tuple[str, str] | None = None,
+        **options: Any,
     ) -> None:
+        """`options` are those of a primary host (host.py), without its name."""
         self._reader, self._name = reader, edge
         self._other: set[str] = set()
-        super().__init__(
-            address, port, host_id="json", keep_alive_s=keep_alive_s, log=log, displays=displays, tls=tls, user=user
-        )  # fmt: skip
+        super().__init__(address, port, host_id="json", **options)
 
     async def _session(self) -> None:
         async with self._connection(will=None) as client:

@@ -18,10 +18,10 @@ from shakedown.twin.clock import VirtualLoop
 from shakedown.twin.clock.holding import current_host
 from shakedown.twin.network import memory_opcua
 from shakedown.twin.network.errors import NetworkError
-from shakedown.twin.network.memory_links import MemoryConduit
+from shakedown.twin.network.memory_links import MemoryConduit, Path
 from shakedown.twin.network.memory_listen import Listener, server_tls
 from shakedown.twin.network.memory_sockets import MemorySocket
-from shakedown.twin.network.memory_tcp import Connection, Path
+from shakedown.twin.network.memory_tcp import Connection
 from shakedown.twin.network.memory_tls import TracedSSLProtocol
 from shakedown.twin.network.memory_transport import Address, MemoryTransport
 from shakedown.twin.network.model import Host, Network

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Protocol
 
-from shakedown.twin.network.model import CAPABILITIES, Conduit, Direction
+from shakedown.twin.network.model import CAPABILITIES, Conduit, Direction, Host
 
 
 class Cut(IntEnum):
@@ -138,3 +138,26 @@ def _rate(kB_s: float | None) -> int:  # noqa: N803 (SI prefix)
     if not 0 < kB_s < 1e9:
         raise ValueError(f"{kB_s} kB/s is no bandwidth; remedy: a number above 0 (for no passage: stall)")
     return max(1, round(kB_s * 1000))
+
+
+class Path:
+    """The links between two hosts: the client's cable, a conduit where zones differ, the server's cable."""
+
+    def __init__(self, client: Host, server: Host, links: tuple[MemoryConduit, ...]) -> None:
+        self.client = client
+        self.server = server
+        self.links = links
+
+    @property
+    def plugged(self) -> bool:
+        return not self.links or (self.client.plugged and self.server.plugged)
+
+    def latency_ns(self, up: bool) -> int:
+        return sum(link.way(up).latency_ns for link in self.links)
+
+    def passes(self) -> bool:
+        """Whether a packet and its answer get through now."""
+        return self.plugged and not any(link.way(up).cut for link in self.links for up in (True, False))
+
+    def link_down(self) -> MemoryConduit | None:
+        return next((link for link in self.links if link.is_down), None)

@@ -15,8 +15,7 @@ from contextvars import Context
 from typing import Any, Protocol
 
 from shakedown.twin.clock import VirtualLoop
-from shakedown.twin.network.memory_links import Cut, MemoryConduit
-from shakedown.twin.network.model import Host
+from shakedown.twin.network.memory_links import Cut, Path
 
 WINDOW_BYTES = 128 * 1024
 """What a sender's kernel and the receiver's hold together: sent, not yet read by the application."""
@@ -62,29 +61,6 @@ class Books(Protocol):
     connections: dict[Connection, None]
 
     def record(self, when_ns: int, connection: int, up: bool, plain: bytes) -> None: ...
-
-
-class Path:
-    """The links between two hosts: the client's cable, a conduit where zones differ, the server's cable."""
-
-    def __init__(self, client: Host, server: Host, links: tuple[MemoryConduit, ...]) -> None:
-        self.client = client
-        self.server = server
-        self.links = links
-
-    @property
-    def plugged(self) -> bool:
-        return not self.links or (self.client.plugged and self.server.plugged)
-
-    def latency_ns(self, up: bool) -> int:
-        return sum(link.way(up).latency_ns for link in self.links)
-
-    def passes(self) -> bool:
-        """Whether a packet and its answer get through now."""
-        return self.plugged and not any(link.way(up).cut for link in self.links for up in (True, False))
-
-    def link_down(self) -> MemoryConduit | None:
-        return next((link for link in self.links if link.is_down), None)
 
 
 class Connection:
