@@ -2,7 +2,8 @@
 
 Causes: the source's own status, where its sample did not come as it was; the source lost, from the fault to the return
 of its data; no value yet after a start of the bridge, in a birth; a gap that the bridge declares and the lab's server
-counts. What cannot be carried is no claim but an answer (site.py). The repeat of a birth is no new claim.
+counts. What cannot be carried is no claim but an answer (site.py). A birth that repeats the last claim, while nothing
+newer has come, makes no new one.
 """
 
 from __future__ import annotations
@@ -54,7 +55,10 @@ class Claims:
     of_source: list[Cause]  # disjoint, in order
     of_faults: list[Cause]
     gaps: Gaps
+    ts_ms: NDArray[np.int64]
+    received_ms: NDArray[np.int64]
     _said: tuple[Value, int] | None = None  # value and quality of the last claim
+    _said_ms: int = 0
 
     @classmethod
     def of(
@@ -71,13 +75,15 @@ class Claims:
         `doubted`: the source itself did not call that sample Good, or its type is refused.
         """
         missing = _of_the_source(ns, doubted & (received_ns == never), run.end_ns)
-        return cls(list(missing), list(_of_faults(run, ns, received_ns, never)), gaps)
+        return cls(
+            list(missing), list(_of_faults(run, ns, received_ns, never)), gaps, ns // MS, received_ns // MS
+        )
 
     def has_cause(self, ts_ms: int, received_ms: int, value: Value, quality: int, *, birth: bool) -> bool:
         """Whether there is a cause left for this claim; uses it up."""
-        if birth and self._said == (value, quality):
+        if birth and self._said == (value, quality) and not self._has_ended(received_ms):
             return True
-        self._said = value, quality
+        self._said, self._said_ms = (value, quality), ts_ms
         at_ms = ts_ms or received_ms  # a metric that was never seen is born with timestamp 0
         for cause in (*self._source_at(at_ms), *self.of_faults):
             fits = value is None and birth if cause.unseen else True
@@ -88,6 +94,10 @@ class Claims:
             self.gaps.left -= 1
             return True
         return False
+
+    def _has_ended(self, by_ms: int) -> bool:
+        """Whether a newer sample than the last claim had come by then."""
+        return bool(((self.ts_ms > self._said_ms) & (self.received_ms < by_ms)).any())
 
     def _source_at(self, at_ms: int) -> list[Cause]:
         """The sample in force at that time, and those of the same millisecond; and the one that ends with it."""

@@ -79,15 +79,19 @@ def test_the_status_of_the_source_may_come_under_another_time_instead_of_its_own
     assert said(plan, tmp_path)[1] == 1
 
 
-def test_what_was_not_yet_seen_is_born_as_null_once(plan, lab, tmp_path) -> None:
+@pytest.mark.parametrize(("starved", "quality", "invented"), [(True, 500, 0), (True, 0, 1), (False, 500, 1)])
+def test_what_was_not_yet_seen_is_born_as_null_once(plan, lab, tmp_path, starved, quality, invented) -> None:
+    """Its repeat says nothing new, but for another quality, and once a value was seen."""
     births = [m for m in plan.messages if m.device == "capper.capper_1" and m.kind == "DBIRTH"]
     for message, ts_ms in zip(births, (0, lab.at(170) // lab.MS), strict=False):
         never = lab.Sample(message.device, "pressure", ts_ms, None, 500)
         message.samples = [s for s in message.samples if s.metric != "pressure"] + [never]
-    result, invented = said(plan, tmp_path)
-    assert (result.verdict, invented) == ("PASS", 0)  # the second repeats the first, and says nothing new
-    births[1].samples[-1].quality = 0
-    assert judged_by({"integrity"}, plan.write(tmp_path / "again")).counts["invented"] == 1
+    births[1].samples[-1].quality = quality
+    if starved:
+        for message in plan.data:
+            message.samples = [s for s in message.samples if s.metric != "pressure"]
+        births[2].samples = [s for s in births[2].samples if s.metric != "pressure"]
+    assert said(plan, tmp_path)[1] == invented
 
 
 def test_gaps_are_a_cause_as_often_as_they_are_declared_and_the_server_threw_away(
