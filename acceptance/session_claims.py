@@ -216,7 +216,9 @@ class SessionClaims:
         is_said = payload.ts_ms is not None and not self.grammar.is_will(payload)
         end = self.run.phase("drain")
         is_over = message.ns >= (end.end_ns if end else self.run.window_end_ns) - S
-        if is_said and not (self._host_was_offline or is_over or self._near(message.ns, NORTH)):
+        if is_said and not (
+            self._host_was_offline or is_over or self._near(message.ns, NORTH, after_s=UNDER_WAY_S)
+        ):
             text = "said by an edge node that nobody stopped, and whose primary host is online"
             self.grammar.breach("death_cause", message, text)
         self._end_life(message.ns)
@@ -314,11 +316,13 @@ class SessionClaims:
             if fault.affects & NORTH - {"host"}
         )
 
-    def _near(self, ns: int, affects: frozenset[str], since_ns: int | None = None) -> bool:
-        """Whether a fault of that kind was there at `ns` (from `since_ns` on), or ended shortly before."""
+    def _near(
+        self, ns: int, affects: frozenset[str], *, since_ns: int | None = None, after_s: float = GRACE_S
+    ) -> bool:
+        """Whether a fault of that kind was there at `ns` (from `since_ns` on), or ended at most `after_s` before."""
         from_ns = ns if since_ns is None else since_ns
         return any(
-            fault.start_ns <= ns + S and from_ns <= fault.end_ns + int(GRACE_S * S)
+            fault.start_ns <= ns + S and from_ns <= fault.end_ns + int(after_s * S)
             for fault in self._faults
             if fault.affects & affects
         )

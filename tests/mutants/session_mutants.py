@@ -273,6 +273,19 @@ class WaitsForNobody(Session):
         return super()._subscribed(event, now_ns)
 
 
+class ObeysAnyHost(Session):
+    """Leaves, and is born again, at the word of whatever host."""
+
+    def _subscribe(self, event, now_ns):
+        self._state_topic = "spBv1.0/STATE/+"
+        super()._subscribe(event, now_ns)
+
+    def _message(self, event, now_ns):
+        if event.topic.startswith("spBv1.0/STATE/"):
+            return self._host_state(event.payload, now_ns)
+        return super()._message(event, now_ns)
+
+
 class ReusesBdSeq(Journal):
     """Begins each session with bdSeq 0."""
 
@@ -317,6 +330,7 @@ SESSION = (
         "has_a_will_that_may_be_lost", ("session",), Parts(session=HasAWillThatMayBeLost), drill=SOURCE_AWAY
     ),
     Mutant("replays_backwards", ("session",), Parts(session=ReplaysBackwards), drill=SOURCE_AWAY),
+    Mutant("obeys_any_host", ("session",), Parts(session=ObeysAnyHost), drill=SOURCE_AWAY),
     Mutant("waits_for_nobody", ("session",), Parts(session=WaitsForNobody), drill="host_away.yaml"),
     Mutant("lags", ("freshness",), Parts(session=Lags), drill="calm.yaml"),
 )
