@@ -65,6 +65,7 @@ class OeeLine:
     reasons: dict[str, frozenset[Any]] = field(default_factory=dict)  # starved, blocked, minor_stop
     lineage: dict[str, Any] = field(default_factory=lambda: {"ideal_s": {}})  # what its reports are made from
     rolls_over_at: int = 1 << 32
+    plan: dict[str, Any] = field(default_factory=dict)  # planned, offset_s, time_zone and holidays
 
     @property
     def state(self) -> Topic:
@@ -141,9 +142,12 @@ def _line(site: dict[str, Any], name: str, body: dict[str, Any], topics: dict[st
     if names:
         lineage |= {"work_unit": device, "work_units": names, "reasons": reasons}
     values = {kind: frozenset(reasons[kind]) for kind in REASONS}
+    plan = {key: body[key] for key in ("planned", "offset_s", "time_zone", "holidays") if body.get(key)}
     bits = BITS.get(topics[metrics["produced"]].datatype, 32)
     rolls_over_at = int(body.get("rolls_over_at") or 1 << bits)
-    return OeeLine(name, tuple(units.values()), units[device], bool(names), values, lineage, rolls_over_at)
+    return OeeLine(
+        name, tuple(units.values()), units[device], bool(names), values, lineage, rolls_over_at, plan
+    )
 
 
 def _unit(name: str, counting: str, metrics: dict[str, str], topics: dict[str, Topic]) -> WorkUnit:

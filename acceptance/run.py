@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shakedown.acceptance.files import RERUN, Problem, read_json, read_yaml
+from shakedown.acceptance.oee.plan import unplanned
 from shakedown.acceptance.operations_logs import People, WorkOrder, read_cmms, read_people
 from shakedown.acceptance.operations_site import OperationsSite, read_operations_site
 from shakedown.acceptance.promises import Bridge, read_bridge
@@ -210,6 +211,7 @@ def _read_operations(run: Run, parsed: dict[str, Any]) -> None:
         text = f"alarms, oee or cmms of site.yaml cannot be understood: {type(error).__name__}: {error}"
         run.problems.append(Problem(text, "site.yaml", "validate it with `shakedown bridge check site.yaml`"))
         return
+    run.problems += [problem for line in run.operations.lines for problem in unplanned(line, run.ledger)]
     if run.operations.alarms or run.operations.lines:
         run.people = read_people(run.folder / "people.jsonl", run.problems)
     if run.operations.work_orders is not None:

@@ -32,10 +32,8 @@ def wrong_companions(lines: LineTruth, truth: ShiftTruth, report: dict[str, Any]
     within |= _repairs(lines, own, truth, report, scan_s)
     changeovers = _changeovers(lines, truth)
     within["changeover_s_mean"] = _around([_mean(lengths) for lengths in changeovers], scan_s)
-    suspects: Breaches = []
-    if lines.line.is_line or "suspect_counts" in report:
-        suspects = wrong_suspects(lines.suspects, truth.from_ns, truth.to_ns, report)
-        within["unknown_s"] = times["unknown_s"]
+    suspects = wrong_suspects(lines.suspects, truth.from_ns, truth.to_ns, report)
+    within["unknown_s"] = times["unknown_s"]
     if not lines.line.is_line:
         return held(report, within) + suspects
     within |= {name: times[name] for name in ("failure_s", "minor_stop_s", "starved_s", "blocked_s")}

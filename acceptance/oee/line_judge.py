@@ -19,6 +19,7 @@ from shakedown.acceptance.oee.lineage import wrong_lineage
 from shakedown.acceptance.oee.loss_tree import LossTree, tree_of
 from shakedown.acceptance.oee.oracle import BUCKETS, COUNTS, S, ShiftTruth, shifts_of
 from shakedown.acceptance.oee.order_reports import wrong_orders
+from shakedown.acceptance.oee.plan import planned_shifts
 from shakedown.acceptance.oee.production_orders import OrderTruth, orders_of
 from shakedown.acceptance.oee.result import Breach
 from shakedown.acceptance.oee.shift_reports import MS, Report, reports_of
@@ -59,7 +60,10 @@ def judge_line(evidence: Evidence, line: OeeLine) -> LineJudged:
     reports, doubles = reports_of(run, line.name), Doubles(run, line.name)
     stray = doubles.between(reports)
     found = LineJudged(lied_s=sum(end - begin for begin, end in lines.lies) / S)
-    for name, from_ns, to_ns in shifts_of(run.ledger):
+    shifts = shifts_of(run.ledger)
+    planned = list(planned_shifts(line.plan, run.ledger.start_ns, run.ledger.end_ns))
+    unknown = [one for one in reports if not any(one.is_of(*shift) for shift in [*shifts, *planned])][:1]
+    for name, from_ns, to_ns in shifts:
         truth = lines.shift(name, from_ns, to_ns)
         mine = [report for report in reports if report.is_of(name, from_ns, to_ns)]
         ended = to_ns <= run.ledger.end_ns
@@ -77,6 +81,11 @@ def judge_line(evidence: Evidence, line: OeeLine) -> LineJudged:
             for ts_ms, metric, value in stray
             if from_ns <= ts_ms * MS < to_ns
         ]
+        if from_ns == shifts[0][1]:
+            wrong += [
+                (f"shift of the {_which(run, report)}", report.content.get("shift"), None)
+                for report in unknown
+            ]
         orders = orders_of(lines, truth)
         if final is not None:
             wrong = _final(lines, truth, orders, final) + wrong
@@ -95,8 +104,14 @@ def judge_line(evidence: Evidence, line: OeeLine) -> LineJudged:
 
 def _told_of(run: Run, report: Report, wrong: Breaches) -> Breaches:
     """The same, with the report that says so."""
-    which = f"the {report.status} report of {_moment(run, report.as_of_ns / MS)}"
-    return [(f"{figure} in {which}", reported, true) for figure, reported, true in wrong[:BREACHES_MAX]]
+    return [
+        (f"{figure} in the {_which(run, report)}", reported, true)
+        for figure, reported, true in wrong[:BREACHES_MAX]
+    ]
+
+
+def _which(run: Run, report: Report) -> str:
+    return f"{report.status} report of {_moment(run, report.as_of_ns / MS)}"
 
 
 def _moment(run: Run, ms: float) -> str:

@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from shakedown.acceptance.oee.course import NO_ORDER, UNKNOWN, Changes, Course, Span
+from shakedown.acceptance.oee.course import EVER, NO_ORDER, UNKNOWN, Changes, Course, Span
 from shakedown.acceptance.oee.figures import Within
 from shakedown.acceptance.oee.losses import Losses
 from shakedown.acceptance.oee.oracle import BUCKETS, Machine, ShiftTruth, ratio, share, shifts_of
@@ -64,6 +65,7 @@ class LineTruth:
         orders = [
             (event.ns, str(event.data.get("order"))) for event in told if event.machine == self.machine.name
         ]
+        orders = self._until_full(orders, known[line.counting.name].machine)
         self.told_of_orders = bool(told)
         planned = _planned(ledger)
         physical: dict[str, Changes] = {}
@@ -93,6 +95,22 @@ class LineTruth:
             for count, samples in known[unit.name].counted.items()
             for suspect in self._suspects(unit.name, count, samples)
         ]
+
+    def _until_full(self, orders: Changes, machine: Machine) -> Changes:
+        """The same, each order ended where the good parts since it began reach its planned quantity."""
+        if "order_quantity" not in self.line.counting.topics:
+            return orders
+        begun = [
+            event.data for event in self.ledger.physical.of("order") if event.data.get("phase") == "start"
+        ]
+        quantity = {str(data.get("id")): int(data.get("quantity") or 0) for data in begun}
+        found: Changes = []
+        for (ns, order), (until_ns, _) in pairwise([*orders, (EVER, NO_ORDER)]):
+            found.append((ns, order))
+            full_ns = machine.good_since(ns, quantity.get(order, 0))
+            if full_ns is not None and full_ns < until_ns:
+                found.append((full_ns, NO_ORDER))
+        return found
 
     def _suspects(self, unit: str, count: str, samples: list[tuple[int, int]]) -> list[Suspect]:
         seen = self.seen[1]

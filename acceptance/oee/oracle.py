@@ -142,6 +142,11 @@ class Machine:
             perhaps=(self.shown >= from_ns) & (self._ns <= to_ns),
         )
 
+    def good_since(self, ns: int, count: int) -> int | None:
+        """When the so manyth good part since a moment was made; None if it never was, or of none."""
+        good = self._ns[self._columns[0] & (self._ns > ns)]
+        return int(good[count - 1]) if 0 < count <= len(good) else None
+
     def changes_of_product(self) -> list[Span]:
         """From each last good part of a product to the first good one of the next, at the scans that show them."""
         good, _, product, _ = self._columns

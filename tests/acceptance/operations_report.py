@@ -31,6 +31,7 @@ def report_of(day: Day, name: str, begin: int, end: int) -> dict[str, Any]:
         "availability": a, "effectiveness": e, "quality": q, "oee": a * e * q, "fpy": first_pass / produced,
         "nee": (spent["run"] + spent["changeover"]) / pbt * e * q, "unplanned_downtime_s": spent["fault"],
         **_means(day, begin, end, spent["run"]), "as_of_ms": at(end) // MS, "lineage": lineage(),
+        "unknown_s": 0.0, "suspect_counts": [],
     }  # fmt: skip
 
 

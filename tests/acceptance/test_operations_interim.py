@@ -182,3 +182,10 @@ def test_what_it_is_made_from_is_what_it_says(
 def test_a_report_without_lineage_is_refused(day: Day, tmp_path: Path) -> None:
     del day.reports[0]["lineage"]
     assert wrong(judge(day, tmp_path)) == ["lineage"]
+
+
+def test_a_report_of_a_shift_that_was_not_is_wrong(day: Day, tmp_path: Path) -> None:
+    name, begin, end = day.shifts[1]
+    extra = report_of(day, name, begin, end) | {"shift": "night", "status": "open"}
+    day.host_rows.append(held(at(27_000), "", "oee/line1/report", at(27_000) // MS, extra))
+    assert wrong(judge(day, tmp_path)) == ["shift of the open report of 7:45:00"]

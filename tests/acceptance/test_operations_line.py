@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from datetime import UTC, date, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -15,6 +17,7 @@ from shakedown.acceptance.oee.line_truth import Known, LineTruth
 from shakedown.acceptance.oee.loss_tree import shown, tree_of
 from shakedown.acceptance.oee.losses import Losses
 from shakedown.acceptance.oee.oracle import Machine, ShiftTruth
+from shakedown.acceptance.oee.plan import planned_shifts, unplanned
 from shakedown.acceptance.oee.production_orders import orders_of
 from shakedown.acceptance.oee.result import TIMES, ShiftFigures, _parts
 from shakedown.acceptance.operations_site import OeeLine, WorkUnit
@@ -287,7 +290,10 @@ def test_a_machine_alone_reads_the_same_day_without_its_neighbours() -> None:
     alone = OeeLine("line1", (welder,), welder, reasons=REASONS, lineage={"ideal_s": {}})
     lines, truth = truth_of(alone, events())
     assert truth.kpis()["quality"] == pytest.approx(1_284 / 1_300)
-    figures = {name: REPORT[name] for name in ("unplanned_downtime_s", "mttr_s", "mtbf_s", "apt_s")}
+    figures = {
+        name: REPORT[name] for name in ("unplanned_downtime_s", "mttr_s", "mtbf_s", "apt_s", "unknown_s")
+    }
+    figures["suspect_counts"] = []
     assert wrong_companions(lines, truth, figures | {"changeover_s_mean": 600.0}, 1.0) == []
 
 
@@ -391,3 +397,60 @@ def test_while_the_state_lies_it_is_held_by_what_it_said() -> None:
     assert (truth.buckets_ns["apt"] / S, truth.down_ns / S) == (20_940 - 15, 1_260 + 15)
     _, truth = truth_of(line(), rows[:-2], [(at("12:00:40"), "run", 0), *said])
     assert truth.buckets_ns["apt"] / S == 20_940
+
+
+def test_an_order_ends_at_its_planned_quantity() -> None:
+    """The welder runs on after the 200th good part of order 4712: what it waits then is no delay."""
+    of = line()
+    units = [
+        WorkUnit(u.name, u.topics | {"order_quantity": Topic("d", "quantity", 0, "UInt32")}) for u in of.units
+    ]
+    rows = events()
+    for row in rows:
+        if row[2] == "order" and row[4]["id"] == "4712":
+            row[4]["quantity"] = 200
+    lines, truth = truth_of(OeeLine("line1", tuple(units), units[1], True, REASONS, of.lineage), rows)
+    made = [
+        row[1] for row in rows if row[2:4] == ["part", "welder"] and row[4]["good"] and row[1] > at("11:00")
+    ]
+    orders = {order.order: order for order in orders_of(lines, truth) or []}
+    assert orders["4712"].times_s["pbt_s"] == pytest.approx((made[199] - at("11:00")) / S)
+    assert truth.buckets_ns["adot"] / S == 2_400
+
+
+@pytest.mark.parametrize(
+    ("day", "hours"),
+    [("2026-03-28", 7.0), ("2026-10-24", 9.0), ("2026-06-10", 8.0)],
+)
+def test_a_night_shift_lasts_as_long_as_the_clock_makes_it(day: str, hours: float) -> None:
+    """From 22:00 to 06:00 in Berlin, with the change to and from summer time."""
+    plan = {
+        "time_zone": "Europe/Berlin",
+        "planned": [{"name": "night", "begins_s": 79_200, "lasts_s": 28_800}],
+    }
+    begin = datetime.fromisoformat(f"{day}T22:00").replace(tzinfo=ZoneInfo("Europe/Berlin"))
+    from_ns = int(begin.timestamp()) * S
+    (shift,) = [one for one in planned_shifts(plan, from_ns, from_ns) if one.from_ns == from_ns]
+    assert (shift.to_ns - shift.from_ns) / S / 3_600 == hours
+
+
+def test_no_shift_begins_on_a_holiday_or_on_a_day_that_is_not_worked() -> None:
+    """Christmas 2026 is a Friday."""
+    plan = {
+        "offset_s": 3_600,
+        "holidays": [date(2026, 12, 25)],
+        "planned": [{"name": "late", "begins_s": 82_800, "lasts_s": 3_600, "days": ["fri", "sat", "sun"]}],
+    }
+    at_ns = int(datetime(2026, 12, 27, tzinfo=UTC).timestamp()) * S
+    found = [one.from_ns for one in planned_shifts(plan, at_ns - 5 * 86_400 * S, at_ns)]
+    assert found == [at_ns - 86_400 * S, at_ns]
+
+
+def test_a_plant_that_works_when_the_site_does_not_plan_it_is_the_labs_fault() -> None:
+    plan = {"planned": [{"name": "early", "begins_s": 21_600, "lasts_s": 28_800}]}
+    lines, _ = truth_of(line(plan=plan), events())
+    assert unplanned(lines.line, lines.ledger) == []
+    late = {"planned": [{"name": "early", "begins_s": 21_600, "lasts_s": 25_200}]}
+    lines, _ = truth_of(line(plan=late), events())
+    (problem,) = unplanned(lines.line, lines.ledger)
+    assert "'early' from 2026-01-05 06:00:00 to 2026-01-05 14:00:00 UTC" in problem.what
