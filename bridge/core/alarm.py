@@ -109,17 +109,22 @@ class Alarm:
 
     def take_state(self, ts_ns: int, value: Value, quality: int) -> None:
         """Follow the state of the machine: it may suppress, and if it is not usable it does so for a while only."""
+        self._let_go(ts_ns)
         if is_usable(value, quality):
             self.state_bad_ns = None
             self._suppress(ts_ns, value in self.rule.suppress_in)
         elif self.suppressed and self.state_bad_ns is None:
             self.state_bad_ns = ts_ns
 
-    def elapse(self, now_ns: int) -> None:
-        """Let the delays that are over by `now_ns` take effect."""
+    def _let_go(self, now_ns: int) -> None:
+        """End a suppression by a state that has not been usable for too long by `now_ns`."""
         if self.state_bad_ns is not None and now_ns >= (end_ns := self.state_bad_ns + self.rule.bad_after_ns):
             self.state_bad_ns = None
             self._suppress(end_ns, False)
+
+    def elapse(self, now_ns: int) -> None:
+        """Let the delays that are over by `now_ns` take effect."""
+        self._let_go(now_ns)
         due_ns = self._delay_due_ns
         if due_ns is not None and now_ns >= due_ns:
             self.since_ns = None

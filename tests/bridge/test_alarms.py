@@ -220,6 +220,9 @@ def test_a_state_that_turns_bad_suppresses_for_a_minute_only() -> None:
     assert play(alarms, until_s=71) == [(70, "unacked!")]
     moves = play(alarms, idle(80), at(90, None, metric_id=1, quality=BAD), idle(100), until_s=300)
     assert moves == [(80, "suppressed")]
+    late = suppressible()  # all of it at once, after an outage
+    moves = play(late, idle(1), at(5, 11.0), at(10, None, metric_id=1, quality=BAD), idle(200))
+    assert moves == [(1, "suppressed"), (70, "unacked!"), (200, "suppressed")]
 
 
 def test_what_was_answered_before_a_suppression_does_not_call_at_its_end() -> None:
