@@ -20,6 +20,7 @@ class Ack(NamedTuple):
     device: str
     alarm: str
     occurrence: int | None
+    operator: str = ""
 
 
 @dataclass
@@ -66,7 +67,8 @@ def read_people(path: Path, problems: list[Problem]) -> People:
             if kind == "ack":
                 occurrence = data.get("occurrence")
                 number = None if occurrence is None else int(occurrence)
-                people.acks.append(Ack(int(ns), str(data["device"]), str(data["alarm"]), number))
+                who = str(data.get("operator") or "")
+                people.acks.append(Ack(int(ns), str(data["device"]), str(data["alarm"]), number, who))
             elif kind == "audit":
                 people.audits.append(dict(data))
             elif kind == "repair" and "order" in data:

@@ -9,6 +9,7 @@ from shakedown.acceptance.site import Topic
 from shakedown.acceptance.sparkplug import Value
 
 PRIORITIES = ("critical", "high", "medium", "low")
+BAD_AFTER_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class AlarmRule:
     name: str
     topic: Topic
     unit: str
-    kind: str  # high, low or state
+    kind: str  # high, low or state; bad: the sensor itself
     limit: float | str | bool  # of a state: its name, or the truth value of a Boolean metric
     priority: str
     on_delay_s: float
@@ -26,6 +27,11 @@ class AlarmRule:
     suppress_in: frozenset[str]
     text: str
     context: frozenset[str] = frozenset()  # further metrics that explain it
+    deadband: float = 0.0
+    off_delay_s: float = 0.0
+    latching: bool = False
+    re_alarm_s: float = 0.0  # 0: never
+    bad_after_s: float = BAD_AFTER_S  # a signal, or the state that suppresses, is not usable for so long
 
     @property
     def device(self) -> str:
@@ -44,6 +50,18 @@ class AlarmRule:
         if not isinstance(value, (int, float)) or isinstance(self.limit, str):
             return False
         return value > self.limit if self.kind == "high" else value < self.limit
+
+    def back(self, value: Value) -> bool:
+        """Whether a value is behind the deadband, and so normal again."""
+        if self.kind == "state":
+            return value != self.limit
+        if not isinstance(value, (int, float)) or isinstance(self.limit, str):
+            return False
+        return (
+            value <= self.limit - self.deadband
+            if self.kind == "high"
+            else value >= self.limit + self.deadband
+        )
 
 
 @dataclass(frozen=True)
@@ -100,13 +118,25 @@ class OperationsSite:
     work_orders: WorkOrders | None = None
     alarm_slo_s: float = 2.0
     units: dict[str, str] = field(default_factory=dict)  # of each `device/metric`
+    beside: tuple[
+        AlarmRule, ...
+    ] = ()  # other rules for the same line, that the scenario wants shown beside these
+    has_admin: bool = False  # people may command over the bridge's own HTTP, and nobody records it
 
 
-def read_operations_site(site: dict[str, Any], topics: tuple[Topic, ...]) -> OperationsSite:
-    """Compile the keys `alarms`, `oee`, `cmms` and `equipment`. Raises KeyError, TypeError or ValueError."""
+def read_operations_site(
+    site: dict[str, Any], topics: tuple[Topic, ...], beside: dict[str, Any] | None = None
+) -> OperationsSite:
+    """Compile the keys `alarms`, `oee`, `cmms` and `equipment`, and the alarms `beside`, where a scenario has any.
+
+    Raises KeyError, TypeError or ValueError.
+    """
     by_name = {topic.name: topic for topic in topics}
     units = _units(site)
-    alarms = tuple(_alarm(name, body, by_name, units) for name, body in (site.get("alarms") or {}).items())
+    alarms, others = (
+        tuple(_alarm(name, body, by_name, units) for name, body in (rules or {}).items())
+        for rules in (site.get("alarms"), beside)
+    )
     lines = tuple(_line(site, str(name), body, by_name) for name, body in (site.get("oee") or {}).items())
     cmms = site.get("cmms")
     orders = None
@@ -118,7 +148,7 @@ def read_operations_site(site: dict[str, Any], topics: tuple[Topic, ...]) -> Ope
         is_embedded = cmms.get("adapter", "embedded") == "embedded"
         orders = WorkOrders(float(cmms.get("context_s", 300.0)), equipment, owners, is_embedded)
     slo_s = float((site.get("classes") or {}).get("alarm", 2.0))
-    return OperationsSite(alarms, lines, orders, slo_s, units)
+    return OperationsSite(alarms, lines, orders, slo_s, units, others, bool(site.get("admin")))
 
 
 COUNTERS = ("produced", "good", "reject", "rework")
@@ -198,4 +228,23 @@ def _alarm(name: str, body: dict[str, Any], topics: dict[str, Topic], units: dic
         suppress_in=frozenset(map(str, body.get("suppress_in") or ())),
         text=str(body.get("text") or ""),
         context=frozenset(topics[other].name for other in body.get("context") or ()),
+        deadband=float(body.get("deadband") or 0.0),
+        off_delay_s=float(body.get("off_delay_s") or 0.0),
+        latching=body.get("latching") is True,
+        re_alarm_s=float(body.get("re_alarm_s") or 0.0),
+        bad_after_s=float(body.get("bad_after_s", BAD_AFTER_S)),
     )
+
+
+def sensor_alarms(alarms: tuple[AlarmRule, ...]) -> list[AlarmRule]:
+    """The alarms that tell of a sensor that stays bad: one of each metric, named after its first alarm."""
+    first: dict[str, AlarmRule] = {}
+    for rule in alarms:
+        first.setdefault(rule.metric, rule)
+    return [
+        AlarmRule(
+            f"{rule.name}_bad", rule.topic, "", "bad", True, "low", rule.bad_after_s, False, frozenset(), "",
+            off_delay_s=rule.bad_after_s,
+        )
+        for rule in first.values()
+    ]  # fmt: skip

@@ -205,8 +205,10 @@ def load_run(folder: Path, *, strict: bool = False) -> Run:
 
 def _read_operations(run: Run, parsed: dict[str, Any]) -> None:
     """What `site.yaml` says of alarms, OEE and work orders, and the logs that only such a run has."""
+    scenario = run.folder / "scenario.yaml"
+    asked = (read_yaml(scenario, run.problems) if scenario.is_file() else None) or {}
     try:
-        run.operations = read_operations_site(parsed, run.topics)
+        run.operations = read_operations_site(parsed, run.topics, asked.get("rules_beside"))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         text = f"alarms, oee or cmms of site.yaml cannot be understood: {type(error).__name__}: {error}"
         run.problems.append(Problem(text, "site.yaml", "validate it with `shakedown bridge check site.yaml`"))

@@ -80,7 +80,22 @@ def set_up(scenario_file: Path) -> Setup:
             layers = [_overlay(folder, overlay, scenario_file) for overlay in overlays]
             own = Layer(part.override, marks, ("parts", name, "override"))
             sources[name] = Source(folder, [*layers, common, own])
+    if reading.model is not None and reading.model.rules_beside:
+        folder = _plant_folder(scenario.plant, scenario_file)
+        rules = _rules(folder, scenario, scenario_file)
+        document = document | {"rules_beside": rules}
+        reading.model = reading.model.model_copy(update={"rules_beside": rules})
     return _join(reading, document, sources)
+
+
+def _rules(folder: Path, scenario: Scenario, scenario_file: Path) -> dict[str, Any]:
+    """The alarms of the plant's site under the overlays of `rules_beside`, as data: a run folder keeps them."""
+    if isinstance(scenario.rules_beside, dict):
+        return scenario.rules_beside
+    layers = [_overlay(folder, overlay, scenario_file) for overlay in scenario.rules_beside]
+    document, site = _overridden(folder / "site.yaml", Site, layers)
+    site.settled()
+    return dict(document.get("alarms") or {})
 
 
 def set_up_again(folder: Path, beside: Mapping[str, Path] | None = None) -> Setup:

@@ -115,6 +115,10 @@ class Scenario(Strict):
     overlays: tuple[str, ...] = Field(
         default=(), description="Files of the plant's folder overlays/ that are laid over it, in this order"
     )
+    rules_beside: tuple[str, ...] | dict[str, Any] = Field(
+        default=(),
+        description="Overlays whose alarm rules the judge replays beside those of this run, on the same process",
+    )
     may_be_inconclusive: tuple[CriterionName, ...] = Field(
         default=(), description="Criteria that this scenario is too short to judge; they may still FAIL"
     )

@@ -7,6 +7,7 @@ occurrence.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from shakedown.acceptance.derived_rows import Row, rows_of
@@ -54,9 +55,9 @@ class Transition:
     occurrence: int | None
 
 
-def transitions(run: Run) -> dict[str, list[Transition]]:
-    """The transitions of each alarm of `site.yaml`, by source time, as the enterprise has them."""
-    topics = {rule.name: (rule.device, f"alarm/{rule.name}") for rule in run.operations.alarms}
+def transitions(run: Run, rules: Iterable[AlarmRule]) -> dict[str, list[Transition]]:
+    """The transitions of each alarm, by source time, as the enterprise has them."""
+    topics = {rule.name: (rule.device, f"alarm/{rule.name}") for rule in rules}
     ordinal_of = {name: (device, f"{metric}/occurrence") for name, (device, metric) in topics.items()}
     rows = rows_of(run, [*topics.values(), *ordinal_of.values()])
     found: dict[str, list[Transition]] = {}

@@ -9,11 +9,14 @@ import msgspec
 
 from shakedown.acceptance.alarms.annunciations import Annunciation, Transition, annunciations, transitions
 from shakedown.acceptance.alarms.baseline import naive
+from shakedown.acceptance.alarms.beside import replayed
 from shakedown.acceptance.alarms.labels import Labelled, first_told, label
+from shakedown.acceptance.alarms.oracle import Lives, lives
 from shakedown.acceptance.join import Joined
-from shakedown.acceptance.operations_site import AlarmRule
+from shakedown.acceptance.operations_site import AlarmRule, sensor_alarms
 from shakedown.acceptance.physical import S, TrueFault
 from shakedown.acceptance.run import Run
+from shakedown.acceptance.wording import number
 
 RESPONSE_SHARE = 0.25  # a fault must be told within this share of the time that people have for it
 POLLS = 2
@@ -52,22 +55,35 @@ class AlarmView:
     all_entries: list[Annunciation]  # of the policy, before and after the window too
     detections: list[Detection]
     pending: int  # faults that there was no time left to tell
+    lives: Lives
+    beside: Labelled | None  # what other rules would have annunciated, where the scenario names any
 
     @property
     def published(self) -> bool:
         """Whether any alarm state ever arrived."""
         return any(self.moves.values())
 
+    @property
+    def rules_failed(self) -> str:
+        """Says that a failure is the rules' own, where the bridge did all that they say, in time; else empty."""
+        late = any(entry.told_ns != entry.ns for entry in self.all_entries)
+        if self.lives.breaches or late or not self.lives.exact:
+            return ""
+        return (
+            f" The rules fail here, not the bridge: it did what they say, in each of {number(self.lives.exact)}"
+            " transitions."
+        )
+
 
 def alarm_view(run: Run, joined: Joined) -> AlarmView:
     """Label what was annunciated and what the naive baseline would have, against the faults of the ledger."""
-    moves = transitions(run)
+    moves = transitions(run, [*run.operations.alarms, *sensor_alarms(run.operations.alarms)])
     from_ns, to_ns = run.window_start_ns(None), run.window_end_ns
     faults = sorted(
         run.ledger.physical.faults(run.ledger.end_ns), key=lambda fault: (fault.onset_ns, fault.id)
     )
     rules = run.operations.alarms
-    slack_ns = {rule.name: int((rule.on_delay_s + POLLS * poll_s(run, rule)) * S) for rule in rules}
+    slack_ns = _slack_ns(run, rules)
     policy = label(annunciations(run, moves), faults, slack_ns, run.end_ns)
     baseline = label(naive(rules, joined.topics), faults, slack_ns, run.end_ns)
     view = AlarmView(
@@ -79,6 +95,8 @@ def alarm_view(run: Run, joined: Joined) -> AlarmView:
         policy.entries,
         [],
         0,
+        lives(run, joined, moves, (from_ns, to_ns)),
+        _beside(run, joined, faults),
     )
     for fault in faults:
         if not (fault.alarms and from_ns <= fault.onset_ns < to_ns):
@@ -89,6 +107,20 @@ def alarm_view(run: Run, joined: Joined) -> AlarmView:
         else:
             view.detections.append(detection)
     return view
+
+
+def _beside(run: Run, joined: Joined, faults: list[TrueFault]) -> Labelled | None:
+    rules = run.operations.beside
+    if not rules:
+        return None
+    slack_ns = _slack_ns(run, rules)
+    entries = label(replayed(rules, joined.topics), faults, slack_ns, run.end_ns)
+    return entries.within(run.window_start_ns(None), run.window_end_ns)
+
+
+def _slack_ns(run: Run, rules: Sequence[AlarmRule]) -> dict[str, int]:
+    """How long after the end of a fault each alarm may still tell it: its on-delay and two polls."""
+    return {rule.name: int((rule.on_delay_s + POLLS * poll_s(run, rule)) * S) for rule in rules}
 
 
 def poll_s(run: Run, rule: AlarmRule) -> float:

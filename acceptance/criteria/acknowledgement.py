@@ -15,7 +15,6 @@ from statistics import fmean
 
 import msgspec
 
-from shakedown.acceptance.alarms.annunciations import is_ack
 from shakedown.acceptance.alarms.assumptions import carried_by
 from shakedown.acceptance.alarms.labels import Labelled
 from shakedown.acceptance.alarms.operators import (
@@ -29,6 +28,7 @@ from shakedown.acceptance.alarms.operators import (
     fault_delays,
     trusted,
 )
+from shakedown.acceptance.alarms.oracle import in_words
 from shakedown.acceptance.blocks import Block, Column, Row, Sentence, Table, Tone, text
 from shakedown.acceptance.blocks import Cell as Shown
 from shakedown.acceptance.criterion import Criterion, Finding, More, has_alarms, operations_unpromised
@@ -126,7 +126,8 @@ def judge(evidence: Evidence) -> Finding:
     return Finding(
         verdict=verdict,
         measured=f"{-primary.cut:+.0%} over {len(onsets_s)} faults (95 % bound {_percent(-low)})",
-        statement=_statement(cells, low, onsets_s, breaches),
+        statement=_statement(cells, low, onsets_s, breaches)
+        + (view.rules_failed if verdict == "FAIL" else ""),
         needs=needs,
         figures=figures,
         blocks=_shown(figures),
@@ -297,9 +298,6 @@ def _breaches(evidence: Evidence, primary: Outcomes, slower: list[str]) -> list[
     found = []
     if not evidence.alarms.published:
         found.append("no state of any alarm ever reached the enterprise")
-    unasked = unasked_acks(evidence)
-    if unasked:
-        found.append(f"{len(unasked)} alarms were acknowledged by nobody, first {unasked[0]}")
     if len(primary.policy) >= FAULTS_MIN:
         if primary.p95_s > primary.baseline_p95_s:
             found.append(
@@ -307,33 +305,7 @@ def _breaches(evidence: Evidence, primary: Outcomes, slower: list[str]) -> list[
                 f" {primary.baseline_p95_s:.0f} s"
             )
         found += [f"slower than naive rules and the on-delay at {name}" for name in slower]
-    return found
-
-
-def unasked_acks(evidence: Evidence) -> list[str]:
-    """Alarms that went to an acknowledged state though no person had said so: alarm and time of each."""
-    run = evidence.run
-    given: dict[tuple[str, str], list[tuple[int, int | None]]] = {}
-    for ack in sorted(run.people.acks, key=lambda ack: ack.ns):
-        given.setdefault((ack.device, ack.alarm), []).append((ack.ns, ack.occurrence))
-    found = []
-    for rule in run.operations.alarms:
-        left = given.get((rule.device, rule.name), [])
-        before, ordinal = "normal", None
-        for move in evidence.alarms.moves[rule.name]:
-            ordinal = move.occurrence if move.occurrence is not None else ordinal
-            if is_ack(before, move.state):
-                fits = [
-                    entry
-                    for entry in left
-                    if entry[0] <= move.received_ns
-                    and (entry[1] is None or ordinal is None or entry[1] == ordinal)
-                ]
-                if fits:
-                    left.remove(fits[0])
-                else:
-                    found.append(f"{rule.name} at {move.ns // 1_000_000} ms")
-            before = move.state
+    found += in_words(evidence.alarms.lives.of(is_answer=True), evidence.run.ledger.start_ns)
     return found
 
 
@@ -392,7 +364,10 @@ CRITERION = Criterion(
     name="acknowledgement",
     title="Acknowledgement time (simulated operator)",
     question="Would somebody answer a fault sooner?",
-    threshold="mean from fault onset down >= 30 % in the primary cell of the operator model; p95 not worse",
+    threshold=(
+        "mean from fault onset down >= 30 % in the primary cell of the operator model; p95 not worse; each"
+        " acknowledgement obeyed and recorded"
+    ),
     judge=judge,
     figures=Figures,
     applies=has_alarms,

@@ -11,7 +11,7 @@ import math
 import msgspec
 
 from shakedown.acceptance.alarms.labels import flood_share
-from shakedown.acceptance.alarms.shelving import Shelving, shelvings
+from shakedown.acceptance.alarms.oracle import Breach, in_words
 from shakedown.acceptance.alarms.view import AlarmView, Detection
 from shakedown.acceptance.blocks import BARS, Block, Cell, Row, Sentence, Table, bar, numbers, text
 from shakedown.acceptance.criterion import Criterion, Finding, More, has_alarms, operations_unpromised
@@ -66,16 +66,20 @@ class Figures(msgspec.Struct, kw_only=True, frozen=True):
     delays: Delays | None
     flood_share: float
     baseline_flood_share: float
-    hidden: list[Shelving]
+    transitions_as_the_rules_say: int
+    transitions_excused: dict[str, int]
+    transitions_wrong: int
+    wrong: list[Breach]
 
 
 def judge(evidence: Evidence) -> Finding:
     """Bound the share of false alarms, then hold the vetoes."""
     view = evidence.alarms
     total, false = len(view.policy.entries), view.policy.without_fault
-    hidden = shelvings(evidence)
-    vetoes = _vetoes(view, hidden)
-    verdict, needs = _verdict(total, false, vetoes)
+    wrong = view.lives.of(is_answer=False)
+    astray = in_words(wrong, evidence.run.ledger.start_ns)
+    vetoes = _vetoes(view)
+    verdict, needs = _verdict(total, false, vetoes + astray)
     high = upper_bound(false, total)
     missed = [entry for entry in view.detections if entry.missed]
     figures = Figures(
@@ -85,7 +89,7 @@ def judge(evidence: Evidence) -> Finding:
         lower_95=lower_bound(false, total),
         upper_95=high,
         of_those_without_a_consequence=_share(false, total - view.policy.count("REDUNDANT")),
-        vetoes=vetoes,
+        vetoes=vetoes + astray,
         faults=len(view.detections),
         faults_still_to_be_told=view.pending,
         missed=missed[:LISTED_MAX],
@@ -94,12 +98,16 @@ def judge(evidence: Evidence) -> Finding:
         delays=_delays(view.detections),
         flood_share=flood_share(view.policy.entries, view.from_ns, view.to_ns),
         baseline_flood_share=flood_share(view.baseline.entries, view.from_ns, view.to_ns),
-        hidden=hidden[:LISTED_MAX],
+        transitions_as_the_rules_say=view.lives.exact,
+        transitions_excused=dict(sorted(view.lives.excused.items())),
+        transitions_wrong=len(wrong),
+        wrong=wrong[:LISTED_MAX],
     )
     return Finding(
         verdict=verdict,
         measured=f"{false} of {total} annunciations false, {len(missed)} of {len(view.detections)} faults missed",
-        statement=_statement(view, total, false, high, vetoes),
+        statement=_statement(view, total, false, high, vetoes, astray)
+        + (view.rules_failed if verdict == "FAIL" else ""),
         needs=needs,
         figures=figures,
         blocks=_shown(figures, evidence.run.ledger.start_ns),
@@ -113,6 +121,7 @@ def _shown(figures: Figures, start_ns: int) -> list[Block]:
         blocks.append(Sentence("What fails whatever that share is:", grouped(figures.vetoes), tone="bad"))
     if figures.faults:
         blocks.append(Sentence(_faults_in_words(figures)))
+    blocks.append(Sentence(_transitions_in_words(figures)))
     if figures.missed:
         rows = [
             Row([clock((fault.onset_ns - start_ns) / S), _name(fault), entry.why_missed])
@@ -142,6 +151,17 @@ def _share_in_words(figures: Figures) -> str:
         f" {'it' if false < 2 else 'them'} ({percent(figures.share)}). With 95 % confidence the share is below"
         f" {percent(figures.upper_95)} (exact binomial bound); {percent(FALSE_MAX, 0)} is allowed."
     )
+
+
+def _transitions_in_words(figures: Figures) -> str:
+    """How the alarms kept to their rules, and what of it was excused."""
+    text = (
+        "The judge worked out from samples, commands and the rules of site.yaml what each alarm had to show, and when:"
+        f" {counted(figures.transitions_as_the_rules_say, 'transition')} came exactly so, each at its time;"
+        f" {number(figures.transitions_wrong) if figures.transitions_wrong else 'none'} did not."
+    )
+    excused = [f"{number(count)} {why}" for why, count in figures.transitions_excused.items() if count]
+    return text + (f" Not judged: {'; '.join(excused)}." if excused else "")
 
 
 def _faults_in_words(figures: Figures) -> str:
@@ -196,7 +216,7 @@ def _verdict(total: int, false: int, vetoes: list[str]) -> tuple[Answer, More | 
     return "INCONCLUSIVE", More(max(1, trials_needed(false, FALSE_MAX) - total), "annunciations", total)
 
 
-def _vetoes(view: AlarmView, hidden: list[Shelving]) -> list[str]:
+def _vetoes(view: AlarmView) -> list[str]:
     """What fails the criterion whatever the share of false alarms is, in words."""
     found = []
     faults = view.detections
@@ -218,7 +238,6 @@ def _vetoes(view: AlarmView, hidden: list[Shelving]) -> list[str]:
             f"{len(late)} of {len(told)} faults were told late; worst is {worst.fault.id} ({worst.fault.mode}),"
             f" after {worst.delay_s:.1f} s instead of {worst.bound_s:.1f} s"
         )
-    found += [f"{entry.alarm} was {entry.state} {entry.breach}" for entry in hidden if entry.breach][:5]
     flood, before = (
         flood_share(labelled.entries, view.from_ns, view.to_ns) for labelled in (view.policy, view.baseline)
     )
@@ -240,9 +259,20 @@ def _delays(detections: list[Detection]) -> Delays | None:
     )
 
 
-def _statement(view: AlarmView, total: int, false: int, high: float, vetoes: list[str]) -> str:
+def _statement(
+    view: AlarmView, total: int, false: int, high: float, vetoes: list[str], astray: list[str]
+) -> str:
+    """What fails whatever the share is, else the share; and what of the rules' own transitions was wrong."""
     if vetoes:
-        return capital(vetoes[0]) + (f", and {len(vetoes) - 1} more." if vetoes[1:] else ".")
+        more = len(vetoes) + len(astray) - 1
+        return capital(vetoes[0]) + (f", and {more} more." if more else ".")
+    text = _share_and_faults(view, total, false, high)
+    if astray:
+        text += f" {capital(astray[0])}" + (f", and {len(astray) - 1} more alarms." if astray[1:] else ".")
+    return text
+
+
+def _share_and_faults(view: AlarmView, total: int, false: int, high: float) -> str:
     if not total:
         return "No alarm spoke, so none was false."
     if false:
@@ -272,7 +302,8 @@ CRITERION = Criterion(
     title="False alarms and missed faults",
     question="Is there a fault behind each call, and a call for each fault?",
     threshold=(
-        "< 10 % of annunciations without a fault; no critical fault missed; 95 % of faults reported within their bound"
+        "< 10 % of annunciations without a fault; no critical fault missed; 95 % of faults reported within their"
+        " bound; each transition as the rules make it"
     ),
     judge=judge,
     figures=Figures,

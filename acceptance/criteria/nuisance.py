@@ -15,13 +15,14 @@ from collections.abc import Sequence
 import msgspec
 
 from shakedown.acceptance.alarms.baseline import POLICY_SHA256, limits_sha256, policy_sha256
-from shakedown.acceptance.alarms.labels import LABELS, Labelled, flood_share
+from shakedown.acceptance.alarms.labels import LABELS, Labelled, first_told, flood_share
+from shakedown.acceptance.alarms.view import AlarmView
 from shakedown.acceptance.blocks import BARS, Block, Cell, Key, Row, Sentence, Table, bar, numbers, text
 from shakedown.acceptance.criterion import Criterion, Finding, More, has_alarms, operations_unpromised
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.statistics import lower_bound, upper_bound
 from shakedown.acceptance.verdict import Answer
-from shakedown.acceptance.wording import counted, in_times, number, percent
+from shakedown.acceptance.wording import counted, in_times, number, percent, seconds
 
 CUT_MIN = 0.5
 BASELINE_ENOUGH = (
@@ -47,6 +48,7 @@ class Figures(msgspec.Struct, kw_only=True, frozen=True):
 
     policy: Calls
     baseline: Calls
+    beside: Calls | None
     calls_cut: float | None
     cut: float | None
     cut_lower_95: float | None
@@ -54,6 +56,16 @@ class Figures(msgspec.Struct, kw_only=True, frozen=True):
     baseline_policy_sha256: str
     baseline_policy_is_frozen: bool
     baseline_limits_sha256: str
+    told: list[Told]
+
+
+class Told(msgspec.Struct, kw_only=True, frozen=True):
+    """What became of the faults under one set of rules; the delay is the median of those reported."""
+
+    rules: str
+    faults: int
+    missed: int
+    delay_s: float | None
 
 
 def cut_bounds(new: int, baseline: int) -> tuple[float, float, float]:
@@ -88,6 +100,8 @@ def judge(evidence: Evidence) -> Finding:
         baseline_policy_sha256=policy_sha256(),
         baseline_policy_is_frozen=policy_sha256() == POLICY_SHA256,
         baseline_limits_sha256=limits_sha256(evidence.run.operations.alarms),
+        beside=_calls(view.beside, view.from_ns, view.to_ns) if view.beside else None,
+        told=_told(view),
     )
     texts = {rule.name: rule.text for rule in evidence.run.operations.alarms}
     return Finding(
@@ -96,7 +110,11 @@ def judge(evidence: Evidence) -> Finding:
             f"{counted(calls[0], 'needless call')} instead of {number(calls[1])} ({_percent(-_ratio_cut(*calls))}),"
             f" {counted(episodes[0], 'episode')} instead of {episodes[1]} ({_percent(-estimate)})"
         ),
-        statement=_statement(view.published, calls, episodes),
+        statement=(
+            _statement(view.published, calls, episodes)
+            + _said_beside(view)
+            + (view.rules_failed if verdict == "FAIL" else "")
+        ),
         needs=needs,
         figures=figures,
         blocks=_shown(figures, texts),
@@ -151,6 +169,50 @@ def _calls(labelled: Labelled, from_ns: int, to_ns: int) -> Calls:
     )
 
 
+def _told(view: AlarmView) -> list[Told]:
+    """How each set of rules told the faults of the run, where there is a third one beside the two."""
+    if view.beside is None:
+        return []
+    faults = [entry.fault for entry in view.detections]
+    found = []
+    for name, labelled in (("these", view.policy), ("naive", view.baseline), ("beside", view.beside)):
+        first = [first_told(labelled.of_fault[fault.id], fault) for fault in faults]
+        delays = sorted(
+            (entry.told_ns - fault.onset_ns) / 1e9
+            for entry, fault in zip(first, faults, strict=True)
+            if entry is not None
+        )
+        middle = delays[len(delays) // 2] if delays else None
+        found.append(Told(rules=name, faults=len(faults), missed=len(faults) - len(delays), delay_s=middle))
+    return found
+
+
+def _three(figures: Figures) -> list[Block]:
+    """All sets of rules on the one process, where the scenario names one beside."""
+    if figures.beside is None:
+        return []
+    sets = (figures.policy, figures.baseline, figures.beside)
+    rows = [
+        Row(["calls", *(number(calls.annunciations) for calls in sets)]),
+        Row(["calls without need", *(number(calls.nuisances) for calls in sets)]),
+        Row(["episodes of them", *(number(calls.episodes) for calls in sets)]),
+        Row(
+            [
+                f"missed of {counted(figures.told[0].faults, 'fault')}",
+                *(number(told.missed) for told in figures.told),
+            ]
+        ),
+        Row(["a fault is reported after (median)", *(_after(told.delay_s) for told in figures.told)]),
+    ]
+    columns = [*text(""), *numbers("these rules", "naive", "the rules beside")]
+    note = "The same process, sample by sample; the rules beside are those that the scenario names in rules_beside."
+    return [Table(title="Rules side by side", columns=columns, rows=rows, note=note)]
+
+
+def _after(delay_s: float | None) -> str:
+    return "never" if delay_s is None else seconds(delay_s)
+
+
 def _shown(figures: Figures, texts: dict[str, str]) -> list[Block]:
     """Both policies beside each other: how often they called, for what, and which alarms without need."""
     ours, naive, low = figures.policy, figures.baseline, figures.cut_lower_95
@@ -179,6 +241,7 @@ def _shown(figures: Figures, texts: dict[str, str]) -> list[Block]:
     ]
     return [
         said,
+        *_three(figures),
         *_beside("Calls, by what they were worth", [row for row in labels if any(row[1])]),
         *_beside("Calls without need, by alarm", worst),
     ]
@@ -228,6 +291,12 @@ def _statement(published: bool, calls: tuple[int, int], episodes: tuple[int, int
         if min(low, _ratio_cut(*calls)) >= CUT_MIN
         else f"{text} {CUT_MIN:.0%} fewer of both are demanded."
     )
+
+
+def _said_beside(view: AlarmView) -> str:
+    if view.beside is None:
+        return ""
+    return f" The rules beside them, on the same process: {in_times(len(view.beside.nuisances))}."
 
 
 def _percent(value: float) -> str:

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shakedown.acceptance.alarms.annunciations import Annunciation
+from shakedown.acceptance.alarms.oracle import NORTH
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.join import NEVER, TopicJoin
 from shakedown.acceptance.operations_logs import WorkOrder
@@ -33,9 +34,6 @@ S, MS = 1_000_000_000, 1_000_000
 FLIGHT_S = 2.0  # from the source into the bridge: sampling, publishing, and a second
 BEFORE_S, AFTER_S = 10.0, GRACE_S
 OUTSIDE_S = 10.0  # a sample may lie outside of the window by this much: the one in force when it begins
-NORTH = frozenset({"wan", "broker", "host", "cmms"})
-"""What a fault may affect without coming between the source and the bridge."""
-
 Given = dict[int, list[tuple[Any, int]]]
 """(value, quality) of the samples of one signal, by ts_ms."""
 

@@ -174,6 +174,7 @@ class Day:
             rows.append(held(at(1), FILLER, f"alarm/{name}", at(1) // MS, "normal", birth=True))
         for call in self.calls:
             rows += _alarm_rows(call)
+        rows += _rates(self.calls)
         for order in self.orders:
             rows += _order_rows(order)
         for report in self.reports:
@@ -208,9 +209,11 @@ def held(ns: int, device: str, metric: str, ts_ms: int, value: Any, *, birth: bo
 
 
 def _alarm_rows(call: Call) -> list[list[Any]]:
+    """What the bridge publishes of a call: each state, the ordinal, and by whom it was acknowledged."""
     moves: list[tuple[int, str]] = [(call.raised_ms, "unacked")]
     acked, cleared = call.acked_ms, call.cleared_ms
     if call.hidden is not None:
+        moves += [(cleared, "rtn_unacked")] if cleared is not None and cleared < call.hidden[0] else []
         moves.append(call.hidden)
     elif acked is not None and (cleared is None or acked <= cleared):
         moves.append((acked, "acked"))
@@ -218,9 +221,28 @@ def _alarm_rows(call: Call) -> list[list[Any]]:
     elif cleared is not None:
         moves.append((cleared, "rtn_unacked"))
         moves += [(acked, "normal")] if acked is not None else []
-    rows = [held(ms * MS + 300 * MS, FILLER, f"alarm/{call.alarm}", ms, state) for ms, state in moves]
-    metric = f"alarm/{call.alarm}/occurrence"
-    return [*rows, held(call.raised_ms * MS + 300 * MS, FILLER, metric, call.raised_ms, call.occurrence)]
+    metric = f"alarm/{call.alarm}"
+    rows = [held(ms * MS + 300 * MS, FILLER, metric, ms, state) for ms, state in moves]
+    if acked is not None and call.hidden is None:
+        rows.append(held(acked * MS + 300 * MS, FILLER, f"{metric}/ack", acked, "ann"))
+    called = held(
+        call.raised_ms * MS + 300 * MS, FILLER, f"{metric}/occurrence", call.raised_ms, call.occurrence
+    )
+    return [*rows, called]
+
+
+def _rates(calls: list[Call]) -> list[list[Any]]:
+    """What the edge node says of all alarms: the calls of the last ten minutes; nothing floods and nothing chatters."""
+    edges = [(call.raised_ms + late, step) for call in calls for late, step in ((0, 1), (600_000, -1))]
+    counts: dict[int, int] = {}
+    count = 0
+    for ms, step in sorted(edges):
+        counts[ms] = count = count + step
+    rows = [held(ms * MS + 300 * MS, "", "alarms/in_10_min", ms, n) for ms, n in counts.items()]
+    for ms in list(counts)[:1]:
+        rows.append(held(ms * MS + 300 * MS, "", "alarms/flood", ms, False))
+        rows.append(held(ms * MS + 300 * MS, "", "alarms/chattering", ms, ""))
+    return rows
 
 
 def _order_rows(order: dict[str, Any]) -> list[list[Any]]:
@@ -232,11 +254,13 @@ def _order_rows(order: dict[str, Any]) -> list[list[Any]]:
     return [held(ms * MS + 300 * MS, FILLER, metric, ms, value) for ms, value in said]
 
 
-def healthy() -> Day:
-    """A day without fault of the bridge."""
+def healthy(more: Callable[[Day], None] | None = None) -> Day:
+    """A day without fault of the bridge; `more` disturbs its line further."""
     day = Day()
     _work(day)
     _disturb(day)
+    if more is not None:
+        more(day)
     day.header = header()
     day.site = site()
     day.timeline = [

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from shakedown.acceptance import judge
+from tests.acceptance import operations_day
 from tests.acceptance.judged import judge_reported, judged_by
-from tests.acceptance.operations_day import ALARMS, MS, Call, Day, S, at, order_of
+from tests.acceptance.operations_day import ALARMS, MS, Call, Day, S, at, excursion, order_of
 from tests.acceptance.operations_report import recompute, report_of
 from tests.acceptance.operations_verdicts import SHIFT, failed, outcomes
 
@@ -302,13 +304,13 @@ ALARM_MUTANTS: list[tuple[Callable[[Day], None], str, str]] = [
     (dates_back, "false_alarms", "were told late"),
     (cries_wolf, "nuisance", "no cut at all"),
     (cries_wolf, "false_alarms", "had no fault behind them"),
-    (acks_by_itself, "acknowledgement", "acknowledged by nobody"),
-    (acks_before_people_do, "acknowledgement", "acknowledged by nobody"),
+    (acks_by_itself, "acknowledgement", "ack is recorded for 'ann', and nobody had given it"),
+    (acks_before_people_do, "acknowledgement", "ack is recorded for 'ann', and nobody had given it"),
     (floods, "false_alarms", "in a flood"),
     (says_nothing_of_alarms, "nuisance", "No state of any alarm"),
     (says_nothing_of_alarms, "acknowledgement", "No state of any alarm"),
-    (shelves_without_a_command, "false_alarms", "nobody had asked for it"),
-    (suppresses_without_a_rule, "false_alarms", "without a rule that allows it"),
+    (shelves_without_a_command, "false_alarms", "no command on record hides it then"),
+    (suppresses_without_a_rule, "false_alarms", "no state of its machine suppresses it then"),
 ]
 
 
@@ -324,6 +326,49 @@ def test_alarm_engines(
     assert failed(verdict) == {criterion}
     assert says in verdict.criterion(criterion).statement
     assert outcomes(verdict)["oee"] == "PASS"
+
+
+# Rules that are bad, and a bridge that does what they say.
+
+
+def test_what_chatters_all_shift_is_not_one_episode(tmp_path: Path) -> None:
+    """Between the faults a level falls for eight seconds every two minutes, and each time somebody is called."""
+
+    def chatters(day: Day) -> None:
+        for fault in day.faults:
+            for late in range(520, 1_600, 120):
+                excursion(day, "level", fault["onset"] + late, fault["onset"] + late + 8)
+
+    verdict = judged_by({"nuisance", "false_alarms"}, operations_day.healthy(chatters).write(tmp_path))
+    result = verdict.criterion("nuisance")
+    assert (result.verdict, verdict.criterion("false_alarms").figures.transitions_wrong) == ("FAIL", 0)
+    assert result.figures.policy.nuisances > 100
+    assert result.figures.policy.episodes > 2 * 16
+    assert result.statement.endswith(" transitions.")
+
+
+def test_naive_rules_fail_beside_tuned_ones_and_the_bridge_does_not(day: Day, tmp_path: Path) -> None:
+    is_naive(day)
+    tuned = copy.deepcopy(day.site["alarms"])
+    for rule in day.site["alarms"].values():
+        rule |= {"on_delay_s": 0, "off_delay_s": 0}
+    folder = day.write(tmp_path)
+    (folder / "scenario.yaml").write_text(yaml.safe_dump({"rules_beside": tuned}))
+    verdict = judged_by({"nuisance", "false_alarms"}, folder)
+    result = verdict.criterion("nuisance")
+    assert failed(verdict) == {"nuisance", "false_alarms"}
+    for name in failed(verdict):
+        assert "The rules fail here, not the bridge" in verdict.criterion(name).statement
+    assert result.figures.policy.nuisances == result.figures.baseline.nuisances > 90
+    assert result.figures.beside.nuisances == 1
+    assert [told.missed for told in result.figures.told] == [0, 0, 0]
+    assert result.blocks[1].columns[3].title == "the rules beside"
+
+
+def test_where_the_bridge_breaks_its_rules_they_are_not_blamed(day: Day, tmp_path: Path) -> None:
+    is_naive(day)
+    result = judged_by({"nuisance"}, day.write(tmp_path)).criterion("nuisance")
+    assert (result.verdict, "not the bridge" in result.statement) == ("FAIL", False)
 
 
 # Shorter runs say what they lack.

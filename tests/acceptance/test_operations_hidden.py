@@ -43,7 +43,7 @@ def said(day: Day, second: float, **command: Any) -> None:
 
 def returned(day: Day, second: float) -> None:
     day.host_rows.append(
-        held(at(second) + 300 * MS, FILLER, "alarm/temperature_high", at(second) // MS, "normal")
+        held(at(second) + 300 * MS, FILLER, "alarm/temperature_high", at(second) // MS, "rtn_unacked")
     )
 
 
@@ -53,23 +53,28 @@ def dcmd(lab: Any, text: str) -> list[Any]:
     metric.name, metric.datatype, metric.string_value = "alarm/temperature_high/shelve", 12, text
     topic = f"spBv1.0/hamburg.filling/DCMD/line1/{FILLER}"
     encoded = base64.b64encode(payload.SerializeToString()).decode()
-    return ["A", at(2_570), "ann", topic, encoded, 0, False]
+    return ["A", at(SHELVED_S) - 30 * MS, "ann", topic, encoded, 0, False]
 
 
 def test_a_shelf_by_dcmd_needs_owner_and_expiry(day: Day, lab: Any, tmp_path: Path) -> None:
     hidden(day, "shelved")
     returned(day, 2_700)
     until = at(2_700) // MS
+    said(day, SHELVED_S, operator="ann", until_ms=until, reason="sensor")
     day.commands.append(dcmd(lab, f'{{"operator":"ann","until_ms":{until},"reason":"sensor"}}'))
     assert hiding(day, tmp_path / "right").verdict == "PASS"
-    day.commands[0] = dcmd(lab, '{"operator":"ann","reason":"sensor"}')
+    day.commands[0] = dcmd(lab, f'{{"operator":"bob","until_ms":{until},"reason":"sensor"}}')
     result = hiding(day, tmp_path / "wrong")
-    assert (result.verdict, "without an expiry" in result.statement) == ("FAIL", True)
+    assert (result.verdict, "is recorded for 'ann', and was given by 'bob'" in result.statement) == (
+        "FAIL",
+        True,
+    )
 
 
 def test_a_shelf_over_http_is_known_by_what_the_bridge_publishes(day: Day, tmp_path: Path) -> None:
     hidden(day, "shelved")
     returned(day, 2_700)
+    day.site["admin"] = {"host": "127.0.0.1", "port": 8090}
     said(day, SHELVED_S, operator="ann", until_ms=at(2_700) // MS, reason="sensor")
     assert outcomes(judge(day.write(tmp_path))) == dict.fromkeys(SHIFT, "PASS")
 
@@ -77,12 +82,13 @@ def test_a_shelf_over_http_is_known_by_what_the_bridge_publishes(day: Day, tmp_p
 @pytest.mark.parametrize(
     ("command", "says"),
     [
-        (None, "nobody had asked for it"),
+        (None, "shows shelved where the rules make it rtn_unacked: no command on record hides it then"),
         ({"until_ms": at(2_700) // MS, "reason": "sensor"}, "without an owner"),
         ({"operator": "", "until_ms": at(2_700) // MS}, "without an owner"),
+        ({"operator": "ann", "until_ms": at(2_700) // MS}, "without a reason"),
         ({"operator": "ann", "reason": "sensor"}, "without an expiry"),
-        ({"operator": "ann", "until_ms": at(2_000) // MS}, "without an expiry"),
-        ({"operator": "ann", "until_ms": at(2_620) // MS}, "until after its expiry"),
+        ({"operator": "ann", "until_ms": at(2_000) // MS, "reason": "sensor"}, "without an expiry"),
+        ({"operator": "ann", "until_ms": at(2_620) // MS, "reason": "sensor"}, "shows still shelved"),
     ],
 )
 def test_a_shelf_over_http_needs_owner_and_expiry(
@@ -90,6 +96,7 @@ def test_a_shelf_over_http_needs_owner_and_expiry(
 ) -> None:
     hidden(day, "shelved")
     returned(day, 2_700)
+    day.site["admin"] = {"host": "127.0.0.1", "port": 8090}
     if command is not None:
         said(day, SHELVED_S, **command)
     result = hiding(day, tmp_path)
@@ -100,25 +107,27 @@ def test_a_command_that_came_later_allows_nothing(day: Day, tmp_path: Path) -> N
     hidden(day, "shelved")
     returned(day, 2_700)
     said(day, SHELVED_S + 60, operator="ann", until_ms=at(2_700) // MS, reason="sensor")
-    assert "nobody had asked for it" in hiding(day, tmp_path).statement
+    assert "no command on record hides it then" in hiding(day, tmp_path).statement
 
 
 def test_a_shelf_may_be_lengthened_and_must_end_when_told_so(day: Day, tmp_path: Path) -> None:
     hidden(day, "shelved")
     returned(day, 2_840)
+    day.site["admin"] = {"host": "127.0.0.1", "port": 8090}
     said(day, SHELVED_S, operator="ann", until_ms=at(2_700) // MS, reason="sensor")
     said(day, 2_650, operator="bob", until_ms=at(2_840) // MS, reason="still the sensor")
     assert hiding(day, tmp_path / "longer").verdict == "PASS"
     said(day, 2_750, operator="bob", until_ms=0)
-    assert "until after its expiry" in hiding(day, tmp_path / "ended").statement
+    assert (
+        "shows still shelved where the rules make it rtn_unacked" in hiding(day, tmp_path / "ended").statement
+    )
 
 
 def test_a_shelf_that_never_ends_outlasts_its_expiry(day: Day, tmp_path: Path) -> None:
     call = hidden(day, "shelved")
     day.drop_calls(lambda other: other.alarm == call.alarm and other.raised_ms > call.raised_ms)
     said(day, SHELVED_S, operator="ann", until_ms=at(2_700) // MS, reason="sensor")
-    (entry,) = hiding(day, tmp_path).figures.hidden
-    assert "until after its expiry" in entry.breach
+    assert hiding(day, tmp_path).figures.wrong[-1].what.startswith("shows still shelved")
 
 
 def with_state(day: Day, states: dict[int, int]) -> None:
@@ -157,10 +166,11 @@ def test_what_suppresses_is_the_state_that_the_machine_shows(
 ) -> None:
     """The filler itself does nothing all day; a state signal that flaps is all that a bridge knows of it."""
     hidden(day, "suppressed")
-    with_state(day, {0: 6, SHELVED_S - 5: shown, SHELVED_S + 5: 6})
+    returned(day, 2_700)
+    with_state(day, {0: 6, SHELVED_S: shown, 2_700: 6})
     result = hiding(day, tmp_path)
     assert result.verdict == outcome
-    assert ("was in run, which is none of idle" in result.statement) == (outcome == "FAIL")
+    assert ("no state of its machine suppresses it then" in result.statement) == (outcome == "FAIL")
 
 
 def test_a_call_at_the_moment_of_a_return_is_a_call(day: Day, tmp_path: Path) -> None:

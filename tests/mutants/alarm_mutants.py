@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from shakedown.bridge.app import Parts
-from shakedown.bridge.core.alarm import Alarm
+from shakedown.bridge.app import Bridge, Parts
+from shakedown.bridge.core.alarm import Alarm, CommandRefused
 from shakedown.bridge.core.alarm_states import Event, State
 from shakedown.bridge.core.alarms import Alarms
 from tests.mutants.mutant import Mutant
@@ -115,6 +115,74 @@ class ForgetsOverAKill(Alarms):
         pass
 
 
+class MutesMost(Alarms):
+    """Says nothing of an alarm that no work order follows."""
+
+    def _emit(self, alarm, transition):
+        if alarm.rule.work_order:
+            super()._emit(alarm, transition)
+
+
+class NeverClears(Alarms):
+    """Calls, and never says that an alarm has returned to normal."""
+
+    def _emit(self, alarm, transition):
+        if transition.state not in (State.NORMAL, State.RTN_UNACKED):
+            super()._emit(alarm, transition)
+
+
+class ClearsAtOnce(Alarms):
+    """Says of each alarm that it is over as soon as it has called."""
+
+    def _emit(self, alarm, transition):
+        super()._emit(alarm, transition)
+        if transition.annunciates:
+            over = {"state": State.RTN_UNACKED, "annunciates": False, "ts_ns": transition.ts_ns + S // 1000}
+            super()._emit(alarm, replace(transition, **over))
+
+
+class DropsHalf(Alarms):
+    """Loses every second transition that calls nobody."""
+
+    count = 0
+
+    def _emit(self, alarm, transition):
+        self.count += not transition.annunciates
+        if transition.annunciates or self.count % 2:
+            super()._emit(alarm, transition)
+
+
+class IsDeaf(Alarms):
+    """Refuses each acknowledgement."""
+
+    def ack(self, device, name, by, now_ns):
+        raise CommandRefused("not now")
+
+
+class NodsAndDoesNothing(Alarms):
+    """Accepts each acknowledgement, and does nothing."""
+
+    def ack(self, device, name, by, now_ns):
+        self._find(device, name, by)
+
+
+class NamesTheWrongActor(Bridge):
+    """Records each acknowledgement for another operator than the one who gave it."""
+
+    def _on_command(self, metric_id, value):
+        super()._on_command(metric_id, "somebody else")
+
+
+class SaysRatesOnce(Bridge):
+    """Says once how many calls there were in ten minutes, and never again."""
+
+    def _operations_of(self, compiled):
+        operations = super()._operations_of(compiled)
+        say = operations._say_of_node
+        operations._say_of_node = lambda now_ns, outcome: operations._node or say(now_ns, outcome)
+        return operations
+
+
 class IsSilent(Alarm):
     """Goes through its states and calls nobody: what should be unacknowledged is acknowledged at once."""
 
@@ -140,6 +208,16 @@ ALARMS = (
     _mutant("is_silent", "false_alarms", made_of(IsSilent)),
     _mutant("shelves_by_itself", "false_alarms", ShelvesByItself),
     _mutant("acknowledges_by_itself", "acknowledgement", AcknowledgesByItself, "shift_orders.yaml"),
+    _mutant("mutes_most", "false_alarms", MutesMost, "shift_orders.yaml"),
+    _mutant("never_clears", "false_alarms", NeverClears, "shift_orders.yaml"),
+    _mutant("clears_at_once", "false_alarms", ClearsAtOnce, "shift_orders.yaml"),
+    _mutant("drops_half", "false_alarms", DropsHalf, "shift_orders.yaml"),
+    _mutant("is_deaf", "acknowledgement", IsDeaf, "shift_orders.yaml"),
+    _mutant("nods_and_does_nothing", "acknowledgement", NodsAndDoesNothing, "shift_orders.yaml"),
+    Mutant(
+        "names_the_wrong_actor", ("acknowledgement",), bridge=NamesTheWrongActor, drill="shift_orders.yaml"
+    ),
+    Mutant("says_rates_once", ("false_alarms",), bridge=SaysRatesOnce, drill="shift_orders.yaml"),
     _mutant("numbers_all_alike", "false_alarms", NumbersAllAlike),
     _mutant("forgets_over_a_kill", "work_orders", ForgetsOverAKill),
 )

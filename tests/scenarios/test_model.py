@@ -143,6 +143,15 @@ def test_what_is_written_reads_as_the_same(tmp_path):
     assert again.scenario.faults == setup.scenario.faults
 
 
+def test_the_rules_that_are_shown_beside_are_kept_with_the_scenario(tmp_path):
+    setup = model.set_up(model.find("naive_vs_tuned"))
+    tuned = model.set_up(model.find("shift_short")).documents["site"]["alarms"]
+    assert setup.scenario.rules_beside == tuned != setup.documents["site"]["alarms"]
+    for name, document in setup.documents.items():
+        (tmp_path / f"{name}.yaml").write_text(model.to_yaml(document))
+    assert model.set_up_again(tmp_path).scenario.rules_beside == tuned
+
+
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
 def test_every_fault_says_in_one_sentence_what_it_is(fault):
     assert fault.__doc__.strip().endswith(".")
