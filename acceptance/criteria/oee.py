@@ -175,7 +175,7 @@ def _row(evidence: Evidence, entry: Judged) -> ShiftResult:
         audit=_audit(evidence.run, truth),
         breaches=entry.breaches,
         losses=entry.tree,
-        orders=[] if report is None else _orders(entry.orders, by_order(report)),
+        orders=[] if report is None else _orders(entry.orders, by_order(report), is_line=entry.line.is_line),
         variance={} if report is None else explain(evidence, entry.line, truth, report),
     )
 
@@ -193,13 +193,17 @@ def _true(truth: ShiftTruth) -> ShiftFigures:
     )
 
 
-def _orders(orders: list[OrderTruth] | None, told: dict[str, dict[str, Any]]) -> list[OrderResult]:
+def _orders(
+    orders: list[OrderTruth] | None, told: dict[str, dict[str, Any]], *, is_line: bool
+) -> list[OrderResult]:
     """Truth and report of each order; one that took no time and no part is left out."""
     return [
         OrderResult(
             order=order.order,
             products=order.products,
-            truth=msgspec.convert({**order.times_s, **order.exact, "oee": order.kpis()["oee"]}, OrderFigures),
+            truth=msgspec.convert(
+                {**order.times_s, **order.exact, "oee": order.kpis(is_line=is_line)["oee"]}, OrderFigures
+            ),
             reported=figures_of(OrderFigures, told[order.order]) if order.order in told else None,
         )
         for order in orders or ()

@@ -43,14 +43,16 @@ def wrong_orders(
     found: Breaches = [(f"order {name}", "reported", None) for name in told if name not in known]
     for order in orders:
         if order.order in told:
-            wrong = _wrong(order, told[order.order], slack_s, has_rework=has_rework)
+            wrong = _wrong(order, told[order.order], slack_s, has_rework=has_rework, is_line=truth.is_line)
             found += [(f"{figure} of {order.order}", reported, true) for figure, reported, true in wrong]
         elif order.counts["produced"][0] or order.times_s["pbt_s"] > scan_ms / 1000:
             found.append((f"order {order.order}", None, order.exact["produced"]))
     return found
 
 
-def _wrong(order: OrderTruth, entry: dict[str, Any], slack_s: float, *, has_rework: bool) -> Breaches:
+def _wrong(
+    order: OrderTruth, entry: dict[str, Any], slack_s: float, *, has_rework: bool, is_line: bool
+) -> Breaches:
     within = {
         figure: Within(true_s - slack_s, true_s + slack_s, False, true_s)
         for figure, true_s in order.times_s.items()
@@ -61,6 +63,7 @@ def _wrong(order: OrderTruth, entry: dict[str, Any], slack_s: float, *, has_rewo
         entry,
         order.standard_ns,
         order.reworked if has_rework or not order.reworked[1] else None,
-        order.kpis(),
+        order.kpis(is_line=is_line),
+        is_line=is_line,
     )
     return held(entry, within)

@@ -48,14 +48,16 @@ class OrderTruth:
             "adot_s": 0.0,
         }
 
-    def kpis(self) -> dict[str, float | None]:
-        """availability, effectiveness, quality, oee, fpy; oee is None if it was never run for, or nothing made."""
+    def kpis(self, *, is_line: bool = False) -> dict[str, float | None]:
+        """availability, effectiveness, quality, oee, fpy; oee, on a line, is 0 if nothing was made for it."""
         run_ns, pbt_ns, produced = self.spent_ns["run"], sum(self.spent_ns.values()), self.exact["produced"]
         a, e = ratio(run_ns, pbt_ns), ratio(self.exact_standard_ns, run_ns)
         q, fpy = (
             ratio(good, produced) for good in (self.exact["good"], self.exact["good"] - self.reworked[0])
         )
         oee = None if a is None or e is None or q is None else a * e * q
+        if is_line and a is not None and not (run_ns and produced):
+            oee = 0.0
         return {"availability": a, "effectiveness": e, "quality": q, "oee": oee, "fpy": fpy}
 
 

@@ -197,3 +197,16 @@ def test_an_order_shorter_than_a_scan_need_not_be_seen() -> None:
             {"order": name, **times, **order.exact, "availability": 1.0, "effectiveness": 0.0, "nee": None}
         )
     assert wrong_orders(truth, list(orders.values()), {"orders": seen}, 1000, 1.0, has_rework=True) == []
+
+
+def test_an_order_for_which_nothing_was_made_has_an_oee_of_nothing_on_a_line() -> None:
+    events = [*edges("shift", 0, 100), begun(0, "X", "L1"), taken_up(0, "X"), state(0, 101)]
+    truth, orders = judged(events)
+    said = {"order": "X", **orders["X"].times_s, **orders["X"].exact, "availability": 0.0, "oee": 0.0}
+    told = {False: [], True: []}
+    for is_line in told:
+        truth.is_line = is_line
+        found = wrong_orders(truth, list(orders.values()), {"orders": [said]}, 1000, 1.0, has_rework=True)
+        told[is_line] = [figure for figure, _, _ in found]
+    assert told == {False: ["oee of X"], True: []}
+    assert (orders["X"].kpis()["oee"], orders["X"].kpis(is_line=True)["oee"]) == (None, 0.0)
