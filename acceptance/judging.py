@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import traceback
 from collections.abc import Collection
 from pathlib import Path
@@ -20,11 +21,18 @@ from shakedown.acceptance.verdict import Answer, CriterionResult, Outcome, Verdi
 NOT_WHOLE = "let the scenario run to its end: `shakedown accept SCENARIO --seed N`"
 
 
-def judge(run_folder: str | Path, *, strict: bool = False, only: Collection[str] = ()) -> Verdict:
+def judge(
+    run_folder: str | Path,
+    *,
+    strict: bool = False,
+    only: Collection[str] = (),
+    took_s: dict[str, float] | None = None,
+) -> Verdict:
     """Judge one run by its files. Never raises on account of what they hold: that is a harness fault, or INCONCLUSIVE.
 
-    `strict` demands that no sample at all is lost; `only` names the criteria at stake, all if it names none. A folder
-    whose manifest does not say `complete` is not judged.
+    `strict` demands that no sample at all is lost; `only` names the criteria at stake, all if it names none;
+    `took_s` is filled with the seconds that each criterion took. A folder whose manifest does not say `complete` is not
+    judged.
     """
     folder = Path(run_folder)
     problems: list[Problem] = []
@@ -45,15 +53,21 @@ def judge(run_folder: str | Path, *, strict: bool = False, only: Collection[str]
     except Unjudgeable as error:
         problems += error.problems
         return verdict
-    return judge_run(run, verdict, only=only)
+    return judge_run(run, verdict, only=only, took_s=took_s)
 
 
-def judge_run(run: Run, verdict: Verdict | None = None, *, only: Collection[str] = ()) -> Verdict:
+def judge_run(
+    run: Run,
+    verdict: Verdict | None = None,
+    *,
+    only: Collection[str] = (),
+    took_s: dict[str, float] | None = None,
+) -> Verdict:
     """Judge a run that is in hand already; the verdict says so where the judge itself fails."""
     verdict = verdict or Verdict(verdict="HARNESS_FAULT", strict=run.strict)
     verdict.bridge = run.bridge
     try:
-        _conclude(run, verdict, only)
+        _conclude(run, verdict, only, {} if took_s is None else took_s)
     except Exception as error:  # the same for the judge itself: a harness fault, not a traceback
         verdict.verdict = "HARNESS_FAULT"
         verdict.harness = [*run.problems, _crash("the judge", error)]
@@ -66,14 +80,18 @@ def evidence_of(run: Run) -> Evidence:
     return Evidence(run, joined, attribute(run, joined))
 
 
-def _conclude(run: Run, verdict: Verdict, only: Collection[str]) -> None:
+def _conclude(run: Run, verdict: Verdict, only: Collection[str], took_s: dict[str, float]) -> None:
     evidence = evidence_of(run)
     joined, attribution = evidence.joined, evidence.attribution
     criteria, problems = all_criteria()
     run.problems += problems
     asked = [criterion for criterion in criteria if not only or criterion.name in only]
     judged = [criterion for criterion in asked if criterion.applies(run)]
-    results = [_judged(criterion, evidence) for criterion in judged]
+    results = []
+    for criterion in judged:
+        began_s = time.perf_counter()
+        results.append(_judged(criterion, evidence))
+        took_s[criterion.name] = round(time.perf_counter() - began_s, 3)
     verdict.criteria = [result for result, _ in results]
     if run.wire is not None:
         run.problems += run.wire.problems

@@ -15,7 +15,8 @@ from shakedown.acceptance.promises import Bridge
 Outcome = Literal["PASS", "FAIL", "INCONCLUSIVE", "HARNESS_FAULT"]
 """What is said of a run."""
 Answer = Literal["PASS", "FAIL", "INCONCLUSIVE", "HARNESS_FAULT", "NOT_APPLICABLE"]
-"""What is said on one criterion; NOT_APPLICABLE is what the bridge does not promise, and never a PASS."""
+"""What is said on one criterion; NOT_APPLICABLE is what the bridge does not promise or the run did not put to
+the test, and never a PASS."""
 
 FORMAT = 2
 EXIT_CODES: dict[str, int] = {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 3, "HARNESS_FAULT": 4}
@@ -82,8 +83,12 @@ class Verdict(msgspec.Struct, kw_only=True):
         raise KeyError(f"no criterion {name!r}; judged were {[result.name for result in self.criteria]}")
 
     def write(self, path: Path) -> None:
-        """Write `verdict.json`; NaN and infinite numbers become null."""
-        path.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n")
+        """Write `verdict.json`."""
+        path.write_bytes(self.encoded())
+
+    def encoded(self) -> bytes:
+        """What `verdict.json` holds; NaN and infinite numbers become null."""
+        return msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n"
 
 
 def combine(outcomes: Iterable[Outcome]) -> Outcome:

@@ -52,10 +52,19 @@ class RunFacts:
         text = loaded.get("description") if isinstance(loaded, dict) else ""
         return " ".join(text.split()) if isinstance(text, str) else ""
 
+    @cached_property
+    def head(self) -> str:
+        """The head of the run's chain of evidence, which everything else follows from; empty if it has none."""
+        try:
+            return str(json.loads((self.folder / "chain.json").read_bytes())["head"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return ""
+
     @property
-    def seconds(self) -> float:
-        """How long the run took, in its own time."""
-        return float(self.manifest["end_ns"] - self.manifest["start_ns"]) / 1e9
+    def took_s(self) -> dict[str, Any]:
+        """Seconds of real time: `run`, `judge`, and of that each of the `criteria`; nothing where it is not known."""
+        found = self.manifest.get("took_s")
+        return found if isinstance(found, dict) else {}
 
     @property
     def command(self) -> str:

@@ -43,7 +43,7 @@ ALARMS = {
 ORDERS = {
     "order": "str", "device": "str", "alarm": "str", "occurrence": "Int64", "equipment": "str",
     "physical_asset": "str", "state": "str", "raised": "time", "created": "time", "ended": "time",
-    "elapsed_s": "float64", "without_restart_s": "float64",
+    "elapsed_s": "float64", "raw_s": "float64",
 }  # fmt: skip
 SHIFT = {
     "line": "str",

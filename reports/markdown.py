@@ -39,6 +39,8 @@ def render_markdown(facts: RunFacts) -> str:
     for table in (block for block in verdict.blocks if isinstance(block, Table)):
         lines += _table(table)
     lines += [f"Repeat it: `{facts.command}`", ""]
+    if facts.head:
+        lines += [f"Head of the evidence: `{facts.head}` (`shakedown verify RUN --head ...`)", ""]
     return "\n".join(lines)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree as Xml
 
@@ -12,7 +13,7 @@ from shakedown.acceptance.files import Problem
 from shakedown.acceptance.verdict import EXIT_CODES, Conclusion, Outcome, Verdict, combine
 from shakedown.reports.facts import HEADLINES, read_facts
 from shakedown.reports.html import page
-from shakedown.reports.junit import as_text, classname, fault_case, suite_of
+from shakedown.reports.junit import as_text, classname, empty_suite, fault_case, finished, suite_of
 
 INDEX = "suite.json"
 
@@ -87,30 +88,34 @@ def worst(runs: Iterable[SuiteRun]) -> Outcome:
 def render_suite(folder: Path) -> None:
     """Write the reports of the suite in `folder` from its files alone; the same folder gives the same bytes."""
     suite = Suite.read(folder / INDEX)
-    (folder / "index.html").write_text(render_index(suite), encoding="utf-8")
-    (folder / "junit.xml").write_text(render_suite_junit(suite, folder), encoding="utf-8")
+    for name, renderer in RENDERERS.items():
+        (folder / name).write_text(renderer(suite, folder), encoding="utf-8")
 
 
-def render_index(suite: Suite) -> str:
+def render_index(suite: Suite, folder: Path) -> str:
     """Every criterion of every run in one table, each run with a link to its report."""
     return page("suite.html.j2", suite=suite, headline=HEADLINES[suite.verdict])
 
 
 def render_suite_junit(suite: Suite, folder: Path) -> str:
     """The runs' JUnit test suites in one file; a run without a verdict is one case with an error."""
-    root = Xml.Element("testsuites", name=f"shakedown.{suite.suite}" if suite.suite else "shakedown")
-    for run in suite.runs:
-        root.append(suite_of(read_facts(folder / run.folder)) if run.folder else _without_verdict(run))
-    for count in ("tests", "failures", "errors", "skipped"):
-        root.set(count, str(sum(int(child.get(count, "0")) for child in root)))
-    root.set("time", f"{sum(float(child.get('time', '0')) for child in root):.3f}")
+    root = Xml.Element("testsuites")
+    for number, run in enumerate(suite.runs):
+        element = suite_of(read_facts(folder / run.folder)) if run.folder else _without_verdict(run)
+        element.attrib |= {"package": "shakedown", "id": str(number)}
+        root.append(element)
     return as_text(root)
 
 
 def _without_verdict(run: SuiteRun) -> Xml.Element:
-    name, count = classname(run.scenario), str(len(run.harness))
-    element = Xml.Element("testsuite", name=name, tests=count, failures="0", errors=count, skipped="0")
-    element.set("time", "0.000")
+    name = classname(run.scenario)
+    element = empty_suite(name, datetime.fromtimestamp(0, UTC), 0.0)
     for number, fault in enumerate(run.harness, 1):
         fault_case(element, name, number, fault)
-    return element
+    return finished(element)
+
+
+RENDERERS: dict[str, Callable[[Suite, Path], str]] = {
+    "index.html": render_index,
+    "junit.xml": render_suite_junit,
+}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import traceback
 from pathlib import Path
@@ -133,24 +134,38 @@ def _print_replay(result: Replay, name: str) -> None:
 
 
 @cli.command(
-    short_help="Check that a run folder, or a suite's, is as it was written.",
-    epilog="\b\nExample:\n  shakedown verify runs/wan-3\n\n\b\nExit codes: 0 unchanged, 1 changed",
+    short_help="Check that a run folder, or a suite's, says what its logs say.",
+    epilog="""\b
+Examples:
+  shakedown verify runs/wan-3
+  shakedown verify runs/wan-3 --head 5ee1c0...
+
+\b
+Exit codes: 0 it does, 1 it does not""",
 )
 @click.argument("run", type=click.Path(path_type=Path))
-def verify(run: Path) -> None:
-    """Check that nothing in the run folder RUN was changed, removed or added since it was written.
+@click.option("--head", metavar="HASH", help="the head of its chain, as the run printed it")
+def verify(run: Path, head: str | None) -> None:
+    """Check that nothing in the run folder RUN was changed, removed or added, and judge and render it again.
 
-    Where RUN is the folder of a suite, it and all its runs are checked.
+    Whoever changes a log can make everything else fit it: only the head, noted elsewhere, shows that. Where RUN is the
+    folder of a suite, it and all its runs are checked.
     """
-    from shakedown.scenarios import run_folder, suite_folder
+    from shakedown.scenarios import verification
+    from shakedown.scenarios.run_folder import chain_head
 
-    suite_folder.check_came_to_its_end(run)
-    problems = suite_folder.verify(run) if suite_folder.is_suite(run) else run_folder.verify(run)
+    if head is not None and not re.fullmatch("[0-9a-f]{64}", head := head.lower()):
+        raise UsageError(
+            f"--head {head}: the head of a chain is 64 hexadecimal digits, as a run prints it at its end."
+        )
+    problems = verification.verify(run, head)
     for problem in problems:
         OUT.print(escape(problem), soft_wrap=True)
     if problems:
         sys.exit(1)
-    OUT.print("[green]unchanged[/]: every file fits the chain")
+    OUT.print("[green]unchanged[/]: every file fits the chain, and verdict and reports follow from the logs")
+    if head is None:
+        OUT.print(f"head    {chain_head(run)}  (is it the one that the run printed?)", soft_wrap=True)
 
 
 @cli.command(

@@ -9,13 +9,16 @@ import hashlib
 import json
 import platform
 import shutil
+from collections.abc import Collection
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from shakedown.reports import RENDERERS, render
 from shakedown.scenarios.errors import UsageError
 from shakedown.scenarios.model import to_yaml
 from shakedown.scenarios.parts.plan import BRIDGE
+from shakedown.scenarios.scenario import Scenario
 from shakedown.scenarios.setups import Setup
 
 FORMAT = 1
@@ -39,6 +42,24 @@ def file_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """The versions that a run depends on, of Python too."""
+    return {name: metadata.version(name) for name in VERSIONS_OF} | {"python": platform.python_version()}
+
+
+def of_scenario(scenario: Scenario) -> dict[str, Any]:
+    """What a manifest says of the scenario."""
+    return {
+        "scenario": scenario.name,
+        "title": scenario.title,
+        "warm_up_s": scenario.warm_up_s,
+        "duration_s": scenario.duration_s,
+        "drain_s": scenario.drain_s,
+        "may_be_inconclusive": list(scenario.may_be_inconclusive),
+        "only_promised": scenario.only_promised,
+    }
 
 
 def claim(final: Path) -> Path:
@@ -86,18 +107,12 @@ class RunFolder:
         self._manifest = {
             "format": FORMAT,
             "status": "running",
-            "scenario": setup.scenario.name,
-            "title": setup.scenario.title,
+            **of_scenario(setup.scenario),
             "plant": setup.plant.plant,
             "seed": seed,
             "clock": clock,
             "broker": broker,
             "strict": strict,
-            "warm_up_s": setup.scenario.warm_up_s,
-            "duration_s": setup.scenario.duration_s,
-            "drain_s": setup.scenario.drain_s,
-            "may_be_inconclusive": list(setup.scenario.may_be_inconclusive),
-            "only_promised": setup.scenario.only_promised,
             "python": platform.python_version(),
             "versions": {name: metadata.version(name) for name in VERSIONS_OF},
             **({"bridge": bridge} if bridge is not None else {}),
@@ -121,9 +136,13 @@ class RunFolder:
             (self.path / "manifest.json.new").unlink(missing_ok=True)
             (self.path / "manifest.json").unlink(missing_ok=True)
 
+    def seal(self) -> None:
+        """Chain the evidence and write the reports, which follow from it."""
+        write_chain(self.path, RENDERERS)
+        render(self.path)
+
     def finish(self) -> Path:
-        """Chain the files and give the folder its name."""
-        write_chain(self.path)
+        """Give the folder its name."""
         self.path.rename(self.final)
         return self.final
 
@@ -132,12 +151,19 @@ class RunFolder:
         shutil.rmtree(self.path, ignore_errors=True)
 
 
-def write_chain(folder: Path) -> None:
-    """Write chain.json: each file's SHA-256, and the chain over them (h = SHA-256(0x01 | h before | name | hash))."""
-    names = sorted(path.name for path in folder.iterdir() if path.is_file() and path.name != "chain.json")
+def write_chain(folder: Path, derived: Collection[str]) -> None:
+    """Write chain.json: each file's SHA-256, and the chain over them (h = SHA-256(0x01 | h before | name | hash)).
+
+    The `derived` follow from the other files, show the head, and so are not part of it.
+    """
+    names = sorted(_files(folder) - set(derived))
     files = {name: file_sha256(folder / name) for name in names}
     chain = {"format": FORMAT, "files": files, "head": _head(files)}
     (folder / "chain.json").write_text(json.dumps(chain, indent=1) + "\n", encoding="utf-8")
+
+
+def _files(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir() if not path.is_dir() and path.name != "chain.json"}
 
 
 def _head(files: dict[str, str]) -> str:
@@ -147,31 +173,31 @@ def _head(files: dict[str, str]) -> str:
     return head.hex()
 
 
-def verify(folder: Path) -> list[str]:
-    """What does not fit the chain of a finished run folder, in plain words; empty when everything does."""
-    manifest = read_manifest(folder)
-    if manifest["status"] != "complete":
-        return [f"the run's status is {manifest['status']!r}: it holds no verdict"]
-    return chain_problems(folder)
+def chain_head(folder: Path) -> str:
+    """The head of the folder's chain, as chain.json says; empty where it does not."""
+    try:
+        return str(json.loads((folder / "chain.json").read_bytes())["head"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
-def chain_problems(folder: Path) -> list[str]:
+def chain_problems(folder: Path, derived: Collection[str]) -> list[str]:
     """What does not fit the folder's chain.json, in plain words; folders inside are not part of it."""
     try:
         chain = json.loads((folder / "chain.json").read_text(encoding="utf-8"))
         files: dict[str, str] = dict(chain["files"])
-        head = chain["head"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        fits = chain["head"] == _head(files)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return [f"chain.json cannot be read: {error}"]
-    found = {path.name for path in folder.iterdir() if path.is_file() and path.name != "chain.json"}
-    problems = [f"{name} is missing" for name in sorted(files.keys() - found)]
-    problems += [f"{name} is not part of the run" for name in sorted(found - files.keys())]
+    found = _files(folder)
+    problems = [f"{name} is missing" for name in sorted((files.keys() | set(derived)) - found)]
+    problems += [f"{name} is not part of the run" for name in sorted(found - files.keys() - set(derived))]
     problems += [
         f"{name} was changed"
         for name in sorted(found & files.keys())
         if file_sha256(folder / name) != files[name]
     ]
-    if _head(files) != head:
+    if not fits:
         problems.append("chain.json was changed: its head does not follow from its files")
     return problems
 

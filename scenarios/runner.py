@@ -17,7 +17,6 @@ from rich.console import Console
 from shakedown.acceptance.judging import judge
 from shakedown.acceptance.verdict import Verdict
 from shakedown.bridge.yamlfile import ConfigError
-from shakedown.reports import render
 from shakedown.scenarios import disk_space
 from shakedown.scenarios.bridge_runner import BridgeFactory, our_bridge
 from shakedown.scenarios.bridges.choice import Choice, OurBridge, Place
@@ -27,6 +26,7 @@ from shakedown.scenarios.lab import Lab
 from shakedown.scenarios.model import aligned
 from shakedown.scenarios.parts.bridge import BridgePart
 from shakedown.scenarios.progress import Progress
+from shakedown.scenarios.run_folder import RunFolder
 from shakedown.scenarios.run_folders import RunFolders
 from shakedown.scenarios.run_logs import logs_into
 from shakedown.scenarios.scratch import scratch_in
@@ -133,6 +133,7 @@ def accept_each(
             _scratch(request) as scratch,
             logs_into(folders.paths, request.bridge.package),
         ):
+            began_s = time.perf_counter()
             facts = run(
                 _carry_out(request, folders, scratch, progress),
                 clock=request.clock,
@@ -140,7 +141,10 @@ def accept_each(
                 start=datetime.now(UTC) if request.on_the_wall else START,
             )
             folders.note(facts)
-            verdicts = {bridge: _judge(path, request, progress) for bridge, path in folders.paths.items()}
+            run_s = round(time.perf_counter() - began_s, 3)
+            verdicts = {
+                bridge: _judge(folder, run_s, request, progress) for bridge, folder in folders.of.items()
+            }
         return {
             bridge: Outcome(folders.of[bridge].finish(), verdict, facts[bridge])
             for bridge, verdict in verdicts.items()
@@ -155,12 +159,16 @@ def accept_each(
         raise
 
 
-def _judge(path: Path, request: Request, progress: Progress) -> Verdict:
+def _judge(folder: RunFolder, run_s: float, request: Request, progress: Progress) -> Verdict:
     progress.say("judging")
-    verdict = judge(path, strict=request.strict)
-    verdict.write(path / "verdict.json")
+    criteria: dict[str, float] = {}
+    began_s = time.perf_counter()
+    verdict = judge(folder.path, strict=request.strict, took_s=criteria)
+    judge_s = round(time.perf_counter() - began_s, 3)
+    folder.note(took_s={"run": run_s, "judge": judge_s, "criteria": criteria})
+    verdict.write(folder.path / "verdict.json")
     progress.say("writing the reports")
-    render(path)
+    folder.seal()
     return verdict
 
 

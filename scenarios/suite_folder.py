@@ -6,13 +6,12 @@ It is written into `<folder>.partial` and gets its name when all runs are throug
 from __future__ import annotations
 
 import contextlib
-import json
 from pathlib import Path
 
 import msgspec
 
 from shakedown.acceptance.files import Problem
-from shakedown.reports.suite import INDEX, Suite, SuiteRun, concluded, faulty, render_suite
+from shakedown.reports.suite import INDEX, RENDERERS, Suite, SuiteRun, concluded, faulty, render_suite
 from shakedown.scenarios import run_folder
 from shakedown.scenarios.errors import UsageError
 from shakedown.scenarios.runner import Outcome
@@ -33,8 +32,8 @@ class SuiteFolder:
 
     def concluded(self, scenario: str, title: str, outcome: Outcome) -> SuiteRun:
         """Note the verdict of a run in this folder."""
-        chain = json.loads((outcome.folder / "chain.json").read_text(encoding="utf-8"))
-        return concluded(scenario, title, outcome.folder.name, chain["head"], outcome.verdict)
+        head = run_folder.chain_head(outcome.folder)
+        return concluded(scenario, title, outcome.folder.name, head, outcome.verdict)
 
     def faulty(self, scenario: str, title: str, what: str, seen: Path | None) -> SuiteRun:
         """Note that the lab failed; `seen` is the folder with what was seen until then, None if nothing was."""
@@ -43,10 +42,10 @@ class SuiteFolder:
         return faulty(scenario, title, Problem(what, where, remedy))
 
     def finish(self, suite: Suite) -> Path:
-        """Write the index and the reports, chain them and give the folder its name."""
+        """Write the index, chain it, write the reports and give the folder its name."""
         suite.write(self.path / INDEX)
+        run_folder.write_chain(self.path, RENDERERS)
         render_suite(self.path)
-        run_folder.write_chain(self.path)
         self.path.rename(self.final)
         return self.final
 
@@ -104,36 +103,6 @@ def runs_in(folder: Path) -> list[Path]:
         raise UsageError(f"{folder}: {', '.join(unjudged)} did not come to a verdict. Give the others one by one: "
                          f"{', '.join(str(folder / run.folder) for run in runs if run.folder)}.")  # fmt: skip
     return [folder / run.folder for run in runs if run.folder]
-
-
-def verify(folder: Path) -> list[str]:
-    """What does not fit in a suite folder and its runs, in plain words; empty when everything does."""
-    suite = read_suite(folder)
-    problems = run_folder.chain_problems(folder)
-    for run in suite.runs:
-        problems += _verify_run(folder, run)
-    known = {run.folder for run in suite.runs} | {
-        f"{run.scenario}.partial" for run in suite.runs if not run.folder
-    }
-    found = {path.name for path in folder.iterdir() if path.is_dir()}
-    return problems + [f"{name} is not part of the suite" for name in sorted(found - known)]
-
-
-def _verify_run(folder: Path, run: SuiteRun) -> list[str]:
-    if run.folder is None:
-        return [f"{run.scenario} was not run to its end: it holds no verdict"]
-    try:
-        problems = [f"{run.folder}: {problem}" for problem in run_folder.verify(folder / run.folder)]
-    except UsageError as error:
-        return [str(error)]
-    if problems:
-        return problems
-    chain = json.loads((folder / run.folder / "chain.json").read_text(encoding="utf-8"))
-    return (
-        []
-        if chain["head"] == run.chain
-        else [f"{run.folder} is not the run that the suite was concluded from"]
-    )
 
 
 def _whole_runs(folder: Path) -> list[Path]:

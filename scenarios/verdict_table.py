@@ -13,6 +13,7 @@ from rich.table import Table
 
 from shakedown.reports import text
 from shakedown.reports.facts import accept_command
+from shakedown.scenarios.run_folder import chain_head
 from shakedown.scenarios.terminal import OUT, coloured, paragraph
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ def _print_end(verdict: str, report: Path, again: str) -> None:
     OUT.print(coloured(verdict, bold=True))
     OUT.print(f"report  {escape(str(report))}", soft_wrap=True)
     OUT.print(f"repeat  {escape(again)}", soft_wrap=True)
+    OUT.print(f"head    {chain_head(report.parent)}", soft_wrap=True)
 
 
 def _replay(folder: Path) -> str:

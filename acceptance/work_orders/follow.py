@@ -2,7 +2,7 @@
 
 The bridge publishes the CMMS's id and state, with the time at which it learnt it (docs/operations.md). It must have
 learnt a state within `FOLLOW_S`: its poll, and one attempt that failed. What keeps it from the CMMS (a cut WAN, a
-CMMS that is down, its own restart) starts that time anew. Then
+CMMS that is down, its own restart) does not count, nor does one retry after it (clock.py). Then
 
 - a state that lasted longer was told, and the last one too, unless the run ended before it could arrive;
 - what is told is a state that the order had then, or had not longer ago than that;
@@ -19,8 +19,9 @@ import numpy as np
 from shakedown.acceptance.derived_rows import Row, rows_of
 from shakedown.acceptance.operations_logs import ENDED, WorkOrder
 from shakedown.acceptance.run import Run
+from shakedown.acceptance.work_orders.clock import due_ns
 
-S, MS = 1_000_000_000, 1_000_000
+MS = 1_000_000
 FOLLOW_S = 60.0
 CLOCK_MS = 1000  # the clocks of CMMS and bridge may differ by this much
 BEFORE_IT_IS_THERE = frozenset({"pending", "refused"})
@@ -66,22 +67,11 @@ def follow_breaches(run: Run) -> list[Untold]:
     return sorted(found, key=lambda breach: breach.alarm)
 
 
-def due_ns(run: Run, ns: int) -> int:
-    """Until when a bridge has learnt what the CMMS knows since `ns`."""
-    wait_ns = int(FOLLOW_S * S)
-    due = ns + wait_ns
-    for fault in run.timeline:  # by start
-        hinders = ("wan" in fault.affects and fault.cut) or fault.affects & {"cmms", "bridge"}
-        if hinders and not fault.is_phase and fault.start_ns < due and ns < fault.end_ns:
-            due = max(due, fault.end_ns + wait_ns)
-    return due
-
-
 def _steps(run: Run, order: WorkOrder) -> list[Step]:
     """The states of an order up to its end, after which nobody need follow it."""
     ended = next((i for i, (_, state) in enumerate(order.history) if state in ENDED), len(order.history))
     history = order.history[: ended + 1]
-    dues = [due_ns(run, ms * MS) // MS for ms, _ in history]
+    dues = [due_ns(run, ms * MS, FOLLOW_S) // MS for ms, _ in history]
     found = []
     for (ms, state), due_ms, later, later_due in zip_longest(history, dues, history[1:], dues[1:]):
         found.append(Step(state, ms, due_ms, later_due, later[0] if later else None))

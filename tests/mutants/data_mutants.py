@@ -10,7 +10,10 @@ from shakedown.bridge.app import Bridge, Parts
 from shakedown.bridge.core.forwarding import Forwarding
 from shakedown.bridge.core.model import GOOD
 from shakedown.bridge.core.normalise import normalise
+from shakedown.twin.clock import START
 from tests.mutants.mutant import Mutant
+
+SILENT_AFTER_S, HELD_S = 120.0, 15.0
 
 # ---- what the south hands over is changed on its way to the journal
 
@@ -46,6 +49,42 @@ class DropsABurst(Bridge):
         self.since = 0 if births != self.births else self.since + 1
         self.births = births
         await super()._on_readings([] if self.since == 2 and births > 1 else readings, entries)
+
+
+class LosesOneAtEachReconnect(Bridge):
+    """Loses a single sample whenever it has been born again."""
+
+    births = 0
+
+    async def _on_readings(self, readings, entries):
+        births = sum(target.session.counters["births"] for target in self._targets)
+        first = 1 if births > self.births > 0 else 0
+        self.births = births
+        await super()._on_readings(readings[first:], entries)
+
+
+class FallsSilent(Bridge):
+    """Takes nothing more after two minutes of the run, and neither ends nor says a word."""
+
+    async def _on_readings(self, readings, entries):
+        if time.time() > START.timestamp() + SILENT_AFTER_S:
+            await asyncio.Event().wait()
+        await super()._on_readings(readings, entries)
+
+
+class HoldsOneTopicBack(Bridge):
+    """Publishes the temperature of the bowl, one topic of many, all at once every fifteen seconds."""
+
+    held = ()
+    due_s = 0.0
+
+    async def _on_readings(self, readings, entries):
+        slow = {metric.metric_id for metric in self.model.metrics if metric.name == "bowl_temperature"}
+        self.held = (*self.held, *(r for r in readings if r.metric_id in slow))
+        now = [r for r in readings if r.metric_id not in slow]
+        if time.time() >= self.due_s:
+            now, self.held, self.due_s = [*now, *self.held], (), time.time() + HELD_S
+        await super()._on_readings(now, entries)
 
 
 class DropsWhatIsBad(Bridge):
@@ -218,6 +257,9 @@ DATA = (
         quick=True,
     ),
     Mutant("drops_a_burst_at_reconnect", ("loss",), bridge=DropsABurst),
+    Mutant("loses_one_at_each_reconnect", ("loss",), bridge=LosesOneAtEachReconnect),
+    Mutant("falls_silent", ("freshness",), bridge=FallsSilent),
+    Mutant("holds_one_topic_back", ("freshness",), bridge=HoldsOneTopicBack, drill="calm.yaml"),
     Mutant("loses_what_was_in_flight", ("loss",), Parts(forwarding=ReplaysWhatWasNotSent)),
     Mutant(
         "frees_history_as_it_is_written",

@@ -12,7 +12,7 @@ from shakedown.bridge.north.cmms import Answer, CmmsUnavailable, EmbeddedAdapter
 from shakedown.bridge.north.cmms_http import CmmsHttp
 from tests.mutants.mutant import Mutant
 
-LATE_S = 200.0
+LATE_S, WAIT_S = 200.0, 170.0
 EARLY_MS = 60_000
 
 
@@ -85,6 +85,13 @@ class NeverFollows(EmbeddedAdapter):
 
     async def follow(self, order):
         return Answer(order.id, order.state)
+
+
+class WaitsLongAfterAFailure(WorkOrders):
+    """Tries again three minutes after an attempt that failed, so that each short cut costs as much."""
+
+    def failed(self, order, now_ns):
+        self._set(replace(order, attempts=order.attempts + 1, due_ns=now_ns + int(WAIT_S * 1e9)))
 
 
 class EndsItsContextEarly(Bridge):
@@ -167,4 +174,5 @@ ORDERS = (
     _bridge("orders_for_every_alarm", OrdersForEveryAlarm),
     _outbox("orders_again", OrdersAgain, "shift_drill.yaml"),
     _outbox("names_the_next_occurrence", NamesTheNextOccurrence),
+    _outbox("waits_long_after_a_failure", WaitsLongAfterAFailure, "shift_flaps.yaml"),
 )

@@ -61,10 +61,12 @@ def test_the_index_has_every_criterion_once_and_its_links_lead_to_the_reports(su
 def test_junit_is_the_runs_junit_joined(suite):
     joined = Xml.parse(suite / "junit.xml").getroot()
     alone = [Xml.parse(suite / name / "junit.xml").getroot() for name in ("wan_outage", "wan_outage_fast")]
+    assert [(e.attrib.pop("package"), e.attrib.pop("id")) for e in joined] == [
+        ("shakedown", "0"),
+        ("shakedown", "1"),
+    ]
     assert [Xml.tostring(e).split() for e in joined] == [Xml.tostring(e).split() for e in alone]
-    for count in ("tests", "failures", "errors", "skipped"):
-        assert int(joined.get(count)) == sum(int(e.get(count)) for e in alone)
-    assert int(joined.get("failures")) == len(joined.findall(".//failure")) > 0
+    assert sum(int(e.get("failures")) for e in joined) == len(joined.findall(".//failure")) > 0
 
 
 def test_no_row_of_the_index_has_the_colour_of_a_state_of_the_line(suite):
@@ -82,7 +84,7 @@ def test_a_run_without_a_verdict_is_told_everywhere(suite):
     assert "The lab itself failed" in page
     assert 'href="third' not in page
     joined = Xml.parse(suite / "junit.xml").getroot()
-    assert int(joined.get("errors")) == len(joined.findall(".//error")) == 1
+    assert sum(int(e.get("errors")) for e in joined) == len(joined.findall(".//error")) == 1
 
 
 def test_hostile_text_is_shown_and_does_nothing(suite):

@@ -16,6 +16,7 @@ from shakedown.scenarios.parts.part import TaskPart
 from shakedown.scenarios.replay import replay
 from shakedown.scenarios.runner import Request, accept
 from shakedown.scenarios.suite_runner import accept_all
+from shakedown.scenarios.verification import verify
 
 QUIET = Console(file=io.StringIO())
 NORTH = {"keep_alive_s": 4, "host_keep_alive_s": 4, "reconnect_s": {"min": 0.5, "max": 2}}
@@ -89,7 +90,7 @@ def test_two_lines_with_a_bridge_each_are_two_runs_and_the_same_again(tmp_path):
     again = replay(runs["bridge_b"], QUIET)
     assert again.same, again.differing
     assert again.folders == tuple(runs.values())
-    assert suite_folder.verify(outcome.folder) == []
+    assert verify(outcome.folder) == []
 
 
 @pytest.mark.slow

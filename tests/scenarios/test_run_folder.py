@@ -6,7 +6,7 @@ import pytest
 
 from shakedown.scenarios import model, run_folder
 from shakedown.scenarios.errors import UsageError
-from shakedown.scenarios.run_folder import RunFolder, verify
+from shakedown.scenarios.run_folder import RunFolder, chain_problems, write_chain
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,13 @@ def finished(tmp_path, setup):
     folder.ask(setup, seed=3, clock="virtual", broker="embedded", strict=False)
     (folder.path / "ledger.jsonl").write_text("[]\n")
     folder.note(status="complete")
+    write_chain(folder.path, ["summary.md"])
+    (folder.path / "summary.md").write_text("follows from the others")
     return folder.finish()
+
+
+def verify(run):
+    return chain_problems(run, ["summary.md"])
 
 
 def test_a_run_has_its_name_only_when_it_is_whole(tmp_path, setup):
@@ -66,7 +72,7 @@ def test_an_untouched_run_fits_its_chain(tmp_path, setup):
         (lambda run: (run / "extra").write_text(""), "extra is not part of the run"),
         (lambda run: _rewrite(run / "chain.json", "head", "00" * 32), "head does not follow"),
         (lambda run: (run / "chain.json").write_text("{"), "chain.json cannot be read"),
-        (lambda run: _rewrite(run / "manifest.json", "status", "running"), "holds no verdict"),
+        (lambda run: (run / "summary.md").unlink(), "summary.md is missing"),
     ],
 )
 def test_every_later_change_is_found(tmp_path, setup, change, found):

@@ -8,7 +8,9 @@ from xml.etree import ElementTree as Xml
 import pytest
 from rich.console import Console
 
+from shakedown.acceptance import judge
 from shakedown.bridge.app import Bridge
+from shakedown.reports import RENDERERS, render
 from shakedown.reports.suite import Suite, SuiteRun, worst
 from shakedown.scenarios import model, run_folder, suite_folder
 from shakedown.scenarios.bridge_runner import our_bridge
@@ -16,6 +18,7 @@ from shakedown.scenarios.errors import UsageError
 from shakedown.scenarios.runner import Request, accept
 from shakedown.scenarios.suite_runner import SuiteInterrupted, accept_all
 from shakedown.scenarios.suites import DEFAULT, SUITES
+from shakedown.scenarios.verification import verify
 
 QUIET = Console(file=io.StringIO())
 NAMES = ("wan_outage", "wan_outage_fast")
@@ -94,7 +97,7 @@ def test_a_run_in_a_suite_is_the_run_alone_byte_for_byte(finished, tmp_path):
 
 
 def test_an_untouched_suite_fits(finished):
-    assert suite_folder.verify(finished) == []
+    assert verify(finished) == []
 
 
 def _edit(file, before, after):
@@ -107,7 +110,7 @@ def _edit(file, before, after):
     ("change", "found"),
     [
         (lambda s: _edit(s / "suite.json", "INCONCLUSIVE", "PASS"), "suite.json was changed"),
-        (lambda s: (s / "index.html").write_text("PASS"), "index.html was changed"),
+        (lambda s: (s / "index.html").write_text("PASS"), "index.html does not follow"),
         (lambda s: (s / "junit.xml").unlink(), "junit.xml is missing"),
         (lambda s: (s / "extra").mkdir(), "extra is not part of the suite"),
         (lambda s: shutil.rmtree(s / "wan_outage"), "wan_outage is not a run folder"),
@@ -120,14 +123,16 @@ def _edit(file, before, after):
 )
 def test_every_later_change_is_found(suite, change, found):
     change(suite)
-    assert any(found in problem for problem in suite_folder.verify(suite))
+    assert any(found in problem for problem in verify(suite))
 
 
 def _rechain(folder):
     """Change a run and make its own chain fit again."""
-    (folder / "summary.md").write_text("PASS")
-    run_folder.write_chain(folder)
-    assert run_folder.verify(folder) == []
+    (folder / "bridge.log").write_text("all is well")
+    judge(folder).write(folder / "verdict.json")
+    run_folder.write_chain(folder, RENDERERS)
+    render(folder)
+    assert verify(folder) == []
 
 
 @pytest.mark.parametrize(
@@ -164,7 +169,7 @@ def test_after_a_run_that_fails_the_others_still_run(tmp_path):
     outcome = accept_all("", requests(20), tmp_path / "suite", QUIET, factory)
     assert [run.verdict for run in outcome.suite.runs] == ["FAIL", "PASS"]
     assert outcome.suite.exit_code == 1
-    assert suite_folder.verify(outcome.folder) == []
+    assert verify(outcome.folder) == []
 
 
 def test_a_run_that_cannot_be_had_any_more_is_a_harness_fault_of_the_suite(tmp_path):
@@ -179,8 +184,8 @@ def test_a_run_that_cannot_be_had_any_more_is_a_harness_fault_of_the_suite(tmp_p
     assert outcome.suite.exit_code == 4
     assert "exists already" in outcome.suite.runs[1].harness[0].what
     junit = Xml.parse(out / "junit.xml").getroot()
-    assert int(junit.get("errors")) == len(junit.findall(".//error")) == 1
-    assert f"{NAMES[1]} was not run to its end: it holds no verdict" in suite_folder.verify(out)
+    assert sum(int(e.get("errors")) for e in junit) == len(junit.findall(".//error")) == 1
+    assert f"{NAMES[1]} was not run to its end: it holds no verdict" in verify(out)
     with pytest.raises(UsageError, match=f"{NAMES[1]} did not come to a verdict"):
         suite_folder.runs_in(out)
 
@@ -221,6 +226,6 @@ def test_interrupted_later_a_suite_keeps_its_whole_runs_and_says_nothing_as_a_wh
     assert interrupted.value.whole == (partial / NAMES[0],)
     assert [path.name for path in tmp_path.iterdir()] == ["suite.partial"]
     assert [path.name for path in partial.iterdir()] == [NAMES[0]]
-    assert run_folder.verify(partial / NAMES[0]) == []
+    assert verify(partial / NAMES[0]) == []
     with pytest.raises(UsageError, match=rf"did not come to its end.*{NAMES[0]}"):
         suite_folder.runs_in(partial)
