@@ -181,7 +181,7 @@ def test_a_bridge_without_security_in_its_files_is_not_run_in_a_secure_scenario(
     with pytest.raises(
         UsageError, match=r"make no use of mqtt\.ca and opcua\.policy\. Give a scenario without"
     ):
-        choose("naive").check(secure, "wall", "embedded")
+        choose(write(tmp_path)).check(secure, "wall", "embedded")
     text = "{{ mqtt.ca }} {{ servers[0].policy }}"
     choose(write(tmp_path, files={"a": {"text": text}})).check(secure, "wall", "embedded")
 

@@ -30,6 +30,17 @@ BRIDGES = [name for name, path in shipped_bridges().items() if not find_bridge(s
     "name", [pytest.param(name, marks=() if name in SOON else pytest.mark.long) for name in BRIDGES]
 )
 def test_a_shipped_bridge_carries_the_line(name, tmp_path):
+    carries(name, tmp_path)
+
+
+@pytest.mark.wall
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("name", ["naive_best"])
+def test_a_shipped_bridge_carries_a_secure_line(name, tmp_path):
+    carries(name, tmp_path, secure=True)
+
+
+def carries(name, tmp_path, **more):
     install = find_bridge(name).file.install
     if install is not None and (lacks := missing(install)):
         pytest.skip(f"{'; '.join(lacks)}: shakedown bridges install {name}")
@@ -44,7 +55,7 @@ def test_a_shipped_bridge_carries_the_line(name, tmp_path):
         "duration_s": 8,
         "drain_s": 11,
         "override": override,
-    }
+    } | more
     (tmp_path / "calm.yaml").write_text(yaml.safe_dump(scenario))
     setup = model.set_up(tmp_path / "calm.yaml")
     request = Request(setup, tmp_path / "run", clock="wall", broker="mosquitto", bridge=choose(name))
