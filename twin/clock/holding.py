@@ -62,7 +62,7 @@ class Holding:
 
     def tasks_of(self, host: Any) -> list[asyncio.Task[Any]]:
         """Those that were made on `host`."""
-        return [task for task in self.tasks_in_order() if task.made_in.get(current_host) is host]
+        return [task for task in self.tasks_in_order() if _host_of(task) is host]
 
     def keeps(self, handle: events.Handle) -> bool:
         """Whether the callback is of a held host; then it waits here."""
@@ -86,6 +86,11 @@ class Holding:
                 self._resting.setdefault(host, []).append(key)
                 return True
         return False
+
+
+def _host_of(task: asyncio.Task[Any]) -> Any:
+    made_in: Context | None = getattr(task, "made_in", None)  # a task that its library made itself has none
+    return made_in.get(current_host) if made_in is not None else None
 
 
 class _Ready(deque[events.Handle]):

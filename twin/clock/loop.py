@@ -186,7 +186,7 @@ class VirtualLoop(Holding, asyncio.SelectorEventLoop):
 
     def waiting(self) -> list[str]:
         """One line for each task that is not done, in the order of their making."""
-        return [describe(task, task.made_in) for task in self.tasks_in_order()]
+        return [describe(task, getattr(task, "made_in", None)) for task in self.tasks_in_order()]
 
     # --- tasks and executors
 
