@@ -130,13 +130,14 @@ def judge(evidence: Evidence) -> Finding:
     )
     return Finding(
         verdict=verdict,
-        measured=_measured(pairs, breaches),
-        statement=_statement(pairs, breaches, counts, silent),
+        measured=_measured(pairs, breaches, pending),
+        statement=_statement(pairs, breaches, counts, silent, pending),
         needs=None
         if verdict != "INCONCLUSIVE"
         else "an alarm that needs a work order, and three minutes more",
         figures=figures,
         blocks=_shown(figures, {rule.name: rule.text for rule in run.operations.alarms}),
+        is_short=not pending,
     )
 
 
@@ -313,12 +314,15 @@ def _slow(pair: Pair) -> Slow:
     )
 
 
-def _measured(pairs: list[Pair], breaches: list[Breach]) -> str:
+def _measured(pairs: list[Pair], breaches: list[Breach], pending: int) -> str:
     worst = max((pair.elapsed_s for pair in pairs), default=0.0)
-    return f"{len(pairs)} orders, slowest {worst:.1f} s, {len(breaches)} wrong"
+    still = f", {pending} still to come" if pending else ""
+    return f"{len(pairs)} orders{still}, slowest {worst:.1f} s, {len(breaches)} wrong"
 
 
-def _statement(pairs: list[Pair], breaches: list[Breach], counts: Counter[str], silent: bool) -> str:
+def _statement(
+    pairs: list[Pair], breaches: list[Breach], counts: Counter[str], silent: bool, pending: int
+) -> str:
     if breaches:
         first = breaches[0]
         text = "; ".join(f"{in_times(counts[kind])} {what}" for kind, what in KINDS.items() if counts[kind])
@@ -326,6 +330,8 @@ def _statement(pairs: list[Pair], breaches: list[Breach], counts: Counter[str], 
         return f"{capital(text)}. First: {named}: {first.what}."
     if silent:
         return "No state of any alarm ever reached the enterprise, so none could be turned into a work order."
+    if not pairs and pending:
+        return f"{counted(pending, 'alarm')} needed a work order and had none when the run ended, with time left."
     if not pairs:
         return "No alarm that needs a work order spoke in this run."
     worst = max(pair.elapsed_s for pair in pairs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from tests.acceptance import operations_day
 from tests.acceptance.judged import judge_reported as judge
+from tests.acceptance.judged import judged_by
 from tests.acceptance.operations_day import FILLER, MS, Day, S, at, order_of
 from tests.acceptance.operations_verdicts import failed, outcomes
 
@@ -287,6 +289,20 @@ def test_a_cut_of_a_second_excuses_a_second_and_a_retry(day: Day, tmp_path: Path
     result = judge(day.write(tmp_path)).criterion("work_orders")
     assert result.figures.breaches["late"] == 1
     assert result.figures.times.max_s == pytest.approx(1_200 - 3 * 41, abs=0.01)
+
+
+def test_an_order_that_still_had_time_is_counted_and_not_excused(day: Day, tmp_path: Path) -> None:
+    """The CMMS is away until the end."""
+    first = min(order["raised_ms"] for order in day.orders)
+    cut(day, (first * MS - at(0)) / S - 10, 100_000, "cmms", is_cut=False)
+    day.orders.clear()
+    folder = day.write(tmp_path)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"may_be_inconclusive": ["work_orders"]}))
+    result = judged_by({"work_orders"}, folder).criterion("work_orders")
+    assert (result.verdict, result.excused) == ("INCONCLUSIVE", False)
+    assert f"0 orders, {result.figures.still_to_come} still to come" in result.measured
+    assert "had none when the run ended, with time left" in result.statement
 
 
 def test_one_open_order_serves_an_alarm_that_speaks_again(day: Day, tmp_path: Path) -> None:
