@@ -18,6 +18,7 @@ from shakedown.acceptance.reconciliation import reconcile
 from shakedown.acceptance.run import Run, Unjudgeable, load_run
 from shakedown.acceptance.verdict import Answer, CriterionResult, Outcome, Verdict, combine
 
+UNDECIDED = " Nothing else that a PASS rests on came to a verdict either, so the run stays INCONCLUSIVE."
 NOT_WHOLE = "let the scenario run to its end: `shakedown accept SCENARIO --seed N`"
 
 
@@ -123,6 +124,9 @@ def _conclude(run: Run, verdict: Verdict, only: Collection[str], took_s: dict[st
     verdict.harness = run.problems
     verdict.blocks = pictures(run, joined)
     said = [outcome for _, outcome in results if outcome is not None]
+    for result in _unoccasioned(run, judged, results):
+        result.statement += UNDECIDED
+        said.append("INCONCLUSIVE")
     verdict.verdict = combine([*said, "HARNESS_FAULT"] if run.problems else said)
 
 
@@ -149,15 +153,9 @@ def _judged(criterion: Criterion, evidence: Evidence) -> tuple[CriterionResult, 
         run.problems.append(problem)
         said = f"The {problem.what}: nothing is said about the bridge."
         return _result(criterion, None, verdict="HARNESS_FAULT", statement=said), "HARNESS_FAULT"
-    announced = run.manifest.get("may_be_inconclusive")
     if found.verdict == "NOT_APPLICABLE":
         return result, None
-    if (
-        found.verdict == "INCONCLUSIVE"
-        and found.is_short
-        and isinstance(announced, list)
-        and result.name in announced
-    ):
+    if found.verdict == "INCONCLUSIVE" and found.is_short and result.name in _announced(run):
         result.excused = True
         result.statement += (
             " This scenario is too short to judge it, says so, and its verdict does not include it."
@@ -177,6 +175,22 @@ def _unpromised(criterion: Criterion, evidence: Evidence, reason: str) -> Criter
     found.needs = None
     said = f"{said} It was measured all the same. {found.statement}"
     return _result(criterion, found, verdict="NOT_APPLICABLE", statement=said)
+
+
+def _unoccasioned(
+    run: Run, judged: list[Criterion], results: list[tuple[CriterionResult, Outcome | None]]
+) -> list[CriterionResult]:
+    """Decisive criteria that the run gave no occasion for, and did not announce, where no other one is counted."""
+    decisive = [row for criterion, row in zip(judged, results, strict=True) if criterion.decisive]
+    if len(decisive) < 2 or any(outcome is not None for _, outcome in decisive) or _only_promised(run):
+        return []
+    return [r for r, _ in decisive if r.verdict == "NOT_APPLICABLE" and r.name not in _announced(run)]
+
+
+def _announced(run: Run) -> list[str]:
+    """The criteria that the scenario may be too short for, as it says."""
+    names = run.manifest.get("may_be_inconclusive")
+    return names if isinstance(names, list) else []
 
 
 def _only_promised(run: Run) -> bool:

@@ -163,7 +163,8 @@ def verify(run: Path, head: str | None) -> None:
         OUT.print(escape(problem), soft_wrap=True)
     if problems:
         sys.exit(1)
-    OUT.print("[green]unchanged[/]: every file fits the chain, and verdict and reports follow from the logs")
+    said = "every file fits the chain, and verdict and reports follow from the logs"
+    OUT.print(f"[green]unchanged[/]: {said}", soft_wrap=True)
     if head is None:
         OUT.print(f"head    {chain_head(run)}  (is it the one that the run printed?)", soft_wrap=True)
 

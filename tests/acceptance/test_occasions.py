@@ -36,6 +36,17 @@ def test_without_an_outage_loss_across_outages_is_not_applicable_and_the_run_may
     assert "samples that the line offered" in result.statement
 
 
+def test_without_an_outage_and_without_time_nothing_is_concluded(lab: Any, tmp_path: Path) -> None:
+    plan = uncut(lab, 200)
+    plan.manifest["may_be_inconclusive"] = ["freshness"]
+    verdict = judged(plan, tmp_path / "announced_one")
+    assert (verdict.criterion("loss").verdict, verdict.verdict) == ("NOT_APPLICABLE", "INCONCLUSIVE")
+    assert verdict.criterion("loss").statement.endswith("so the run stays INCONCLUSIVE.")
+    plan.manifest |= SHORT
+    verdict = judged_by({"loss", "freshness", "integrity"}, plan.write(tmp_path / "announced_both"))
+    assert (verdict.criterion("loss").verdict, verdict.verdict) == ("NOT_APPLICABLE", "PASS")
+
+
 def test_without_an_outage_the_samples_are_judged_all_the_same(lab: Any, tmp_path: Path) -> None:
     plan = uncut(lab)
     plan.drop(lambda sample: lab.at(400) <= sample.ts_ms * lab.MS < lab.at(402))
