@@ -64,12 +64,20 @@ def _before(toward: list[tuple[str, list[Episode]]], ts_ns: int) -> Cause:
     ended = [
         (episode.end, -place, name, episode.kind)
         for place, (name, episodes) in enumerate(toward)
-        for episode in episodes
-        if episode.kind in DOWN and ts_ns - JUST_NS <= episode.end <= ts_ns
+        for episode in _just_ended(episodes, ts_ns)
+        if episode.kind in DOWN
     ]
     if ended:
         return max(ended)[2:]
     return (toward[0][0] if toward else "", "speed")
+
+
+def _just_ended(episodes: list[Episode], ts_ns: int) -> Iterator[Episode]:
+    """The latest first; each ends where the next begins."""
+    for index in range(bisect_right(episodes, ts_ns, key=_begin) - 2, -1, -1):
+        if episodes[index].end < ts_ns - JUST_NS:
+            return
+        yield episodes[index]
 
 
 def _at(episodes: list[Episode], ts_ns: int) -> Episode:

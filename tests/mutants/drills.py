@@ -46,7 +46,8 @@ def _looked_at(site: Site) -> set[str]:
     """Names of the metrics, as `cell.asset/metric`, that the shift half of a site uses."""
     names = {name for alarm in site.alarms.values() for name in (alarm.metric, *alarm.context)}
     for line in site.oee.values():
-        names |= {name for name in line.model_dump().values() if isinstance(name, str)}
+        own = {name for name in line.model_dump().values() if isinstance(name, str)}
+        names |= own | {f"{unit}/{name.partition('/')[2]}" for unit in line.work_units for name in own}
     return names | {f"{name.rpartition('/')[0]}/state" for name in names}
 
 

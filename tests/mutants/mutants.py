@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from tests.mutants.alarm_mutants import ALARMS
 from tests.mutants.data_mutants import DATA
+from tests.mutants.line_mutants import LINE
 from tests.mutants.mutant import Mutant
 from tests.mutants.oee_mutants import OEE
 from tests.mutants.order_mutants import ORDERS
 from tests.mutants.session_mutants import SESSION
 
-MUTANTS: tuple[Mutant, ...] = (*DATA, *SESSION, *OEE, *ALARMS, *ORDERS)
+MUTANTS: tuple[Mutant, ...] = (*DATA, *SESSION, *OEE, *LINE, *ALARMS, *ORDERS)
 
 
 def _first_of_each_kind() -> frozenset[str]:
