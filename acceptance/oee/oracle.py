@@ -106,8 +106,8 @@ class Machine:
     """The parts of one machine as the ledger has them, and which of them its counters show in a stretch of time.
 
     A controller shows a part at its next scan (`scan_ms`); parts of before `unseen_until_ns` nobody could count, nor
-    those that a counter forgot before any scan had shown them: each widens the interval in which an exact count must
-    lie, by those parts and no more.
+    those that a counter forgot before any scan had shown them, nor those that no scan showed before the line ended:
+    each widens the interval in which an exact count must lie, by those parts and no more.
     """
 
     def __init__(self, ledger: Ledger, name: str, scan_ms: int, unseen_until_ns: int = 0) -> None:
@@ -117,7 +117,7 @@ class Machine:
         self._ns = np.frombuffer(physical.part_ns, dtype=np.int64)[mine]
         self.shown = self.next_scan(self._ns)
         forgotten = np.isin(self.shown, self.next_scan(_resets(physical, name)))
-        self._known = (self.shown > unseen_until_ns) & ~forgotten
+        self._known = (self.shown > unseen_until_ns) & (self.shown <= ledger.end_ns) & ~forgotten
         self._columns = (
             np.frombuffer(physical.part_good, dtype=np.int8)[mine].astype(bool),
             np.frombuffer(physical.part_rework, dtype=np.int8)[mine].astype(bool),

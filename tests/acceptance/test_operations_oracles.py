@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,13 @@ def test_where_nothing_was_made_there_is_no_quality() -> None:
     (truth,) = one_machine(ledger([*edges("shift", 0, 100), state(0, 6), part(99.5, 0)])).ended()
     assert truth.spans["quality"].may_be_none
     assert not truth.spans["effectiveness"].may_be_none
+
+
+def test_a_part_that_no_scan_showed_before_the_line_ended_need_not_be_counted() -> None:
+    made = ledger([*edges("shift", 0, 100), state(0, 6), part(20.5, 0), part(60.5, 1)])
+    (begin, end), lines = (T0, T0 + 100 * S), one_machine(replace(made, end_ns=T0 + 60_700 * MS))
+    truth = lines.shift("early", begin, end)
+    assert (truth.counts["produced"], truth.exact["produced"]) == ((1, 2), 2)
 
 
 def test_a_stop_over_the_edge_of_a_shift_counts_on_both_sides_of_it() -> None:
