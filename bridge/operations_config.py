@@ -6,7 +6,7 @@ import re
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 
 from shakedown.bridge.config_base import Name, Strict, TlsConfig
 
@@ -69,6 +69,13 @@ class ReasonsConfig(Strict):
     minor_stop: list[int | str] = Field([], description="every other time in fault is a failure")
 
 
+def _date(text: Any) -> Any:
+    try:
+        return date.fromisoformat(text)
+    except (TypeError, ValueError):
+        raise ValueError("is not a date - write it as 2026-12-25") from None
+
+
 class OeeConfig(Strict):
     """OEE of one line: work units, the metrics of the one that counts for it, planned times, calendar (docs/oee.md)."""
 
@@ -87,7 +94,9 @@ class OeeConfig(Strict):
     rolls_over_at: int | None = None
     offset_s: float = 0.0
     time_zone: str = Field("UTC", description="IANA name")
-    holidays: list[Annotated[date, Field(strict=False)]] = Field([], description="on which no shift begins")
+    holidays: list[Annotated[date, BeforeValidator(_date)]] = Field(
+        [], description="on which no shift begins"
+    )
     planned: list[ShiftConfig]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC
+from difflib import get_close_matches
 from math import isfinite
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
@@ -77,22 +78,25 @@ class OeeCompiler:
         self, path: Path_, entry: OeeConfig, counting: str, own: dict[str, Metric]
     ) -> list[UnitConfig]:
         """Every work unit of the line; those that do not count for it have metrics of the same names."""
-        found = {counting: own}
+        found, devices = {counting: own}, sorted({metric.device for metric in self._metrics.values()})
         for i, unit in enumerate(entry.work_units):
             if unit == counting:
                 continue
             where = (*path, "work_units", i)
             found[unit] = {}
+            if unit not in devices:
+                self._report(where, unit, did_you_mean(unit, devices), "is not a device under cells:")
+                continue
             for key, metric in own.items():
                 other = self._metrics.get(f"{unit}/{metric.name}")
                 if other is not None:
                     found[unit][key] = other
                 elif key in NEEDED:
                     what = f"has no metric {metric.name} as {counting} has"
-                    self._report(where, unit, did_you_mean(unit, self._devices()), what)
+                    self._report(where, unit, "give its metrics the same names", what)
         if entry.work_units and counting not in entry.work_units:
             remedy = f"add {counting}, whose state is named"
-            self._report((*path, "work_units"), entry.work_units, remedy, "leaves out who counts")
+            self._report((*path, "work_units"), entry.work_units, remedy, "leaves out the one that counts")
         if len(set(entry.work_units)) < len(entry.work_units):
             remedy = "name each once, in the order of flow"
             self._report((*path, "work_units"), entry.work_units, remedy, "names a work unit twice")
@@ -105,9 +109,6 @@ class OeeCompiler:
             )
             for unit in order
         ]
-
-    def _devices(self) -> list[str]:
-        return sorted({metric.device for metric in self._metrics.values()})
 
     def _modulus(self, path: Path_, entry: OeeConfig, counter: Metric | None) -> int:
         highest = t.INTEGER_RANGE.get(counter.datatype if counter else t.UINT32, (0, 2**32 - 1))[1] + 1
@@ -125,7 +126,8 @@ class OeeCompiler:
         except (KeyError, OSError, ValueError):  # not found, a folder, a path that leads elsewhere
             zone = None
         if zone is None:
-            remedy = did_you_mean(entry.time_zone, sorted(available_timezones()))
+            near = get_close_matches(entry.time_zone, sorted(available_timezones()), n=1)
+            remedy = f"did you mean {near[0]!r}?" if near else "write an IANA name, as Europe/Berlin"
             self._report((*path, "time_zone"), entry.time_zone, remedy, "is no time zone of this computer")
         shifts = self._shifts(path, entry.planned)
         return Calendar(shifts, _ns(entry.offset_s), zone or UTC, frozenset(entry.holidays))

@@ -144,3 +144,34 @@ def test_check_names_rules_that_an_alarm_engineer_would_not_sign(tmp_path: Path)
         " - shorten off_delay_s",
         f"slow: {unwritten}",
     ]
+
+
+OFFSET = "    offset_s: 21600\n"
+
+
+@pytest.mark.parametrize(
+    ("new", "expected"),
+    [
+        ("time_zone: Europe/Berln",
+         "time_zone: is no time zone of this computer ('Europe/Berln') - did you mean 'Europe/Berlin'?"),
+        ("time_zone: ../etc/passwd",
+         "time_zone: is no time zone of this computer ('../etc/passwd') - write an IANA name, as Europe/Berlin"),
+        ("holidays: [2026-13-01]", "holidays.0: is not a date ('2026-13-01') - write it as 2026-12-25"),
+        ("work_units: [cell.b, cell.a]",
+         "work_units.0: is not a device under cells: ('cell.b') - did you mean 'cell.a'?"),
+        ("work_units: [cell.a, cell.a]",
+         "work_units: names a work unit twice (['cell.a', 'cell.a']) - name each once, in the order of flow"),
+    ],
+)  # fmt: skip
+def test_what_a_line_is_made_of_is_held_against_the_site(tmp_path: Path, new: str, expected: str) -> None:
+    (problem,) = problems(tmp_path, (OFFSET, f"{OFFSET}    {new}\n"))
+    assert f"oee.line1.{expected}" in problem
+
+
+def test_shifts_of_one_time_and_other_days_do_not_overlap(tmp_path: Path) -> None:
+    early, late = (
+        ("lasts_s: 120}", "lasts_s: 120, days: [mon]}"),
+        "{name: late, begins_s: 0, lasts_s: 600, days: [%s]}",
+    )
+    assert not problems(tmp_path, early, (SHIFTS, late % "tue"))
+    assert "overlaps early" in problems(tmp_path, early, (SHIFTS, late % "mon"))[0]
