@@ -48,8 +48,9 @@ format: $(TEST_READY) ## bring the code into shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: $(READY) ## write the tables of the documentation that follow from the code
+docs: $(READY) ## write the tables of the documentation that follow from the code, and from a run of the default suite (two minutes)
 	$(BIN)/python -m shakedown.scenarios.doc_tables
+	$(BIN)/python -m shakedown.scenarios.reached
 
 bench: $(TEST_READY) ## speed, as ratios beside the bare libraries
 	$(BIN)/python -m pytest -q tests/bench -m bench --benchmark-enable --benchmark-sort=name --benchmark-columns=median,ops,rounds $(ARGS)

@@ -20,7 +20,7 @@ from xml.etree import ElementTree
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "nightly.md"
-SEEDS, SHIFT_SEEDS = 200, 100
+SEEDS, SHIFT_SEEDS, SUITE_SEEDS = 200, 100, 30
 SHOWN_MAX = 10
 HEAD = """# The last night
 
@@ -97,7 +97,11 @@ def parts() -> dict[str, Part]:
         ),
         "shift-seeds": Part(
             f"no criterion is red on {SHIFT_SEEDS} consecutive seeds of `shift_short`",
-            ["-m", "", seeds, "-k", "shift", "--shift-seeds", str(SHIFT_SEEDS)],
+            ["-m", "", seeds, "-k", "short_shift", "--shift-seeds", str(SHIFT_SEEDS)],
+        ),
+        "suite-seeds": Part(
+            f"each scenario of each suite comes to its verdict on {SUITE_SEEDS} consecutive seeds",
+            ["-m", "", seeds, "-k", "shipped", "--suite-seeds", str(SUITE_SEEDS)],
         ),
     }
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from math import isfinite
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
@@ -83,6 +85,8 @@ class Ledger:
     def samples(self, source_ts_ns: int, changes: Iterable[Change]) -> None:
         """Write one `S` line for each change of one scan."""
         rows = [("S", source_ts_ns, index, value, status) for index, value, status in changes]
+        if any(value.__class__ is float and not isfinite(value) for _, _, _, value, _ in rows):
+            rows = [_writable(row) for row in rows]
         self._rows += rows
         self.samples_written += len(rows)
         self._last_ns = source_ts_ns
@@ -136,6 +140,12 @@ class Ledger:
             os.close(self._fd)
         self._fd = None
         self._rows = []
+
+
+def _writable(row: tuple[Any, ...]) -> object:
+    """A row with NaN or infinity, as Python's json writes it; JSON has no word for them."""
+    text = json.dumps(row)
+    return row if "N" not in text and "I" not in text else msgspec.Raw(text.encode())
 
 
 _REMEDIES = {

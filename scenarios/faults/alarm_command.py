@@ -1,4 +1,4 @@
-"""The operator shelves an alarm or takes it out of service, at the primary host, for a while and for a reason."""
+"""The operator shelves an alarm, takes it out of service or resets it, at the primary host."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ OPERATOR, REASON = "operator", "works on the sensor"
 
 
 class AlarmCommand(Fault):
-    """The operator shelves an alarm or takes it out of service, at the primary host, for a while and for a reason."""
+    """The operator shelves an alarm, takes it out of service or resets it, at the primary host."""
 
     strikes: ClassVar[str] = "bridge"
     what: ClassVar[str] = (
-        "the operator shelves its `alarm`, or takes it out of service (`verb: remove`), until healing"
+        "the operator shelves its `alarm`, takes it out of service (`verb: remove`) until healing, or resets it"
     )
     cuts: ClassVar[bool] = False
     hinders: ClassVar[bool] = False
@@ -26,11 +26,12 @@ class AlarmCommand(Fault):
     kind: Literal["alarm_command"]
     device: str = Field(description="Device of the alarm, cell.asset")
     alarm: str = Field(description="Its name in site.yaml")
-    verb: Literal["shelve", "remove"] = "shelve"
+    verb: Literal["shelve", "remove", "reset"] = "shelve"
 
     async def strike(self, targets: Targets) -> dict[str, Any]:
         until_ms = time.time_ns() // 1_000_000 + round(self.for_s * 1000)
-        text = json.dumps({"operator": OPERATOR, "until_ms": until_ms, "reason": REASON})
+        shelf = json.dumps({"operator": OPERATOR, "until_ms": until_ms, "reason": REASON})
+        text = OPERATOR if self.verb == "reset" else shelf
         await targets.part(self.target).command(self.device, f"alarm/{self.alarm}/{self.verb}", text)
         return {"until_ms": until_ms}
 

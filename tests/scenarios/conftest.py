@@ -19,10 +19,20 @@ def pytest_addoption(parser):
     parser.addoption(
         "--shift-seeds", type=int, default=2, help="how many consecutive seeds of shift_short must not fail"
     )
+    parser.addoption(
+        "--suite-seeds",
+        type=int,
+        default=1,
+        help="how many seeds of each scenario of each suite come to a verdict",
+    )
 
 
 def pytest_generate_tests(metafunc):
-    for fixture, option in (("outage_seed", "--seeds"), ("shift_seed", "--shift-seeds")):
+    for fixture, option in (
+        ("outage_seed", "--seeds"),
+        ("shift_seed", "--shift-seeds"),
+        ("suite_seed", "--suite-seeds"),
+    ):
         if fixture in metafunc.fixturenames:
             metafunc.parametrize(fixture, range(metafunc.config.getoption(option)))
 

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from shakedown.scenarios import model
 from shakedown.scenarios.runner import Request, accept
+from shakedown.scenarios.suites import SUITES
 from tests.scenarios.health import assert_healthy
 
 
@@ -32,3 +33,14 @@ def test_a_short_shift_turns_no_criterion_red(tmp_path, shift_seed, record_prope
     assert len(verdict.criteria) == 9
     record_property("verdict", verdict.verdict)
     record_property("inconclusive", [c.name for c in verdict.criteria if c.verdict == "INCONCLUSIVE"])
+
+
+@pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.timeout(3_600)
+@pytest.mark.parametrize("name", sorted({name for suite in SUITES.values() for name in suite}))
+def test_a_shipped_scenario_comes_to_its_verdict(tmp_path, name, suite_seed):
+    verdict = verdict_on(name, tmp_path, seed=suite_seed)
+    assert verdict.harness == []
+    open_ = [(c.name, c.needs) for c in verdict.criteria if c.verdict == "INCONCLUSIVE" and not c.excused]
+    assert open_ == []
