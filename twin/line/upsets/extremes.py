@@ -39,7 +39,7 @@ def values(data_type: str) -> dict[str, Value]:
         return {"empty": "", "not ASCII": "Fülldüse ½ Ω 漢 🏭", "longest": "x" * LONGEST}
     if data_type in INTEGERS:
         least, most = integer_limits(data_type)
-        return {"least": least, "greatest": most, "zero": 0}
+        return {"least": least, "greatest": most} | ({"zero": 0} if least else {})
     limits = FLOAT if data_type == "Float" else DOUBLE
     numbers = {
         "least": float(limits.min),
