@@ -84,9 +84,10 @@ class Ledger:
 
     def samples(self, source_ts_ns: int, changes: Iterable[Change]) -> None:
         """Write one `S` line for each change of one scan."""
-        rows = [("S", source_ts_ns, index, value, status) for index, value, status in changes]
-        if any(value.__class__ is float and not isfinite(value) for _, _, _, value, _ in rows):
-            rows = [_writable(row) for row in rows]
+        rows: list[object] = []
+        for index, value, status in changes:
+            row = ("S", source_ts_ns, index, value, status)
+            rows.append(_writable(row) if isinstance(value, float) and not isfinite(value) else row)
         self._rows += rows
         self.samples_written += len(rows)
         self._last_ns = source_ts_ns
@@ -142,10 +143,9 @@ class Ledger:
         self._rows = []
 
 
-def _writable(row: tuple[Any, ...]) -> object:
+def _writable(row: tuple[Any, ...]) -> msgspec.Raw:
     """A row with NaN or infinity, as Python's json writes it; JSON has no word for them."""
-    text = json.dumps(row)
-    return row if "N" not in text and "I" not in text else msgspec.Raw(text.encode())
+    return msgspec.Raw(json.dumps(row, separators=(",", ":")).encode())
 
 
 _REMEDIES = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import subprocess
 import sys
@@ -137,3 +138,12 @@ def test_a_write_that_the_system_refuses_ends_the_ledger_as_a_prefix_of_the_trut
     written = path.read_text()
     assert len(written) == 100_000
     assert whole.startswith(written)
+
+
+def test_nan_and_infinity_stand_in_the_ledger(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "ledger.jsonl", start_ns=0) as ledger:
+        ledger.header("plant", 1, [])
+        ledger.samples(1_000_000, [(0, math.nan, 0), (1, 2.5, 0), (2, -math.inf, 0)])
+    _, *rows, _ = [json.loads(line) for line in (tmp_path / "ledger.jsonl").read_text().splitlines()]
+    assert [row[3] for row in rows[1:]] == [2.5, -math.inf]
+    assert math.isnan(rows[0][3])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
@@ -31,7 +32,7 @@ DOUBLE = np.finfo(np.float64)
 FLOAT = np.finfo(np.float32)
 
 
-def values(data_type: str) -> dict[str, Value]:
+def values(data_type: str) -> Mapping[str, Value]:
     """The values at the limits of an OPC UA type, by name."""
     if data_type == "Boolean":
         return {"false": False, "true": True}
