@@ -16,6 +16,7 @@ from shakedown.acceptance.oee.course import Span, without
 from shakedown.acceptance.oee.figures import BUCKET_SHARE, FACTOR_PP, Breaches, Within
 from shakedown.acceptance.oee.formulas import formulas, held
 from shakedown.acceptance.oee.line_truth import LineTruth
+from shakedown.acceptance.oee.lineage import wrong_lineage
 from shakedown.acceptance.oee.oracle import BUCKETS, COUNTS, S, ShiftTruth
 from shakedown.acceptance.oee.order_reports import wrong_orders
 from shakedown.acceptance.oee.production_orders import orders_of
@@ -54,7 +55,7 @@ def wrong_interim(evidence: Evidence, lines: LineTruth, shift: ShiftTruth, repor
     if line.is_line:
         rolled = {name: truth.spans[name] for name in ("quality", "fpy") if name in truth.spans}
         within |= {name: known.widened(FACTOR_PP) for name, known in rolled.items()}
-    found = held(report.content, within)
+    found = held(report.content, within) + wrong_lineage(line, report.content)
     if not gaps and not uncounted:
         orders = orders_of(lines, truth)
         if orders is not None:

@@ -79,7 +79,7 @@ def judge_line(evidence: Evidence, line: OeeLine) -> LineJudged:
         wrong += [
             (f"{metric} of {_moment(run, ts_ms)}", value, "what a report says")
             for ts_ms, metric, value in stray
-            if from_ns <= ts_ms * MS < to_ns
+            if _shift_at(shifts, ts_ms) == (name, from_ns, to_ns)
         ]
         if from_ns == shifts[0][1]:
             wrong += [
@@ -100,6 +100,11 @@ def judge_line(evidence: Evidence, line: OeeLine) -> LineJudged:
                 Judged(line, truth, content, breaches, orders, tree_of(lines, truth, content))
             )
     return found
+
+
+def _shift_at(shifts: list[tuple[str, int, int]], ts_ms: int) -> tuple[str, int, int]:
+    """The last shift that had begun at a time, else the first."""
+    return next((shift for shift in reversed(shifts) if shift[1] <= ts_ms * MS), shifts[0])
 
 
 def _told_of(run: Run, report: Report, wrong: Breaches) -> Breaches:
@@ -138,6 +143,7 @@ def _final(
 
     hold("from_ms", truth.from_ns / MS, scan_ms)
     hold("to_ms", truth.to_ns / MS, scan_ms)
+    hold("as_of_ms", truth.to_ns / MS, scan_ms)
     pbt_s = truth.pbt_ns / S
     hold("pbt_s", pbt_s, BUCKET_SHARE * pbt_s)
     times = {f"{bucket}_s": truth.buckets_ns[bucket] / S for bucket in BUCKETS}
@@ -170,4 +176,4 @@ def _final(
         found += wrong_orders(
             truth, orders, report, scan_ms, slack_s, has_rework="rework" in line.counting.topics
         )
-    return found + wrong_lineage(line.lineage, report)
+    return found + wrong_lineage(line, report)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from shakedown.acceptance.oee.figures import Breaches
+from shakedown.acceptance.operations_site import OeeLine
 
 FIGURES = frozenset(
     {"availability", "effectiveness", "quality", "oee", "nee", "fpy", "mttr_s", "mtbf_s", "changeover_s_mean",
@@ -13,13 +14,15 @@ FIGURES = frozenset(
 """What a reader cannot recompute without being told how."""
 
 
-def wrong_lineage(lineage: dict[str, Any], report: dict[str, Any]) -> Breaches:
-    """What of a report's lineage is not that of `site.yaml`; `lineage` is the one that it must have."""
+def wrong_lineage(line: OeeLine, report: dict[str, Any]) -> Breaches:
+    """What of a report's lineage is not that of `site.yaml`."""
+    if report.get("line") != line.name:
+        return [("line", report.get("line"), line.name)]
     told = report.get("lineage")
     if not isinstance(told, dict):
         return [("lineage", told, "tags, metrics, ideal_s and formulas")]
     found: Breaches = []
-    for kind, expected in lineage.items():
+    for kind, expected in line.lineage.items():
         entries = told.get(kind)
         if entries != expected:
             said: Any = entries

@@ -157,8 +157,9 @@ def test_a_figure_of_the_open_shift_that_no_report_says(open_day: Day, tmp_path:
 
 
 def test_a_figure_between_two_reports_has_none_that_says_it(day: Day, tmp_path: Path) -> None:
-    day.host_rows.append(held(at(5_000), "", "oee/line1/oee", at(5_000) // MS, 0.99))
-    assert wrong(judge(day, tmp_path)) == ["oee/line1/oee of 1:23:20"]
+    for second in (5_000, 28_000):  # the second one after the last shift
+        day.host_rows.append(held(at(second), "", "oee/line1/oee", at(second) // MS, 0.99))
+    assert wrong(judge(day, tmp_path)) == ["oee/line1/oee of 1:23:20", "oee/line1/oee of 7:46:40"]
 
 
 @pytest.mark.parametrize(
@@ -177,6 +178,11 @@ def test_what_it_is_made_from_is_what_it_says(
     day.reports[1]["lineage"] = lineage | {kind: lineage[kind] | {name: value}}
     (figure,) = wrong(judge(day, tmp_path))
     assert figure == ("lineage.formulas" if kind == "formulas" else f"lineage.{kind}.{name}")
+
+
+def test_what_an_open_report_is_made_from_is_held_too(open_day: Day, tmp_path: Path) -> None:
+    open_day.reports[4]["line"] = "line2"
+    assert wrong(judge(open_day, tmp_path)) == ["line in the open report of 40:00"]
 
 
 def test_a_report_without_lineage_is_refused(day: Day, tmp_path: Path) -> None:
