@@ -1,5 +1,7 @@
 """A broken lab is never the bridge's fault: each run ends with 4 and names the part and both counts."""
 
+import re
+
 import pytest
 
 from tests.mutants.drills import verdict_of
@@ -22,7 +24,12 @@ def test_a_broken_lab_is_a_harness_fault(tmp_path, lab):
     verdict = lab.verdict(tmp_path / "run")
     assert (verdict.verdict, verdict.exit_code) == ("HARNESS_FAULT", 4)
     assert any(lab.says in problem.what for problem in verdict.harness), verdict.harness
-    assert row_of(lab, verdict) in PAGE.read_text(encoding="utf-8"), AGAIN
+    assert _without_counts(row_of(lab, verdict)) in _without_counts(PAGE.read_text(encoding="utf-8")), AGAIN
+
+
+def _without_counts(text):
+    """They follow from every change of the bridge; that there are two, and of what, does not."""
+    return re.sub(r"\d[\d,]*", "N", text)
 
 
 def test_the_page_has_each_lab_once():
