@@ -14,12 +14,10 @@ def _end(*_: object) -> NoReturn:
     os._exit(EXIT_INTERRUPTED)
 
 
-if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-    signal.signal(signal.SIGINT, _end)
-
-
 def main() -> None:
     """Run the command line."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _end)
     from shakedown.scenarios.cli import main as run
 
     if signal.getsignal(signal.SIGINT) is _end:

@@ -30,6 +30,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     gc.set_threshold(*THRESHOLDS)
 
 
+def pytest_sessionfinish() -> None:
+    """Look for the cycles that are left before xdist waits: pytest does it again at its end, and execnet interrupts a
+    worker that then takes five seconds, which reads as a warning."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _certificates_read_once() -> Iterator[None]:
     """Every HTTP client reads all authorities of the machine when it is made, which takes longer than most tests."""
