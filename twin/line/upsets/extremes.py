@@ -42,7 +42,7 @@ def values(data_type: str) -> Mapping[str, Value]:
         least, most = integer_limits(data_type)
         return {"least": least, "greatest": most} | ({"zero": 0} if least else {})
     limits = FLOAT if data_type == "Float" else DOUBLE
-    numbers = {
+    numbers: dict[str, Value] = {
         "least": float(limits.min),
         "greatest": float(limits.max),
         "tiniest": float(limits.smallest_subnormal),
