@@ -136,11 +136,6 @@ class LineTruth:
             (max(ns, known.state_from_ns), kind_of(self.line, state, reason)) for ns, state, reason in states
         ]
 
-    @property
-    def shifts(self) -> list[Span]:
-        """All shifts, also one that has not ended."""
-        return [(from_ns, to_ns) for _, from_ns, to_ns in shifts_of(self.ledger)]
-
     def ended(self) -> list[ShiftTruth]:
         """Every shift that ended."""
         return [self.shift(*shift) for shift in shifts_of(self.ledger) if shift[2] <= self.ledger.end_ns]
