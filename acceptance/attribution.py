@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import msgspec
 import numpy as np
 
-from shakedown.acceptance.join import Joined, TopicJoin
+from shakedown.acceptance.join import NEVER, Joined, TopicJoin
 from shakedown.acceptance.run import KEEP_ALIVE_FACTOR, Run, S, merged
 from shakedown.acceptance.session import EDGE_KINDS, Message, Replay
 from shakedown.acceptance.sparkplug import Value
@@ -109,12 +109,26 @@ def _accepted(run: Run, wanted: Wanted) -> tuple[set[Mark], set[Mark]]:
             continue
         for device, metric, ts_ms, value, quality, _ in message.samples:
             for part, index in wanted.get((device, metric, value if by_values else ts_ms or 0), ()):
-                if part.quality[index] == quality and part.topic.same(part.values[index], value, quality):
+                if (
+                    part.quality[index] == quality
+                    and part.topic.same(part.values[index], value, quality)
+                    and not _has_an_equal_that_arrived(part, index)
+                ):
                     mark = (device, metric, index)
                     accepted.add(mark)
                     if message.in_order and not deaf.at(message.ns):
                         in_reach.add(mark)
     return accepted, in_reach
+
+
+def _has_an_equal_that_arrived(part: TopicJoin, index: int) -> bool:
+    """Whether the source offered the same twice in a millisecond and one arrived: what passed was that one."""
+    first, last = np.searchsorted(part.ts_ms, [part.ts_ms[index], part.ts_ms[index] + 1])
+    equal = (i for i in range(first, last) if part.quality[i] == part.quality[index])
+    return any(
+        part.received_ns[i] != NEVER and part.topic.same(part.values[i], part.values[index], part.quality[i])
+        for i in equal
+    )
 
 
 class DeafTimes:

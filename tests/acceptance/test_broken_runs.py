@@ -416,6 +416,18 @@ def test_what_the_lab_loses_is_a_harness_fault(plan, lab, tmp_path: Path) -> Non
     assert "lost by the lab" in verdict.harness[0].what
 
 
+def test_a_value_that_came_once_and_was_offered_twice_in_a_millisecond_is_not_the_labs_loss(
+    plan, lab, tmp_path: Path
+) -> None:
+    place = next(n for n, row in enumerate(plan.ledger) if row[1] == lab.at(400) and row[2] == 0)
+    _, ns, signal, value, _ = plan.ledger[place]
+    again = [["S", ns + 250_000, signal, value, 0x40900000], ["S", ns + 500_000, signal, value, 0]]
+    plan.ledger[place + 1 : place + 1] = again
+    verdict = judged_by({"loss"}, plan.write(tmp_path))
+    assert verdict.harness == []
+    assert verdict.attribution["bridge"] > 0
+
+
 def test_what_a_foreign_broker_may_have_lost_is_unattributed(plan, lab, tmp_path: Path) -> None:
     plan.broker_log = False
     plan.data[900].heard = False
