@@ -31,7 +31,13 @@ def disobedience(
         cause = next((sent for sent in left if _may_cause(sent, record, cuts)), None)
         if cause is not None:
             left.remove(cause)
-        elif (who := _nobody(run, rule, record, given)) is not None:
+        elif near := [sent for sent in left if _is_near(sent, record)]:
+            left.remove(near[-1])
+            yield (
+                record,
+                f"{record.verb} is recorded for {record.operator!r}, and was given by {near[-1].operator!r}",
+            )
+        elif (who := _nobody(run, rule, record)) is not None:
             yield record, who
         if what := _unfit(record):
             yield record, what
@@ -47,11 +53,12 @@ def _may_cause(sent: Command, record: Command, cuts: CutTime) -> bool:
     return sent.ns <= record.ns + CLOCK_NS and cuts.without(sent.ns, record.ns) <= WAY_NS
 
 
-def _nobody(run: Run, rule: AlarmRule, record: Command, given: Commands) -> str | None:
+def _is_near(sent: Command, record: Command) -> bool:
+    return sent.verb == record.verb and 0 <= record.ns - sent.ns <= WAY_NS
+
+
+def _nobody(run: Run, rule: AlarmRule, record: Command) -> str | None:
     """Nobody gave this command that is on record; None where somebody may have, by the bridge's own HTTP."""
-    near = [sent for sent in given.sent if sent.verb == record.verb and 0 <= record.ns - sent.ns <= WAY_NS]
-    if near:
-        return f"{record.verb} is recorded for {record.operator!r}, and was given by {near[-1].operator!r}"
     if record.verb == "ack":
         for ack in run.people.acks:
             is_this = (ack.device, ack.alarm) == (rule.device, rule.name) and ack.ns <= record.ns
@@ -78,17 +85,18 @@ def _unfit(record: Command) -> str:
 
 
 def _must_be_obeyed(run: Run, sent: Command, must: list[Shown], judged: list[Span]) -> bool:
-    """Whether nothing could keep an acknowledgement or a reset from taking effect."""
-    answerable = ANSWERABLE.get(sent.verb)
+    """Whether nothing could keep a command from taking effect."""
+    hides = sent.verb in LONGEST_S and sent.until_ns > sent.ns and not _unfit(sent)
+    answerable = ANSWERABLE.get(sent.verb, frozenset())
     segment = span_at(judged, sent.ns)
-    if answerable is None or segment is None:
+    if segment is None or not (hides or answerable):
         return False
     from_ns, to_ns = sent.ns - AROUND_NS, sent.ns + WAY_NS
     if from_ns < segment[0] or to_ns > segment[1]:
         return False
     for fault in run.timeline:
-        if not fault.is_phase and fault.start_ns < to_ns and from_ns < fault.end_ns + int(GRACE_S * S):
+        if fault.affects and fault.start_ns < to_ns and from_ns < fault.end_ns + int(GRACE_S * S):
             return False
     first = bisect_right(must, (from_ns, "~", True)) - 1
     last = bisect_left(must, (to_ns,))
-    return all(entry.state in answerable for entry in must[max(0, first) : last])
+    return hides or all(entry.state in answerable for entry in must[max(0, first) : last])
