@@ -169,15 +169,15 @@ class Forwarding:
         return self._token
 
     def history(self, now_ns: int) -> Slice | None:
-        """The next slice of history, as far as `replay_per_s` allows by now."""
+        """The next slice of history, as far as `replay_per_s` allows by now: a tenth of a second's rows, or all."""
         if not self._open or not self._ranges:
             return None
         elapsed_s = max(0, now_ns - self._credit_ns) / NS
         self._credit_ns = now_ns
         self._credit = min(self._credit + elapsed_s * self.config.replay_per_s, self._burst)
-        limit = int(self._credit)
         after, upto = self._ranges[0]
-        return Slice(after, upto, min(limit, upto - after)) if limit >= 1 else None
+        limit = min(self._burst, upto - after)  # smaller ones would cost as many messages as they hold rows
+        return Slice(after, upto, limit) if self._credit >= limit else None
 
     def confirmable(self, now_ns: int) -> int | None:
         """The row up to which everything has outlived R since its PUBACK, as a later barrier shows; if that is new."""
