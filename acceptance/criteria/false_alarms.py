@@ -7,6 +7,7 @@ alarms spoke while it was there, or what spoke was shelved or suppressed before 
 from __future__ import annotations
 
 import math
+from statistics import median
 
 import msgspec
 
@@ -254,9 +255,7 @@ def _delays(detections: list[Detection]) -> Delays | None:
         detections, key=lambda entry: (not entry.missed, -(entry.delay_s or 0.0), entry.fault.id)
     )
     p95_s = delays[math.ceil(0.95 * len(delays)) - 1]
-    return Delays(
-        median_s=delays[len(delays) // 2], p95_s=p95_s, max_s=delays[-1], worst=ordered[:LISTED_MAX]
-    )
+    return Delays(median_s=median(delays), p95_s=p95_s, max_s=delays[-1], worst=ordered[:LISTED_MAX])
 
 
 def _statement(

@@ -91,7 +91,7 @@ def _statement(judged: list[Judged], wrong: int, found: Figures) -> str:
         )
     entry = next(entry for entry in judged if entry.breaches)
     first = entry.breaches[0]
-    if entry.report is None:
+    if first.figure == "report":
         return f"Shift {entry.truth.name!r} of {entry.line.name} ended, and no closed report of it ever came."
     figures = [*dict.fromkeys(breach.figure for breach in entry.breaches)]
     names = ", ".join(figures[:NAMED_MAX])
@@ -99,7 +99,7 @@ def _statement(judged: list[Judged], wrong: int, found: Figures) -> str:
     text = f"{wrong} of {_reports_of(len(judged))} {'is' if wrong == 1 else 'are'} wrong."
     text += f" Shift {entry.truth.name!r} of {entry.line.name}: {names}"
     text += f"; {first.figure} is reported as {_show(first.reported)} and was {_show(first.true)}"
-    hint = _looks_like(entry.truth, entry.report)
+    hint = entry.report and _looks_like(entry.truth, entry.report)
     return f"{text}; it looks like {hint}." if hint else f"{text}."
 
 

@@ -113,7 +113,7 @@ class Table:
             missed=(missed := int(np.isnan(delay).sum())),
             missed_upper_95=upper_bound(missed, len(delay)) if len(delay) else None,
             late=int((delay > self.limit_s[chosen] + EPSILON_S).sum()),
-            delay_median_s=float(told_s[len(told_s) // 2]) if len(told_s) else None,
+            delay_median_s=float(np.median(told_s)) if len(told_s) else None,
             delay_max_s=float(told_s[-1]) if len(told_s) else None,
             annunciations_per_fault=float(count.sum() / len(told_s)) if len(told_s) else None,
         )

@@ -57,7 +57,8 @@ FORMULAS = {
     "fpy": "product over work units ((GQ - reworked) / PQ)",
     "mttr_s": "mean length of the failures that ended in the period",
     "mtbf_s": "APT / failures that began in the period",
-    "changeover_s_mean": "mean length of the changeovers that ended in the period",
+    "changeover_s_mean": "mean from the last good part of a product to the first of the next at the end of a line"
+    "; of one work unit, mean length of the changeovers that ended in the period",
     "unplanned_downtime_s": "time in failures and minor stops inside PBT",
 }
 """ISO 22400-2 as computed here; part of every report's lineage."""

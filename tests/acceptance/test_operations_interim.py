@@ -142,7 +142,9 @@ def test_the_shift_that_is_still_open_at_the_end_is_judged(day: Day, tmp_path: P
     day.reports[1] = open_report_of(day, name, begin, 31_000, 28_000)
     assert judge(day, tmp_path / "right").criterion("oee").verdict == "PASS"
     day.reports[1]["oee"] = 0.99
-    assert wrong(judge(day, tmp_path / "wrong")) == ["oee in the open report of 7:46:40"]
+    verdict = judge(day, tmp_path / "wrong")
+    assert wrong(verdict) == ["oee in the open report of 7:46:40"]
+    assert "no closed report" not in verdict.criterion("oee").statement  # it has not ended
 
 
 def doubles(day: Day, change: Callable[[list[Any]], list[Any]]) -> None:

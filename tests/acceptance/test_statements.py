@@ -48,6 +48,12 @@ def test_a_fault_that_was_told_late_is_not_said_to_have_been_in_time(delays_s, w
     assert false_alarms._told(detections) == words
 
 
+def test_the_median_of_an_even_number_of_delays_lies_between_the_two_in_the_middle():
+    found = false_alarms._delays([Detection(FAULT, delay_s, None, 75.0) for delay_s in (1.0, 9.0, 4.0, 2.0)])
+    assert found is not None
+    assert (found.median_s, found.p95_s, found.max_s) == (3.0, 9.0, 9.0)
+
+
 def test_what_showed_that_a_fault_took_effect_is_said_in_a_phrase():
     raw = {"kind": "blackhole", "toxic": "timeout", "attributes": {"timeout": 0}, "name": "wan-blackhole"}
     read_back = [raw | {"direction": "up"}, raw | {"direction": "down"}]
