@@ -145,6 +145,7 @@ class _Builder:
         self.problems: list[str] = []
         self._nodes = 0
         self._number: str | None = None  # of the range that is written out
+        self._written = 0  # characters of texts in ranges, each of which is one of its own
 
     def build(self, node: yaml.Node, path: Path_, depth: int) -> Any:
         self._nodes += 1
@@ -156,7 +157,7 @@ class _Builder:
         if isinstance(node, yaml.ScalarNode):
             if node.tag != _STR:
                 self._report(path, f"unknown tag {node.tag} - write the value without it, texts in quotes")
-            text = node.value if self._number is None else node.value.replace("{}", self._number)
+            text = node.value if self._number is None else self._numbered(node.value, self._number, path)
             return text if node.style else scalar(text)
         if node.tag not in (_SEQ, _MAP):
             self._report(path, f"unknown tag {node.tag} - remove it")
@@ -174,6 +175,8 @@ class _Builder:
                 continue
             for key, number in _written_out(key_node):
                 inner = (*path, key)
+                if number is not None:
+                    self._write(len(key), path)
                 if key in result:
                     first = self.marks.keys[inner][0]
                     text = f"duplicate key, it is also in line {first} - remove or rename one"
@@ -185,6 +188,18 @@ class _Builder:
                 result[key] = self.build(value_node, inner, depth + 1)
                 self._number = outer
         return result
+
+    def _numbered(self, text: str, number: str, path: Path_) -> str:
+        if count := text.count("{}"):
+            self._write(len(text) + count * len(number), path)
+        return text.replace("{}", number)
+
+    def _write(self, length: int, path: Path_) -> None:
+        """Count characters that a range repeats, before they are made. Raises ConfigError when they are too many."""
+        self._written += length
+        if self._written > BYTES_MAX:
+            text = f"ranges write out more than {BYTES_MAX:,} characters - shorten the texts or the ranges"
+            raise ConfigError([self.marks.problem(path, text)])
 
     def _report(self, path: Path_, text: str) -> None:
         if len(self.problems) < PROBLEMS_MAX:

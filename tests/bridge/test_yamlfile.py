@@ -173,6 +173,20 @@ def test_a_key_with_a_range_is_written_out_and_what_is_wrong_in_it_stands_where_
         parse("c{0..999999}: 1\n", "x.yaml")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        'c{0..9999}: "' + "x" * 5_000 + '{}"\n',
+        'c{100000..100099}: "' + "{}" * 30_000 + '"\n',
+        '? "' + "x" * 5_000 + '{0..9999}"\n: 1\n',
+    ],
+    ids=["value", "numbers", "key"],
+)
+def test_what_ranges_write_out_is_bounded(text: str) -> None:
+    with pytest.raises(ConfigError, match="ranges write out more than 16,777,216 characters"):
+        parse(text, "x.yaml")
+
+
 def test_schema_names_its_dialect_and_fields() -> None:
     schema = json_schema(Farm)
     assert schema["$schema"].endswith("2020-12/schema")
