@@ -105,7 +105,8 @@ def check(site_file: Path) -> None:
     model, operations = compile_all(_load(site_file))
     click.echo(f"{site_file}: edge node {model.group_id}/{model.edge_node_id}")
     for device in model.devices:
-        click.echo(f"  {device}: {len(model.of_device(device))} metrics")
+        count = len(model.of_device(device))
+        click.echo(f"  {device}: {count} {'metric' if count == 1 else 'metrics'}")
     for remark in remarks(operations.rules):
         click.echo(f"{site_file}: {remark}")
 

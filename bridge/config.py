@@ -58,7 +58,7 @@ class NorthConfig(UserConfig):
     @classmethod
     def _broker(cls, text: str) -> str:
         if not re.fullmatch(r"mqtts?://[^/:@\s]+(:\d{1,5})?", text):
-            raise ValueError("is no MQTT broker - write it as mqtt://host:1883 or mqtts://host:8883")
+            raise ValueError("is not an MQTT broker - write it as mqtt://host:1883 or mqtts://host:8883")
         return text
 
     @field_validator("primary_host")
@@ -185,7 +185,7 @@ class _Compiler:
             self.report((*path, "type"), entry.type, "states are texts: write type: String", "has states")
         factor, offset = self._conversion(entry, path)
         if (factor, offset) != (1.0, 0.0) and entry.type not in ("Float", "Double"):
-            text = "a converted value is no whole number: write type: Double"
+            text = "a converted value is not a whole number: write type: Double"
             self.report((*path, "type"), entry.type, text, "is converted")
         properties: dict[str, Value] = {}
         if entry.unit:
@@ -225,7 +225,9 @@ class _Compiler:
     def _check_source(self, entry: MetricConfig, path: Path_) -> None:
         if entry.south not in self.site.south:
             remedy = did_you_mean(entry.south, list(self.site.south))
-            self.report((*path, "south"), entry.south, remedy, "is no server under south:")
+            self.report((*path, "south"), entry.south, remedy, "is not a server under south:")
+        elif remedy := self.site.south[entry.south].node_problem(entry.node):
+            self.report((*path, "node"), entry.node, remedy, "is not a node id")
         first = self._nodes.setdefault((entry.south, entry.node), path)
         if first is not path:
             what = f"is mapped to {'.'.join(map(str, first[1:]))} already"
@@ -235,7 +237,7 @@ class _Compiler:
         for key, code in (("from", entry.from_unit), ("unit", entry.unit)):
             if code and code not in UCUM:
                 self.report(
-                    (*path, key), code, did_you_mean(code, sorted(UCUM)), "is no UNECE unit known here"
+                    (*path, key), code, did_you_mean(code, sorted(UCUM)), "is not a UNECE unit known here"
                 )
                 return 1.0, 0.0
         if not entry.from_unit:

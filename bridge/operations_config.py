@@ -160,7 +160,7 @@ class WebhookConfig(Strict):
 
 def _http_url(text: str, example: str) -> str:
     if not re.fullmatch(r"https?://[^/:@\s?#]+(:\d{1,5})?(/[^\s?#]*)?", text):
-        raise ValueError(f"is no address over HTTP - write it as {example}")
+        raise ValueError(f"is not an HTTP address - write it as {example}")
     return text.rstrip("/")
 
 

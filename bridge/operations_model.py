@@ -112,7 +112,7 @@ class _Compiler:
             return None
         metric = self.metrics.get(name)
         if metric is None:
-            self.report(path, name, did_you_mean(name, list(self.metrics)), "is no metric under cells:")
+            self.report(path, name, did_you_mean(name, list(self.metrics)), "is not a metric under cells:")
         return metric
 
     # ---- alarms
@@ -165,11 +165,11 @@ class _Compiler:
         for key in ("on_delay_s", "off_delay_s", "re_alarm_s"):
             if not 0 <= getattr(entry, key) <= DELAY_MAX_S:
                 self.report(
-                    (*path, key), getattr(entry, key), f"write 0 to {DELAY_MAX_S} seconds", "is no delay"
+                    (*path, key), getattr(entry, key), f"write 0 to {DELAY_MAX_S} seconds", "is not a delay"
                 )
         if not BAD_AFTER_MIN_S <= entry.bad_after_s <= DELAY_MAX_S:
             remedy = f"write {BAD_AFTER_MIN_S:g} to {DELAY_MAX_S} seconds"
-            self.report((*path, "bad_after_s"), entry.bad_after_s, remedy, "is no delay")
+            self.report((*path, "bad_after_s"), entry.bad_after_s, remedy, "is not a delay")
 
     def _check_limit(self, path: Path_, entry: AlarmConfig, metric: Metric | None) -> bool:
         limits = [key for key in ("high", "low", "state") if getattr(entry, key) is not None]
@@ -181,7 +181,7 @@ class _Compiler:
         limit = getattr(entry, key)
         if not 0 <= entry.deadband < float("inf") or (entry.deadband and key == "state"):
             remedy = "write a number from 0 up, and none beside state"
-            self.report((*path, "deadband"), entry.deadband, remedy, "is no deadband")
+            self.report((*path, "deadband"), entry.deadband, remedy, "is not a deadband")
         if metric is None:
             return True
         if key == "state":
@@ -191,7 +191,7 @@ class _Compiler:
                 (*path, key),
                 limit,
                 "write state: for it",
-                f"is a limit on {entry.metric}, which is no number",
+                f"is a limit on {entry.metric}, which is not a number",
             )
         else:
             self._check_range(path, key, limit, entry, metric)
@@ -201,16 +201,16 @@ class _Compiler:
         if (metric.datatype == t.BOOLEAN) is not isinstance(limit, bool) or metric.datatype in NUMBERS:
             kind = "true or false" if metric.datatype == t.BOOLEAN else "high: or low:"
             remedy = f"write {kind} for it" if metric.datatype not in (t.STRING, t.TEXT) else "write a text"
-            self.report((*path, "state"), limit, remedy, f"is no value of a {t.NAME[metric.datatype]}")
+            self.report((*path, "state"), limit, remedy, f"is not a value of a {t.NAME[metric.datatype]}")
         elif metric.states is not None and limit not in metric.states.values():
             remedy = did_you_mean(str(limit), sorted(set(metric.states.values())))
-            self.report((*path, "state"), limit, remedy, "is no state of the metric")
+            self.report((*path, "state"), limit, remedy, "is not a state of the metric")
 
     def _check_range(self, path: Path_, key: str, limit: float, entry: AlarmConfig, metric: Metric) -> None:
         properties = metric.properties
         low, high = (_number(properties.get(name)) for name in ("engLow", "engHigh"))
         if not isfinite(limit):
-            self.report((*path, key), limit, "write a number", "is no limit")
+            self.report((*path, key), limit, "write a number", "is not a limit")
         for edge, is_out in ((low, key == "low"), (high, key == "high")):
             if edge is not None and is_out and (limit <= edge if key == "low" else limit >= edge):
                 remedy = "move it inside, or no value can reach it"
@@ -251,7 +251,7 @@ class _Compiler:
         for i, name in enumerate(entry.suppress_in):
             if name not in known:
                 remedy = did_you_mean(name, sorted(known))
-                self.report((*path, "suppress_in", i), name, remedy, f"is no state of {metric.device}")
+                self.report((*path, "suppress_in", i), name, remedy, f"is not a state of {metric.device}")
             if metric is state and name == entry.state:
                 remedy = "leave it out: the alarm could never be raised"
                 self.report((*path, "suppress_in", i), name, remedy, "is the state that raises the alarm")
@@ -275,7 +275,7 @@ class _Compiler:
         for device in site.equipment:
             if device not in devices:
                 remedy = did_you_mean(device, sorted(devices))
-                self.report(("equipment", device), device, remedy, "is no device under cells:")
+                self.report(("equipment", device), device, remedy, "is not a device under cells:")
         if site.cmms is None:
             return
         for key, top in (("context_s", CONTEXT_MAX_S), ("timeout_s", 120.0)):
@@ -291,7 +291,9 @@ class _Compiler:
             call = getattr(site.cmms.generic, call_name, None)
             for name in unknown_fields(call) if call is not None else ():
                 remedy = did_you_mean(name, sorted(FIELDS))
-                self.report(("cmms", "generic", call_name), f"{{{name}}}", remedy, "is no field of an order")
+                self.report(
+                    ("cmms", "generic", call_name), f"{{{name}}}", remedy, "is not a field of an order"
+                )
 
     def _check_secrecy(self, cmms: CmmsConfig) -> None:
         """Tokens go where nobody reads along, and a secret is not both made by the bridge and typed by hand."""

@@ -46,11 +46,11 @@ class OeeCompiler:
         for key in (*COUNTERS, "order_quantity"):
             counter = found[key]
             if counter is not None and counter.datatype not in t.INTEGER_RANGE:
-                self._report((*path, key), getattr(entry, key), "choose a whole number", "is no counter")
+                self._report((*path, key), getattr(entry, key), "choose a whole number", "is not a counter")
         for product, ideal_s in entry.ideal_s.items():
             if not 0 < ideal_s < DAY_S:
                 self._report(
-                    (*path, "ideal_s", product), ideal_s, "write seconds per item", "is no time per item"
+                    (*path, "ideal_s", product), ideal_s, "write seconds per item", "is not a time per item"
                 )
         calendar = self._calendar(path, entry)
         if any(found[key] is None for key in NEEDED) or state is None:
@@ -115,7 +115,7 @@ class OeeCompiler:
         given = entry.rolls_over_at
         if given is not None and not 100 <= given <= highest:
             remedy = f"write how many values the counter has, 100 to {highest}"
-            self._report((*path, "rolls_over_at"), given, remedy, "is no roll-over of this counter")
+            self._report((*path, "rolls_over_at"), given, remedy, "is not a roll-over of this counter")
         return given or highest
 
     # ---- calendar
@@ -128,7 +128,7 @@ class OeeCompiler:
         if zone is None:
             near = get_close_matches(entry.time_zone, sorted(available_timezones()), n=1)
             remedy = f"did you mean {near[0]!r}?" if near else "write an IANA name, as Europe/Berlin"
-            self._report((*path, "time_zone"), entry.time_zone, remedy, "is no time zone of this computer")
+            self._report((*path, "time_zone"), entry.time_zone, remedy, "is not a time zone of this computer")
         shifts = self._shifts(path, entry.planned)
         return Calendar(shifts, _ns(entry.offset_s), zone or UTC, frozenset(entry.holidays))
 
@@ -139,10 +139,10 @@ class OeeCompiler:
             where = (*path, "planned", i)
             if not 0 < shift.lasts_s <= DAY_S:
                 remedy = f"write 1 to {DAY_S} seconds"
-                self._report((*where, "lasts_s"), shift.lasts_s, remedy, "is no length of a shift")
+                self._report((*where, "lasts_s"), shift.lasts_s, remedy, "is not a length of a shift")
             if not 0 <= shift.begins_s < DAY_S:
                 remedy = f"write 0 to {DAY_S - 1}"
-                self._report((*where, "begins_s"), shift.begins_s, remedy, "is no time of the day")
+                self._report((*where, "begins_s"), shift.begins_s, remedy, "is not a time of the day")
             if not shift.days:
                 self._report((*where, "days"), [], "leave it out for every day", "is empty")
             for other in planned[:i]:

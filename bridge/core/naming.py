@@ -20,7 +20,7 @@ def fault_of(name: str) -> str | None:
         return None
     suggestion = re.sub(r"_+", "_", re.sub(r"[^a-z0-9_]+", "_", name.lower())).strip("_")
     hint = f" - for instance {suggestion!r}" if NAME.match(suggestion) else ""
-    return f"is no name: lower-case letters, digits and underscores, a letter first{hint}"
+    return f"is not a name: lower-case letters, digits and underscores, a letter first{hint}"
 
 
 def group_id(site: str, area: str) -> str:

@@ -117,7 +117,7 @@ def conversion(vendor: str, canonical: str) -> tuple[float, float]:
     """Factor and offset: `canonical = vendor * factor + offset`, UNECE codes both; raises UnitError."""
     for code in (vendor, canonical):
         if code not in UCUM:
-            raise UnitError(f"unit {code!r} is no UNECE code known here")
+            raise UnitError(f"unit {code!r} is not a UNECE code known here")
     if UCUM[vendor] == UCUM[canonical]:
         return 1.0, 0.0
     import pint

@@ -69,7 +69,9 @@ class Webhook:
             self._secret = read_token(config.token_file, "cmms.webhook.token_file")
             if not re.fullmatch(r"[A-Za-z0-9._~-]{16,200}", self._secret):
                 where = f"cmms.webhook.token_file: {config.token_file}"
-                raise ConfigError([f"{where} is no part of a path - write 16 to 200 of A-Z a-z 0-9 . _ ~ -"])
+                raise ConfigError(
+                    [f"{where} cannot be part of a path - write 16 to 200 of A-Z a-z 0-9 . _ ~ -"]
+                )
         self._known_ns = time.time_ns()
         app = Starlette(routes=[Route("/hook/{secret}", self._called, methods=["POST"])])
         self._listener = Listener(app, "webhook", config.host, config.port, log)

@@ -31,6 +31,10 @@ class SouthConfig(Strict):
         """Its port, the standard one of its kind if none is given."""
         return urlsplit(self.endpoint).port or self.standard_port
 
+    def node_problem(self, node: str) -> str:
+        """What a `node:` of this source should look like, or "" if it does; what a source really has only it knows."""
+        return ""
+
 
 class SecurityConfig(Strict):
     """OPC UA message security with an application certificate."""
@@ -60,6 +64,12 @@ class OpcUaConfig(SouthConfig, UserConfig):
         if not re.fullmatch(r"opc\.tcp://[^/:\s]+(:\d{1,5})?(/\S*)?", text):
             raise ValueError("is not an OPC UA endpoint - write it as opc.tcp://host:4840")
         return text
+
+    def node_problem(self, node: str) -> str:
+        """OPC UA Part 6, 5.3.1.10, without what it says of other servers."""
+        if re.fullmatch(r"(ns=\d{1,5};)?(i=\d+|[sgb]=.+)", node, re.DOTALL):
+            return ""
+        return "write it as ns=2;s=NAME or ns=2;i=NUMBER"
 
     @property
     def in_clear(self) -> str:

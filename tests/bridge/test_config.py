@@ -69,7 +69,7 @@ def test_a_site_compiles_to_metrics_whose_index_is_the_alias(tmp_path: Path) -> 
 
 
 METRICS = "cells.filler.filler_1.metrics"
-NO_NAME = "is no name: lower-case letters, digits and underscores, a letter first"
+NO_NAME = "is not a name: lower-case letters, digits and underscores, a letter first"
 URLS = "mqtt://host:1883 or mqtts://host:8883"
 
 
@@ -83,19 +83,21 @@ URLS = "mqtt://host:1883 or mqtts://host:8883"
          f"{METRICS}.bowl_temperature.unit: FAH ([degF]) does not convert to KGM (kg) ('KGM')"
          " - choose a unit of the same dimension"),
         ("from: FAH", "from: FAHH", "FAHH",
-         f"{METRICS}.bowl_temperature.from: is no UNECE unit known here ('FAHH') - did you mean 'FAH'?"),
+         f"{METRICS}.bowl_temperature.from: is not a UNECE unit known here ('FAHH') - did you mean 'FAH'?"),
         (", unit: CEL", "", "FAH",
          f"{METRICS}.bowl_temperature.from: has no unit beside it ('FAH') - add unit:, the canonical one"),
         ("type: Double", "type: Int32", "Int32",
-         f"{METRICS}.bowl_temperature.type: is converted ('Int32') - a converted value is no whole number:"
+         f"{METRICS}.bowl_temperature.type: is converted ('Int32') - a converted value is not a whole number:"
          " write type: Double"),
         ('"ns=2;s=HB"', "ns=2;s=STATE", "ns=2;s=STATE, type: UInt32",
          f"{METRICS}.heartbeat.node: is mapped to filler.filler_1.metrics.state already ('ns=2;s=STATE')"
          " - a node feeds one metric: remove one of them"),
+        ('"ns=2;s=HB"', "PLC.HB", "PLC.HB",
+         f"{METRICS}.heartbeat.node: is not a node id ('PLC.HB') - write it as ns=2;s=NAME or ns=2;i=NUMBER"),
         ("class: heartbeat", "class: hearbeat", "hearbeat",
          f"{METRICS}.heartbeat.class: is unknown ('hearbeat') - did you mean 'heartbeat'?"),
         ("heartbeat: {south: plc1", "heartbeat: {south: plc2", "plc2",
-         f"{METRICS}.heartbeat.south: is no server under south: ('plc2') - did you mean 'plc1'?"),
+         f"{METRICS}.heartbeat.south: is not a server under south: ('plc2') - did you mean 'plc1'?"),
         ("type: String", "type: Int32", "Int32",
          f"{METRICS}.state.type: has states ('Int32') - states are texts: write type: String"),
         ("mqtt://broker:1883", "mqtts://broker:8883", "mqtts:",
@@ -104,7 +106,7 @@ URLS = "mqtt://host:1883 or mqtts://host:8883"
         ("primary_host: scada", "primary_host: a/b", "a/b",
          "north.enterprise.primary_host: must not contain + # / ('a/b') - it is one level of the STATE topic"),
         ("mqtt://broker:1883", "tcp://broker", "tcp://broker",
-         f"north.enterprise.broker: is no MQTT broker ('tcp://broker') - write it as {URLS}"),
+         f"north.enterprise.broker: is not an MQTT broker ('tcp://broker') - write it as {URLS}"),
         ("security: none", "security: non", "non\n", "south.plc1.security: is none of 'none' ('non')"),
         ("format: 1", "format: 2", "2", "format: is none of 1 (2)"),
     ],
@@ -120,7 +122,7 @@ def test_refusals_name_place_key_value_and_remedy(
 def test_case_cannot_make_two_names_of_one(tmp_path: Path) -> None:
     text = '        State: {south: plc1, node: "ns=2;s=S2", type: String}\n        heartbeat: {'
     (problem,) = problems(tmp_path, ("        heartbeat: {", text))
-    assert "is no name" in problem
+    assert "is not a name" in problem
     assert "'state'" in problem
 
 

@@ -63,9 +63,9 @@ def test_no_north_shares_the_cursor_of_operations() -> None:
     ("old", "new", "expected"),
     [
         ("metric: cell.a/temperature, high", "metric: cell.a/temprature, high",
-         f"{HOT}.metric: is no metric under cells: ('cell.a/temprature') - did you mean 'cell.a/temperature'?"),
+         f"{HOT}.metric: is not a metric under cells: ('cell.a/temprature') - did you mean 'cell.a/temperature'?"),
         ("off_delay_s: 3", "bad_after_s: 0.5",
-         f"{HOT}.bad_after_s: is no delay (0.5) - write 1 to 86400 seconds"),
+         f"{HOT}.bad_after_s: is not a delay (0.5) - write 1 to 86400 seconds"),
         ("  cold: {", "  hot_bad: {metric: cell.a/pressure, high: 1}\n  cold: {",
          "alarms.hot_bad: is the name of an alarm that the bridge makes itself ('hot_bad')"
          " - call it otherwise: that is the alarm of cell.a/temperature when it stays bad"),
@@ -75,18 +75,18 @@ def test_no_north_shares_the_cursor_of_operations() -> None:
          f"{HOT}.deadband: is as wide as the band 0 to 80 or wider (80.0)"
          " - make it smaller, or one alarm clears only when the other is raised"),
         ("deadband: 5", "deadband: -1",
-         f"{HOT}.deadband: is no deadband (-1.0) - write a number from 0 up, and none beside state"),
-        ("off_delay_s: 3", "off_delay_s: -3", f"{HOT}.off_delay_s: is no delay (-3.0) - write 0 to 86400 seconds"),
+         f"{HOT}.deadband: is not a deadband (-1.0) - write a number from 0 up, and none beside state"),
+        ("off_delay_s: 3", "off_delay_s: -3", f"{HOT}.off_delay_s: is not a delay (-3.0) - write 0 to 86400 seconds"),
         ("high: 80", "high: 300",
          f"{HOT}.high: is not inside the metric's range -50.0 to 200.0 (300.0)"
          " - move it inside, or no value can reach it"),
-        ("high: 80", "high: .nan", f"{HOT}.high: is no limit (nan) - write a number"),
+        ("high: 80", "high: .nan", f"{HOT}.high: is not a limit (nan) - write a number"),
         ("high: 80", "high: 80, low: 1",
          f"{HOT}: has high and low ('cell.a/temperature') - give one of high, low and state; an alarm for each"),
         ("cell.a/temperature, high: 80, deadband: 5", "cell.a/state, state: broken",
-         f"{HOT}.state: is no state of the metric ('broken') - known here: changeover, fault, idle, run"),
+         f"{HOT}.state: is not a state of the metric ('broken') - known here: changeover, fault, idle, run"),
         ("suppress_in: [idle]", "suppress_in: [idel]",
-         f"{COLD}.suppress_in.0: is no state of cell.a ('idel') - did you mean 'idle'?"),
+         f"{COLD}.suppress_in.0: is not a state of cell.a ('idel') - did you mean 'idle'?"),
         ("suppress_in: [idle]", "suppress_in: [idle, run, fault, changeover]",
          f"{COLD}.suppress_in: is every state of cell.a (['idle', 'run', 'fault', 'changeover'])"
          " - leave out a state: the alarm could never be raised"),
@@ -94,7 +94,7 @@ def test_no_north_shares_the_cursor_of_operations() -> None:
          f"{HOT}.work_order: is for a device that the CMMS has no name for (True)"
          " - add equipment: {cell.a: {equipment: ...}}"),
         ("good: cell.a/good", "good: cell.a/pressure",
-         "oee.line1.good: is no counter ('cell.a/pressure') - choose a whole number"),
+         "oee.line1.good: is not a counter ('cell.a/pressure') - choose a whole number"),
         ("state: cell.a/state", "state: cell.a/total",
          "oee.line1.state: never says run ('cell.a/total') - choose a metric with states: {...: run}"),
         (SHIFTS, "{name: late, begins_s: 100, lasts_s: 600}",
@@ -123,7 +123,8 @@ def test_templates_of_a_generic_cmms_name_only_what_an_order_has(tmp_path: Path)
     generic = f"generic: {calls}, adapter: generic, context_s"
     (problem,) = problems(tmp_path, ("context_s", generic))
     assert (
-        "cmms.generic.create: is no field of an order ('{equipmnt}') - did you mean 'equipment'?" in problem
+        "cmms.generic.create: is not a field of an order ('{equipmnt}') - did you mean 'equipment'?"
+        in problem
     )
 
 
@@ -153,9 +154,9 @@ OFFSET = "    offset_s: 21600\n"
     ("new", "expected"),
     [
         ("time_zone: Europe/Berln",
-         "time_zone: is no time zone of this computer ('Europe/Berln') - did you mean 'Europe/Berlin'?"),
+         "time_zone: is not a time zone of this computer ('Europe/Berln') - did you mean 'Europe/Berlin'?"),
         ("time_zone: ../etc/passwd",
-         "time_zone: is no time zone of this computer ('../etc/passwd') - write an IANA name, as Europe/Berlin"),
+         "time_zone: is not a time zone of this computer ('../etc/passwd') - write an IANA name, as Europe/Berlin"),
         ("holidays: [2026-13-01]", "holidays.0: is not a date ('2026-13-01') - write it as 2026-12-25"),
         ("work_units: [cell.b, cell.a]",
          "work_units.0: is not a device under cells: ('cell.b') - did you mean 'cell.a'?"),

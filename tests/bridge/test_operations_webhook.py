@@ -158,7 +158,7 @@ def test_what_contradicts_is_refused(tmp_path: Path) -> None:
     (found,) = problems(tmp_path, (CMMS, f"{CMMS}, tls: {{ca: x}}"))
     assert "cmms.tls: is for https only" in found
     (found,) = problems(tmp_path, (CMMS, f"{CMMS}, webhook: {{url: bridge}}"))
-    assert "cmms.webhook.url: is no address over HTTP ('bridge') - write it as http://bridge:8091" in found
+    assert "cmms.webhook.url: is not an HTTP address ('bridge') - write it as http://bridge:8091" in found
 
 
 @pytest.mark.parametrize("part", ["admin", "webhook"])
