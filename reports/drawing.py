@@ -17,6 +17,7 @@ from shakedown.acceptance.wording import clock
 
 WIDTH, HEIGHT = 960, 220
 LEFT, RIGHT, TOP, BOTTOM = 64, 12, 14, 34
+EDGE = 24  # a label of time centred nearer to the right edge would be cut off there
 LABEL_ROWS_MAX = 4
 LABEL_WIDTH_PER_LETTER = 6.0
 FIRST_H, TRACK_H, GAP_H = 14, 5, 2
@@ -92,7 +93,7 @@ def chart(series: Series) -> Markup:
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{up(y)}" y2="{up(y)}"/>')
         parts.append(_text("tick", LEFT - 6, up(y) + 3, f"{y:,.0f}" if y == int(y) else f"{y:,.10g}", "end"))
     parts += [
-        _text("tick", at(x), HEIGHT - BOTTOM + 14, clock(x), "middle")
+        _text("tick", at(x), HEIGHT - BOTTOM + 14, clock(x), "end" if at(x) > WIDTH - EDGE else "middle")
         for x in time_ticks(x_max)
         if x <= x_max
     ]

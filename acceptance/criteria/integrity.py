@@ -10,8 +10,8 @@ from shakedown.acceptance.blocks import ROWS_MAX, Row, Table, text
 from shakedown.acceptance.criterion import Criterion, Finding
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.join import Example
-from shakedown.acceptance.run import unmatched
-from shakedown.acceptance.wording import counted, in_times
+from shakedown.acceptance.run import S, unmatched
+from shakedown.acceptance.wording import clock, counted, in_times
 
 KINDS = {
     "wrong": "a value other than the source's at that timestamp",
@@ -23,6 +23,7 @@ KINDS = {
 }
 BY_VALUES = KINDS | {"out_of_order": "a sample after a newer one, without a timestamp that says so"}
 UNDECLARED_LISTED_MAX = 20
+RUN_MAX_S = 7 * 86_400
 
 
 class Figures(msgspec.Struct, kw_only=True, frozen=True):
@@ -37,7 +38,7 @@ class Figures(msgspec.Struct, kw_only=True, frozen=True):
 
 def judge(evidence: Evidence) -> Finding:
     """Any row at the enterprise without exactly one sample behind it is a breach."""
-    joined = evidence.joined
+    joined, start_ns = evidence.joined, evidence.run.ledger.start_ns
     kinds = BY_VALUES if evidence.run.bridge.promises.identity == "values" else KINDS
     found = {kind: joined.breaches[kind] for kind in kinds if joined.breaches[kind]}
     total = sum(found.values())
@@ -47,7 +48,7 @@ def judge(evidence: Evidence) -> Finding:
             f"{total:,} of {joined.rows:,} rows at the enterprise"
             f" {'is' if total == 1 else 'are'} not what the line said: "
             + "; ".join(f"{in_times(count)} {kinds[kind]}" for kind, count in found.items())
-            + f". First: {example.topic} at {example.ts_ms} ms"
+            + f". First: {example.topic} at {_when(example, start_ns)}"
             + (f", {example.looks_like}." if example.looks_like else ".")
         )
     elif joined.rows:
@@ -61,7 +62,7 @@ def judge(evidence: Evidence) -> Finding:
         statement = "Nothing arrived at the enterprise, so nothing of it could be wrong."
     if not joined.rows or total:
         statement = " ".join(filter(None, [statement, unmatched(evidence.run)]))
-    rows = [_row(kind, example) for kind in found for example in joined.examples[kind]]
+    rows = [_row(kind, example, start_ns) for kind in found for example in joined.examples[kind]]
     distinct = list({tuple(row.cells): row for row in rows}.values())  # equal lines would say nothing more
     columns = text("what", "topic", "received", "offered", "looks like")
     return Finding(
@@ -85,8 +86,14 @@ def _beside(count: int, what: str) -> str:
     return f" {counted(count, 'more', 'more')} {'is' if count == 1 else 'are'} {what}." if count else ""
 
 
-def _row(kind: str, example: Example) -> Row:
-    received = f"{_said(example.value)} at {example.ts_ms} ms"
+def _when(example: Example, start_ns: int) -> str:
+    """As the charts count it, and as it stands in the logs; only this where it claims no time of the run."""
+    at_s = example.ts_ms / 1000 - start_ns / S
+    return f"{clock(at_s)} ({example.ts_ms} ms)" if 0 <= at_s < RUN_MAX_S else f"{example.ts_ms} ms"
+
+
+def _row(kind: str, example: Example, start_ns: int) -> Row:
+    received = f"{_said(example.value)} at {_when(example, start_ns)}"
     return Row([BY_VALUES[kind], example.topic, received, _said(example.expected), example.looks_like], "bad")
 
 

@@ -159,6 +159,7 @@ def test_what_is_no_value_of_the_line_is_unexpected_once_the_line_was_heard(
     assert verdict.counts["unexpected"] == 1
     statement = verdict.criterion("integrity").statement
     assert "is not what the line said: once a sample that the source never offered." in statement
+    assert f" at 5:53 ({ns // 1_000_000} ms)" in statement, "the time of the charts, and that of the logs"
 
 
 @pytest.mark.usefixtures("stepping")

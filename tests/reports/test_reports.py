@@ -195,3 +195,10 @@ def test_a_line_with_gaps_is_drawn_in_pieces():
     assert path.count("M") == 2
     assert path.count("L") == 1
     Xml.fromstring(drawn)
+
+
+@pytest.mark.parametrize(("seconds", "anchor"), [(840, "end"), (900, "middle")])
+def test_the_label_at_the_end_of_the_time_is_not_cut_off(seconds, anchor):
+    lines = {"a": [1] * seconds}
+    drawn = chart(Series(title="t", unit="s", from_s=0, step_s=1, lines=lines, bands=[]))
+    assert re.search(r'text-anchor="(\w+)">14:00<', drawn).group(1) == anchor
