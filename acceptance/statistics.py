@@ -209,7 +209,7 @@ def outage_statement(outages: int, lossy: int) -> str:
     seen = "none of them lost anything" if lossy == 0 else f"{lossy} of them lost something"
     if outages < OUTAGES_MIN:
         plural = "outage" if outages == 1 else "outages"
-        return f"{outages} {plural}, {seen}: too few to say anything of outages in general."
+        return f"{outages} {plural}, {seen}: too few to say anything about outages in general."
     bound = upper_bound(lossy, outages)
     if bound >= 1:
         return (

@@ -195,10 +195,11 @@ def _print_finding(finding: Finding) -> None:
 
 def _print(report: MonitorReport) -> None:
     from shakedown.acceptance.rules import RULES
+    from shakedown.acceptance.wording import counted
 
     seconds = (report.to_ns - report.from_ns) / 1e9
     paragraph(OUT, f"\n{escape(report.broker)}: {report.messages:,} messages in {seconds:.0f} s, "
-                   f"{len(report.edges)} edge nodes")  # fmt: skip
+                   f"{counted(len(report.edges), 'edge node')}")  # fmt: skip
     if report.edges:
         table = Table(box=None, padding=(0, 2, 0, 0))
         for column in ("edge node", "", "devices", "births", "data", "gaps", "storms", "breaches"):
