@@ -47,7 +47,7 @@ class RunFacts:
         """What the scenario says of itself; empty if nothing."""
         try:
             loaded = yaml.safe_load((self.folder / "scenario.yaml").read_bytes())
-        except (OSError, yaml.YAMLError, UnicodeDecodeError):
+        except (OSError, yaml.YAMLError, ValueError, RecursionError):  # ValueError: a date that is none
             return ""
         text = loaded.get("description") if isinstance(loaded, dict) else ""
         return " ".join(text.split()) if isinstance(text, str) else ""

@@ -9,10 +9,13 @@ import hashlib
 import json
 import platform
 import shutil
+import stat
 from collections.abc import Collection
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
 
 from shakedown.reports import RENDERERS, render
 from shakedown.scenarios.errors import UsageError
@@ -23,7 +26,9 @@ from shakedown.scenarios.setups import Setup
 
 FORMAT = 1
 INPUTS = ("scenario.yaml", "plant.yaml", "site.yaml")
+LOGS = (".jsonl", ".log")
 NEEDED = ("status", "seed", "clock", "broker", "strict", "python", "versions")
+WHOLE_BYTES_MAX = 256 << 20  # of a file that is read as a whole; logs are read line by line
 VERSIONS_OF = (
     "shakedown-lab",
     "shakedown-bridge",
@@ -79,6 +84,31 @@ def claim(final: Path) -> Path:
         raise UsageError(f"The run folder {final} cannot be made: {at}: {error.strerror}. Give another "
                          "--out.") from None  # fmt: skip
     return partial
+
+
+class _Several(msgspec.Struct):
+    """Which of a run's bridges a folder is of, and where the others are."""
+
+    bridge: str
+    bridges: dict[str, dict[str, str]]
+
+
+class _Manifest(msgspec.Struct):
+    """The facts of a manifest that others rely on: theirs is the type, whatever else stands there."""
+
+    status: str
+    seed: int
+    clock: str
+    broker: str
+    strict: bool
+    python: str
+    versions: dict[str, str]
+    title: str = ""
+    scenario: str = ""
+    asked: dict[str, Any] = {}
+    run: _Several | None = None
+    configuration_sha256: dict[str, str] = {}
+    start_ns: Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)] = 0
 
 
 class RunFolder:
@@ -177,7 +207,7 @@ def chain_head(folder: Path) -> str:
     """The head of the folder's chain, as chain.json says; empty where it does not."""
     try:
         return str(json.loads((folder / "chain.json").read_bytes())["head"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return ""
 
 
@@ -187,7 +217,7 @@ def chain_problems(folder: Path, derived: Collection[str]) -> list[str]:
         chain = json.loads((folder / "chain.json").read_text(encoding="utf-8"))
         files: dict[str, str] = dict(chain["files"])
         fits = chain["head"] == _head(files)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return [f"chain.json cannot be read: {error}"]
     found = _files(folder)
     problems = [f"{name} is missing" for name in sorted((files.keys() | set(derived)) - found)]
@@ -199,6 +229,22 @@ def chain_problems(folder: Path, derived: Collection[str]) -> list[str]:
     ]
     if not fits:
         problems.append("chain.json was changed: its head does not follow from its files")
+    return problems
+
+
+def strange_files(folder: Path) -> list[str]:
+    """What no run writes and what is not to be opened: links that lead elsewhere, pipes, devices, boundless files."""
+    problems = []
+    for path in sorted(folder.iterdir()):
+        found = path.lstat()
+        if stat.S_ISLNK(found.st_mode):
+            problems.append(f"{path.name} is a link: what it leads to is not in the folder")
+        elif not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+            problems.append(f"{path.name} is not a file, but a pipe, a socket or a device")
+        elif stat.S_ISREG(found.st_mode) and path.suffix not in LOGS and found.st_size > WHOLE_BYTES_MAX:
+            problems.append(
+                f"{path.name} is larger than {WHOLE_BYTES_MAX:,} bytes, as none that a run writes"
+            )
     return problems
 
 
@@ -214,11 +260,12 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         if missing := [name for name in NEEDED if name not in manifest]:
             raise UsageError(f"{folder / 'manifest.json'} lacks {', '.join(missing)}: it was changed, or is no "
                              "manifest of a run.")  # fmt: skip
+        msgspec.convert(manifest, _Manifest)
         return dict(manifest)
     except FileNotFoundError:
         raise UsageError(f"{folder} is not a run folder: it has no manifest.json. Give the folder that a run printed "
                          "at its end.") from None  # fmt: skip
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError(f"{folder / 'manifest.json'} is no manifest of a run ({error}). Give the folder that a run "
                          "printed at its end.") from None  # fmt: skip
 

@@ -75,10 +75,14 @@ def read_suite(folder: Path) -> Suite:
         raise UsageError(f"{folder}: its {INDEX} has format {suite.format!r}, this version reads {FORMAT}. Use the "
                          "version of Shakedown that wrote it.")  # fmt: skip
     for run in suite.runs:
-        if run.folder is not None and Path(run.folder).name != run.folder:
+        if run.folder is not None and not _is_name(run.folder):
             raise UsageError(f"{folder / INDEX}: run {run.scenario}: folder {run.folder!r} is not the name of a folder "
                              "in it. The file was changed; give one of the run folders themselves.")  # fmt: skip
     return suite
+
+
+def _is_name(text: str) -> bool:
+    return bool(text) and text != ".." and "\0" not in text and Path(text).name == text
 
 
 def check_came_to_its_end(folder: Path) -> None:

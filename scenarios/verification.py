@@ -7,22 +7,25 @@ and that has the head of the chain, which the console, JUnit and the summary of 
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import yaml
-from pydantic import ValidationError
+from jinja2 import TemplateError
 
+from shakedown.acceptance.files import LINE_BYTES_MAX
 from shakedown.acceptance.judging import judge
 from shakedown.acceptance.verdict import Verdict
 from shakedown.acceptance.verdict_file import UnknownFormat, read_verdict
+from shakedown.bridge.yamlfile import ConfigError, load
 from shakedown.reports import RENDERERS, RunFacts
 from shakedown.reports.suite import RENDERERS as SUITE_RENDERERS
 from shakedown.reports.suite import Suite, SuiteRun, concluded, worst
 from shakedown.scenarios import run_folder, suite_folder
 from shakedown.scenarios.errors import UsageError
 from shakedown.scenarios.scenario import Scenario
+from shakedown.scenarios.suites import SUITES
 
 ASKED = ("seed", "clock", "broker", "strict")
 
@@ -32,6 +35,8 @@ def verify(folder: Path, head: str | None = None) -> list[str]:
 
     `head` is that of the chain as the run printed it. Raises UsageError where `folder` is no run folder and no suite's.
     """
+    if strange := _strange(folder):
+        return strange
     suite_folder.check_came_to_its_end(folder)
     problems = _suite(folder) if suite_folder.is_suite(folder) else _run(folder)
     if head is not None and head != (found := run_folder.chain_head(folder)):
@@ -40,7 +45,16 @@ def verify(folder: Path, head: str | None = None) -> list[str]:
     return problems
 
 
+def _strange(folder: Path) -> list[str]:
+    try:
+        return run_folder.strange_files(folder)
+    except OSError:
+        return []  # who reads it as a run or a suite says what is wrong
+
+
 def _run(folder: Path) -> list[str]:
+    if strange := _strange(folder):
+        return strange
     manifest = run_folder.read_manifest(folder)
     if manifest["status"] != "complete":
         return [f"the run's status is {manifest['status']!r}: it holds no verdict"]
@@ -48,7 +62,8 @@ def _run(folder: Path) -> list[str]:
     problems += [f"{path.name} is not part of the run" for path in sorted(folder.iterdir()) if path.is_dir()]
     if problems:
         return problems
-    problems = _asked(folder, manifest)
+    if problems := _asked(folder, manifest):
+        return [*problems, *_other_versions(manifest)]
     again = judge(folder, strict=manifest["strict"] is True)
     if (folder / "verdict.json").read_bytes() != again.encoded():
         problems.append(f"verdict.json does not follow from the logs{_differing(folder, again)}")
@@ -63,15 +78,33 @@ def _asked(folder: Path, manifest: dict[str, Any]) -> list[str]:
     problems = [
         f"{name} is not what manifest.json says was asked"
         for name, digest in hashes.items()
-        if (manifest.get("configuration_sha256") or {}).get(name) != digest
+        if manifest.get("configuration_sha256", {}).get(name) != digest
     ]
     try:
-        scenario = Scenario.model_validate(yaml.safe_load((folder / "scenario.yaml").read_bytes()))
-    except (OSError, yaml.YAMLError, ValidationError) as error:
-        return [*problems, f"scenario.yaml cannot be read: {str(error).splitlines()[0]}"]
+        scenario = load(folder / "scenario.yaml", Scenario)
+    except ConfigError as error:
+        return [*problems, f"scenario.yaml cannot be read: {error.problems[0]}"]
+    problems += _simulated(folder, manifest)
     return problems + [
         f"manifest.json, {key}: {manifest.get(key)!r} is not {value!r}, which scenario.yaml says"
         for key, value in run_folder.of_scenario(scenario).items()
+        if manifest.get(key) != value
+    ]
+
+
+def _simulated(folder: Path, manifest: dict[str, Any]) -> list[str]:
+    """What the ledger says of its line that the manifest does not: its logs are those of another run."""
+    try:
+        with (folder / "ledger.jsonl").open("rb") as file:
+            header = json.loads(file.readline(LINE_BYTES_MAX))
+            found = {key: header[key] for key in ("plant", "seed")}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return ["ledger.jsonl does not say which line and seed it is of"]
+    if "run" in manifest:
+        del found["seed"]  # with several bridges each line has its own, drawn from the run's
+    return [
+        f"manifest.json, {key}: {manifest.get(key)!r} is not {value!r}, which ledger.jsonl says"
+        for key, value in found.items()
         if manifest.get(key) != value
     ]
 
@@ -96,7 +129,7 @@ def _reports(folder: Path, manifest: dict[str, Any]) -> list[str]:
         for name, renderer in RENDERERS.items():
             if (folder / name).read_bytes() != renderer(facts).encode():
                 problems.append(f"{name} does not follow from manifest.json and verdict.json")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, TemplateError) as error:
         problems.append(f"the reports cannot be rendered again: {type(error).__name__}: {error}")
     return problems
 
@@ -136,14 +169,27 @@ def _run_of_suite(folder: Path, run: SuiteRun) -> list[str]:
     return problems
 
 
+def _name(manifest: dict[str, Any]) -> str:
+    """What the folder of a run in a suite is called: after its scenario and, of several, its bridge."""
+    return ".".join(filter(None, [manifest["scenario"], manifest.get("run", {}).get("bridge")]))
+
+
 def _conclusions(folder: Path, suite: Suite) -> list[str]:
     """What a suite says that its runs, which are as they were written, do not."""
     problems = []
+    if len({run.folder for run in suite.runs}) < len(suite.runs):
+        problems.append("suite.json has a run twice")
+    ran = {run_folder.read_manifest(folder / str(run.folder))["scenario"] for run in suite.runs}
+    problems += [
+        f"suite.json says suite {suite.suite}, and has no run of {name}"
+        for name in SUITES.get(suite.suite, ())
+        if name not in ran
+    ]
     for run in suite.runs:
         place = folder / str(run.folder)
         manifest = run_folder.read_manifest(place)
         verdict = read_verdict(place / "verdict.json")
-        if run != concluded(place.name, manifest["title"], place.name, str(run.chain), verdict):
+        if run != concluded(_name(manifest), manifest["title"], _name(manifest), str(run.chain), verdict):
             problems.append(f"suite.json says of {run.scenario} what its run does not")
         problems += [
             f"suite.json, {key}: {getattr(suite, key)!r} is not {manifest[key]!r}, which {place.name} says"
