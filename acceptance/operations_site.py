@@ -10,6 +10,7 @@ from shakedown.acceptance.sparkplug import Value
 
 PRIORITIES = ("critical", "high", "medium", "low")
 BAD_AFTER_S = 60.0
+SHOWN = ("text", "cause", "consequence", "response", "respond_s")
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class AlarmRule:
     latching: bool = False
     re_alarm_s: float = 0.0  # 0: never
     bad_after_s: float = BAD_AFTER_S  # a signal, or the state that suppresses, is not usable for so long
+    shown: dict[str, Any] = field(default_factory=dict)  # what people read beside it (docs/alarms.md)
 
     @property
     def device(self) -> str:
@@ -233,6 +235,7 @@ def _alarm(name: str, body: dict[str, Any], topics: dict[str, Topic], units: dic
         latching=body.get("latching") is True,
         re_alarm_s=float(body.get("re_alarm_s") or 0.0),
         bad_after_s=float(body.get("bad_after_s", BAD_AFTER_S)),
+        shown={"priority": priority} | {key: body[key] for key in SHOWN if body.get(key)},
     )
 
 
@@ -244,7 +247,7 @@ def sensor_alarms(alarms: tuple[AlarmRule, ...]) -> list[AlarmRule]:
     return [
         AlarmRule(
             f"{rule.name}_bad", rule.topic, "", "bad", True, "low", rule.bad_after_s, False, frozenset(), "",
-            off_delay_s=rule.bad_after_s,
+            off_delay_s=rule.bad_after_s, shown={"priority": "low"},
         )
         for rule in first.values()
     ]  # fmt: skip

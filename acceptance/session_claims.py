@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from shakedown.acceptance.grammar import BROKER_DEATHS, EFFECT_S, Grammar
+from shakedown.acceptance.operations_site import sensor_alarms
 from shakedown.acceptance.readers import TimelineEntry
 from shakedown.acceptance.run import GRACE_S, KEEP_ALIVE_FACTOR, Run, S
 from shakedown.acceptance.session import BIRTHS, DATA, HostState, Message, bd_seq
@@ -56,6 +57,10 @@ class SessionClaims:
 
     def __post_init__(self) -> None:
         self._topics = {(topic.device, topic.metric): topic for topic in self.run.topics}
+        rules = self.run.operations.alarms
+        self._shown = {
+            (rule.device, f"alarm/{rule.name}"): rule.shown for rule in (*rules, *sensor_alarms(rules))
+        }
         self._faults = [fault for fault in self.run.timeline if not fault.is_phase and fault.affects]
         self._margin_ns = int((KEEP_ALIVE_FACTOR * self.run.site.keep_alive_s + UNDER_WAY_S) * S)
         asked = ("connected", "rebirth_requested")
@@ -165,6 +170,11 @@ class SessionClaims:
             topic = self._topics.get((device, metric.name or ""))
             if topic is not None:
                 self._check_model(message, metric, topic)
+            said = metric.properties or {}
+            for key, value in self._shown.get((device, metric.name or ""), {}).items():
+                if said.get(key) != value:
+                    text = f"{metric.name}: {key} {said.get(key)!r}, not {value!r}"
+                    self.grammar.breach("birth_model", message, text)
 
     def _check_model(self, message: Message, metric: Metric, topic: Topic) -> None:
         properties = metric.properties or {}

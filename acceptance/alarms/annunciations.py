@@ -53,6 +53,7 @@ class Transition:
     received_ns: int
     state: str
     occurrence: int | None
+    live: bool = True  # not sent as history
 
 
 def transitions(run: Run, rules: Iterable[AlarmRule]) -> dict[str, list[Transition]]:
@@ -65,7 +66,7 @@ def transitions(run: Run, rules: Iterable[AlarmRule]) -> dict[str, list[Transiti
         ordinals = {row.ts_ms: row.value for row in rows[ordinal_of[name]] if type(row.value) is int}
         moves = sorted(rows[topic], key=lambda row: row.ts_ms)  # stable: equal times by arrival
         found[name] = [
-            Transition(row.ts_ms * MS, row.received_ns, row.value, _ordinal(row, ordinals))
+            Transition(row.ts_ms * MS, row.received_ns, row.value, _ordinal(row, ordinals), row.live)
             for row in moves
             if isinstance(row.value, str)
         ]

@@ -41,6 +41,7 @@ BEFORE_S, AFTER_S = (
 LATE_NS = 2 * S  # ... and at other times so late: sampling, publishing, and a second
 IN_FLIGHT_NS = 1 * S  # the bridge waits so long for a sample before it says that a delay is over
 CLOSE_NS = LATE_NS - IN_FLIGHT_NS  # so far a delay may be missed and yet said to be over
+TOLD_NS = 10 * S  # a transition is at the enterprise so soon, where no fault is near
 RACE_NS = LATE_NS + IN_FLIGHT_NS  # a change so long before a command may have become known after it
 
 
@@ -128,6 +129,9 @@ class _Told:
         self.run, self.rule, self.given = run, rule, given
         self.seen = _by_moment(moves)
         self._times = [entry.ns for entry in self.seen]
+        self._first: dict[tuple[int, str], Transition] = {}  # of the same, the one that came first
+        for move in sorted(moves, key=lambda move: move.received_ns):
+            self._first.setdefault((move.ns, move.state), move)
         self._is_apart = False  # shown and due differ already, and not in the answer alone
 
     def compare(self, found: Lives, signal: Signal, state: Signal, window: Span) -> None:
@@ -210,6 +214,7 @@ class _Told:
                 found.excused[LEFT_OPEN] += 1
             elif ours is not None and theirs is not None and ours == theirs:
                 found.exact += 1
+                self._check_way(found, self._first[ns, theirs.state])
                 self._is_apart &= theirs.state in HIDDEN  # beneath what hides both, they may still differ
             elif theirs is None and self._is_pending(ns):
                 found.excused[PENDING] += 1
@@ -248,6 +253,25 @@ class _Told:
             else:
                 acks[index] = ack
         return facts, races
+
+    def _check_way(self, found: Lives, move: Transition) -> None:
+        """A transition that no fault was near is there within seconds, and live: else nobody is shown it."""
+        late_ns = move.received_ns - move.ns
+        if (late_ns <= TOLD_NS and move.live) or self._is_held_up(move.ns, move.received_ns):
+            return
+        how = f"{late_ns / S:.0f} s after it" if move.live else "as history"
+        what = f"is shown {move.state} only {how}, with no fault near"
+        found.breaches.append(Breach(alarm=self.rule.name, ns=move.ns, is_answer=False, what=what))
+
+    def _is_held_up(self, from_ns: int, to_ns: int) -> bool:
+        """Whether a fault, or what it left to be sent, was there from a transition to its arrival."""
+        spans = [
+            (fault.start_ns - int(BEFORE_S * S), fault.end_ns + int(AFTER_S * S))
+            for fault in self.run.timeline
+            if not fault.is_phase and fault.affects
+        ]
+        spans += [(outage.from_ns, outage.deadline_ns) for outage in self.run.outages]
+        return any(start <= to_ns and from_ns <= end for start, end in spans)
 
     def _breach_at(
         self, found: Lives, ns: int, ours: Shown | None, theirs: Shown | None, must: list[Shown]

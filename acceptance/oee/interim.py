@@ -56,14 +56,20 @@ def wrong_interim(evidence: Evidence, lines: LineTruth, shift: ShiftTruth, repor
         rolled = {name: truth.spans[name] for name in ("quality", "fpy") if name in truth.spans}
         within |= {name: known.widened(FACTOR_PP) for name, known in rolled.items()}
     found = held(report.content, within) + wrong_lineage(line, report.content)
-    if not gaps and not uncounted:
+    if not _after_births([*gaps, *uncounted], until_ns):
         orders = orders_of(lines, truth)
         if orders is not None:
             rework = "rework" in counting.topics
             found += wrong_orders(truth, orders, report.content, lines.scan_ms, slack_s, has_rework=rework)
-        if not late_spans(evidence, _topics(line.units, ("state", "reason", "product")), report):
+        shown = late_spans(evidence, _topics(line.units, ("state", "reason", "product")), report)
+        if not _after_births(shown, until_ns):
             found += wrong_companions(lines, truth, report.content, slack_s)
     return found
+
+
+def _after_births(late: list[Span], until_ns: int) -> list[Span]:
+    """Without the time before the first births, which the truth has as not known."""
+    return [(begin, end) for begin, end in late if begin or end >= until_ns]
 
 
 def _topics(units: Sequence[WorkUnit], keys: Sequence[str]) -> list[Topic]:

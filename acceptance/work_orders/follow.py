@@ -87,9 +87,15 @@ def _read(row: Row) -> tuple[str, str]:
 def _untrue(alarm: str, rows: list[Row], steps: dict[str, list[Step]]) -> list[Untold]:
     """Rows that say what was not so."""
     found = []
-    for row in rows:
+    open_one = ""  # the order that the last row spoke of, if it had not ended
+    for index, row in enumerate(rows):
         number, state = _read(row)
+        before, open_one = open_one, number if state not in ENDED else ""
         if not number and state in BEFORE_IT_IS_THERE:
+            later = (_read(other)[0] for other in rows[index + 1 :])
+            if before and next(filter(None, later), before) == before:  # else it is of another order
+                what = f"published as {state!r} at {row.ts_ms} ms, when it was there"
+                found.append(Untold(alarm, before, what))
             continue
         if number not in steps:
             what = f"{row.value!r} was published, and the CMMS has no such order of this alarm"

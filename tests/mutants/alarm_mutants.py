@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from shakedown.bridge.app import Bridge, Parts
+from shakedown.bridge.core import events as ev
 from shakedown.bridge.core.alarm import Alarm, CommandRefused
 from shakedown.bridge.core.alarm_states import Event, State
 from shakedown.bridge.core.alarms import Alarms
+from shakedown.bridge.core.session import Session
 from tests.mutants.mutant import Mutant
 
 S = 10**9
@@ -183,6 +185,34 @@ class SaysRatesOnce(Bridge):
         return operations
 
 
+class SaysAlarmsAsHistory(Session):
+    """Marks whatever it says of alarms as history, which no screen shows."""
+
+    def _data(self, entries, now_ns):
+        super()._data([(s, was or _is_of_alarm(self._model, s)) for s, was in entries], now_ns)
+
+
+class ClearsLate(Session):
+    """Says forty seconds late, though with the right time, that an alarm was acknowledged or is over."""
+
+    waiting: tuple = ()
+
+    def _live(self, event, now_ns):
+        calm = {sample for sample in event.samples if _is_calm(self._model, sample)}
+        self.waiting = (*self.waiting, *((now_ns + 40 * S, sample) for sample in calm))
+        ripe = [sample for due_ns, sample in self.waiting if due_ns <= now_ns]
+        self.waiting = tuple(entry for entry in self.waiting if entry[0] > now_ns)
+        super()._live(ev.Live([*ripe, *(sample for sample in event.samples if sample not in calm)]), now_ns)
+
+
+def _is_of_alarm(model, sample):
+    return model.metrics[sample.metric_id].name.startswith("alarm/")
+
+
+def _is_calm(model, sample):
+    return _is_of_alarm(model, sample) and sample.value in ("normal", "rtn_unacked", "acked")
+
+
 class IsSilent(Alarm):
     """Goes through its states and calls nobody: what should be unacknowledged is acknowledged at once."""
 
@@ -218,6 +248,13 @@ ALARMS = (
         "names_the_wrong_actor", ("acknowledgement",), bridge=NamesTheWrongActor, drill="shift_orders.yaml"
     ),
     Mutant("says_rates_once", ("false_alarms",), bridge=SaysRatesOnce, drill="shift_orders.yaml"),
+    Mutant(
+        "says_alarms_as_history",
+        ("false_alarms",),
+        Parts(session=SaysAlarmsAsHistory),
+        drill="shift_orders.yaml",
+    ),
+    Mutant("clears_late", ("false_alarms",), Parts(session=ClearsLate), drill="shift_orders.yaml"),
     _mutant("numbers_all_alike", "false_alarms", NumbersAllAlike),
     _mutant("forgets_over_a_kill", "work_orders", ForgetsOverAKill),
 )

@@ -68,6 +68,16 @@ class LooksUpTheOrderAtTheScan(Line):
         return super()._tally(planned, episodes, early, counted)
 
 
+class KnowsNoOrderYet(Shifts):
+    """Names neither orders nor losses as long as the shift goes on."""
+
+    def tick(self, now_ns):
+        return [
+            replace(r, content=r.content | {"orders": [], "losses": []}) if r.status == "open" else r
+            for r in super().tick(now_ns)
+        ]
+
+
 def _mutant(name: str, shifts: type[Shifts]) -> Mutant:
     return Mutant(name, ("oee",), Parts(shifts=shifts), drill="line_drill.yaml")
 
@@ -79,4 +89,5 @@ LINE = (
     _mutant("takes_the_set_up_for_the_changeover", calculating(TakesTheSetUpForTheChangeover)),
     _mutant("looks_at_the_end_of_the_line", LooksAtTheEndOfTheLine),
     _mutant("looks_up_the_order_at_the_scan", calculating(LooksUpTheOrderAtTheScan)),
+    _mutant("knows_no_order_yet", KnowsNoOrderYet),
 )

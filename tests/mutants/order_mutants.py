@@ -141,6 +141,15 @@ class NamesTheNextOccurrence(WorkOrders):
         super().raised(replace(order, occurrence=order.occurrence + 1), now_ns)
 
 
+class TakesOrdersBack(WorkOrders):
+    """Says two seconds after each word on an order that is there that it was refused."""
+
+    def drain(self):
+        changed, news = super().drain()
+        back = [(replace(o, id="", state="refused"), ns + 2 * 10**9) for o, ns in news if o.id]
+        return changed, [*news, *back]
+
+
 DRILL = "shift_orders.yaml"
 
 
@@ -174,5 +183,6 @@ ORDERS = (
     _bridge("orders_for_every_alarm", OrdersForEveryAlarm),
     _outbox("orders_again", OrdersAgain, "shift_drill.yaml"),
     _outbox("names_the_next_occurrence", NamesTheNextOccurrence),
+    _outbox("takes_orders_back", TakesOrdersBack),
     _outbox("waits_long_after_a_failure", WaitsLongAfterAFailure, "shift_flaps.yaml"),
 )

@@ -213,6 +213,19 @@ def _in_bar(metric):
     return replace(metric, properties=metric.properties | {"engUnit": "BAR"})
 
 
+class ShowsAllAlarmsAsLow(Session):
+    """Shows each alarm with the lowest priority."""
+
+    def __init__(self, model, config):
+        low = (_with_low_priority(metric) for metric in model.metrics)
+        super().__init__(replace(model, metrics=tuple(low)), config)
+
+
+def _with_low_priority(metric):
+    shown = metric.properties
+    return replace(metric, properties=shown | {"priority": "low"}) if "priority" in shown else metric
+
+
 class StampsAnHourEarly(Session):
     """Gives each payload of data a timestamp of an hour before."""
 
@@ -320,6 +333,9 @@ SESSION = (
         drill="host_away.yaml",
     ),
     Mutant("names_another_unit", ("session",), Parts(session=NamesAnotherUnit), drill=SOURCE_AWAY),
+    Mutant(
+        "shows_all_alarms_as_low", ("session",), Parts(session=ShowsAllAlarmsAsLow), drill="shift_orders.yaml"
+    ),
     Mutant("stamps_an_hour_early", ("session",), Parts(session=StampsAnHourEarly), drill=SOURCE_AWAY),
     Mutant("rebirths_unasked", ("session",), Parts(session=RebirthsUnasked), drill=SOURCE_AWAY),
     Mutant(
