@@ -12,7 +12,7 @@ from rich.table import Table
 
 from shakedown.scenarios.errors import UsageError
 from shakedown.scenarios.options import FiniteRange
-from shakedown.scenarios.terminal import OUT, paragraph
+from shakedown.scenarios.terminal import OUT, paragraph, rows
 
 if TYPE_CHECKING:
     from shakedown.acceptance.tuning.holdout import Trial
@@ -94,7 +94,7 @@ def _print(result: Tuning) -> None:
         table.add_row(escape(rule.name), "now", *_row(rule.now, is_late))
         if rule.proposed is not None:
             table.add_row(f"  {rule.trust}", "[bold]new[/]", *_row(rule.proposed, is_late))
-    OUT.print(table)
+    rows(OUT, table)
     paragraph(
         OUT,
         "\n[dim]on, off: delays in s; delay: of the faults told, median and longest in s; calls: annunciations of a"

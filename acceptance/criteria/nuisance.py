@@ -300,6 +300,9 @@ def _said_beside(view: AlarmView) -> str:
 
 
 def _percent(value: float) -> str:
+    """A change; only where nothing is left it is called -100 %."""
+    if -1 < value < -0.99:
+        value = -0.99
     return f"{value:+.0%}" if math.isfinite(value) else "no baseline"
 
 

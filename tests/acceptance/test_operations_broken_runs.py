@@ -388,6 +388,7 @@ def test_a_shortened_shift_is_inconclusive_and_says_what_it_needs(day: Day, tmp_
     }
     measured = verdict.criterion("nuisance").measured
     assert re.match(r"1 needless call instead of \d+ .*, 1 episode instead of \d+ ", measured)
+    assert "-100%" not in measured, "one is left"
     assert verdict.criterion("false_alarms").needs.startswith(
         "36 more annunciations: at the pace of this run "
     )

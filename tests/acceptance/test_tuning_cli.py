@@ -10,6 +10,7 @@ import yaml
 from click.testing import CliRunner
 
 from shakedown.scenarios import cli
+from shakedown.scenarios.terminal import OUT
 from tests.acceptance.test_tuning import FAULTS, RULE, hot, quiet
 from tests.acceptance.tuning_rig import sensor
 
@@ -37,6 +38,15 @@ def test_the_table_shows_now_and_new(run: Path, capsys: pytest.CaptureFixture[st
     assert "fewest false alarms by longest delay:" in out
     assert "0 of 4 missed: with 95 % confidence fewer than 53% would be" in out
     assert "made from the first half (on 15 s, off 0 s" in out
+
+
+def test_a_row_of_the_table_is_one_line_for_a_program(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(OUT, "width", 30)
+    printed = CliRunner().invoke(cli.cli, ["alarms", "tune", str(run)]).stdout
+    assert any(
+        line.startswith("  halves agree") and line.rstrip().endswith("15.0, 15.0   1.0")
+        for line in printed.splitlines()
+    )
 
 
 def test_yaml_and_json_are_for_programs(run: Path) -> None:
