@@ -164,14 +164,14 @@ def _shown(run: Run, figures: Figures) -> list[Block]:
             title="What each outage held up",
             columns=[
                 *text("outage"),
-                *numbers("at", "for", "offered", "lost", "late", "the last of it arrived after"),
+                *numbers("at", "for", "offered", "lost", "late", "last arrival"),
             ],
             rows=[
                 Row(
                     [
                         f"{row.id} ({row.kind})", at(row.start_ns), seconds(row.duration_s), number(row.offered),
                         number(row.lost), number(row.late),
-                        "nothing arrived" if row.drained_after_s is None else seconds(row.drained_after_s),
+                        "none" if row.drained_after_s is None else f"after {seconds(row.drained_after_s)}",
                     ],
                     "bad" if row.lost + row.late > row.lab else "",
                 )

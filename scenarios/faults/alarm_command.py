@@ -33,7 +33,7 @@ class AlarmCommand(Fault):
         shelf = json.dumps({"operator": OPERATOR, "until_ms": until_ms, "reason": REASON})
         text = OPERATOR if self.verb == "reset" else shelf
         await targets.part(self.target).command(self.device, f"alarm/{self.alarm}/{self.verb}", text)
-        return {"until_ms": until_ms}
+        return {"alarm": f"{self.device}/{self.alarm}", "verb": self.verb}
 
     async def evidence(self, targets: Targets, before: dict[str, Any]) -> Evidence:
         return Evidence(True, before)  # the command went out: `strike` raises where no broker takes it

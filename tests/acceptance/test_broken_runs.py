@@ -356,7 +356,7 @@ def test_an_outage_of_which_nothing_arrived_was_not_drained_at_once(plan, lab, t
     result = judged_by({"loss"}, plan.write(tmp_path)).criterion("loss")
     assert result.figures.outages[0].drained_after_s is None
     tables = {block.title: block for block in result.blocks if isinstance(block, Table)}
-    assert tables["What each outage held up"].rows[0].cells[-1] == "nothing arrived"
+    assert tables["What each outage held up"].rows[0].cells[-1] == "none"
     losses = result.figures.decision
     weighed = f"these {losses.lost:,} weigh as {losses.lost / losses.burst_size:.1f}."
     assert weighed in result.blocks[0].text
