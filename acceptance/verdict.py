@@ -87,8 +87,21 @@ class Verdict(msgspec.Struct, kw_only=True):
         path.write_bytes(self.encoded())
 
     def encoded(self) -> bytes:
-        """What `verdict.json` holds; NaN and infinite numbers become null."""
-        return msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n"
+        """What `verdict.json` holds; NaN and infinite numbers become null, half a surrogate pair a question mark."""
+        try:
+            found = msgspec.json.encode(self)
+        except UnicodeEncodeError:  # JSON of others may hold such a half, as "\\ud800"
+            found = msgspec.json.encode(_writable(msgspec.to_builtins(self)))
+        return msgspec.json.format(found, indent=1) + b"\n"
+
+
+def _writable(value: Any) -> Any:
+    """The same with every text as UTF-8 can hold it."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_writable(key): _writable(inner) for key, inner in value.items()}
+    return [_writable(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def combine(outcomes: Iterable[Outcome]) -> Outcome:

@@ -46,11 +46,11 @@ def render_markdown(facts: RunFacts) -> str:
 
 def _table(table: Table) -> list[str]:
     """A table, what a cell has in small print left out."""
-    heads = " | ".join(column.title for column in table.columns)
+    heads = " | ".join(_cell(column.title) for column in table.columns)
     rows = [[cell if isinstance(cell, str) else cell.text for cell in row.cells] for row in table.rows]
     lines = ["| " + " | ".join(map(_cell, row)) + " |" for row in rows]
     return [
-        f"## {text.plain(table.title)}",
+        f"## {_plain(text.plain(table.title))}",
         "",
         f"| {heads} |",
         "|---" * len(table.columns) + "|",
@@ -64,5 +64,5 @@ def _cell(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text on one line, in which nothing is a tag."""
-    return re.sub(r"<(?=[A-Za-z/!?])", r"\\<", " ".join(text.split()))
+    """Text on one line, in which nothing is a tag, a link or a picture, whatever backslashes stand before."""
+    return re.sub(r"\\(?=[\\\[<|])|\[|<(?=[A-Za-z/!?])", r"\\\g<0>", " ".join(text.split()))

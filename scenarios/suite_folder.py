@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from shakedown.acceptance.files import Problem
+from shakedown.acceptance.verdict_file import read_verdict
 from shakedown.reports.suite import INDEX, RENDERERS, Suite, SuiteRun, concluded, faulty, render_suite
 from shakedown.scenarios import run_folder
 from shakedown.scenarios.errors import UsageError
@@ -33,7 +34,8 @@ class SuiteFolder:
     def concluded(self, scenario: str, title: str, outcome: Outcome) -> SuiteRun:
         """Note the verdict of a run in this folder."""
         head = run_folder.chain_head(outcome.folder)
-        return concluded(scenario, title, outcome.folder.name, head, outcome.verdict)
+        verdict = read_verdict(outcome.folder / "verdict.json")  # as who verifies it will read it
+        return concluded(scenario, title, outcome.folder.name, head, verdict)
 
     def faulty(self, scenario: str, title: str, what: str, seen: Path | None) -> SuiteRun:
         """Note that the lab failed; `seen` is the folder with what was seen until then, None if nothing was."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from itertools import chain
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 
 COLOURS = {
@@ -17,8 +20,18 @@ COLOURS = {
 PROGRAM_WIDTH = 1000  # of a line that is not for a screen
 
 
+_ORDERS = (range(9), range(11, 32), range(127, 160))  # all control characters but tab and the end of a line
+_HALVES = range(0xD800, 0xE000)  # of surrogate pairs, which no stream can encode
+CONTROLS = dict.fromkeys(chain(*_ORDERS, _HALVES), "\N{REPLACEMENT CHARACTER}")
+"""What names and texts of others must not bring to a terminal."""
+
+
 class _Output(Console):
-    """A console whose reader may leave early: `| head` never changes an exit code."""
+    """A console whose reader may leave early: `| head` never changes an exit code. Texts in it give no orders."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(segment.text.translate(CONTROLS), segment.style)
 
     def on_broken_pipe(self) -> None:
         self.quiet = True

@@ -87,12 +87,21 @@ def test_the_command_that_repeats_a_run_has_the_words_that_were_asked(run):
 
 def test_hostile_text_is_shown_and_does_nothing(run):
     manifest = json.loads((run / "manifest.json").read_text())
-    manifest["title"] = "<script>alert(1)</script> | `x` **y**"
+    manifest["title"] = r"<script>alert(1)</script> | `x` **y** \<img src=x> ![p](http://e) \[q](http://e)"
     (run / "manifest.json").write_text(json.dumps(manifest))
     render(run)
     assert "<script" not in (run / "report.html").read_text()
     assert "&lt;script&gt;" in (run / "report.html").read_text()
     Xml.parse(run / "junit.xml")
+    assert r"\\\<img src=x> !\[p](http://e) \\\[q](http://e)" in (run / "summary.md").read_text()
+
+
+def test_half_a_surrogate_pair_in_the_json_of_others_keeps_no_verdict_from_being_written(run):
+    verdict = read_verdict(run / "verdict.json")
+    verdict.criterion("loss").measured = json.loads(r'"operator \ud800, \ud83d\ude00"')
+    verdict.write(run / "verdict.json")
+    render(run)
+    assert read_verdict(run / "verdict.json").criterion("loss").measured == "operator ?, \N{GRINNING FACE}"
 
 
 @pytest.mark.parametrize(

@@ -68,3 +68,12 @@ def test_in_a_pipe_each_criterion_of_a_suite_is_one_line(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[2] == f"PASS  wan  Loss across outages: {LONG}  (< 0.01 %)"
     assert lines[3] == "FAIL  wan  Session: 3  (none [bold])"
+
+
+def test_texts_of_others_give_the_terminal_no_orders(capsys):
+    result = results()[1]
+    result.measured = "\x1b]0;mine\x07 \x9b2J \ud800 \N{BULLET}"
+    print_verdict(SimpleNamespace(verdict=Verdict(verdict="FAIL", scenario="wan", seed=1, criteria=[result])))
+    out = capsys.readouterr().out
+    assert "\ufffd]0;mine \ufffd2J \ufffd \N{BULLET}" in out
+    assert "\x1b" not in out
