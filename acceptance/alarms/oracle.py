@@ -55,6 +55,8 @@ class Breach(msgspec.Struct, kw_only=True, frozen=True):
 
 
 ACTIVE = frozenset({"unacked", "acked"})
+BY_ACK = frozenset({("unacked", "acked"), ("latched_unacked", "latched_acked")})
+"""What nothing but an acknowledgement leads to, however late samples come."""
 WHY_HIDDEN = {
     "suppressed": ": no state of its machine suppresses it then",
     "shelved": ": no command on record hides it then",
@@ -163,6 +165,11 @@ class _Told:
         ]
         for entry in others:
             found.excused[AROUND_FAULTS if span_at(faults, entry.ns) else LEFT_OPEN] += 1
+            if (before := self._state_at(entry.ns - 1), entry.state) in BY_ACK and not self._was_acked(
+                entry.ns
+            ):
+                what = f"shows {entry.state} after {before}, and nobody had acknowledged it"
+                found.breaches.append(Breach(alarm=self.rule.name, ns=entry.ns, is_answer=True, what=what))
         for command, what in disobedience(self.run, self.rule, self.given, must, judged):
             is_answer = command.verb not in LONGEST_S
             found.breaches.append(Breach(alarm=self.rule.name, ns=command.ns, is_answer=is_answer, what=what))
@@ -253,6 +260,10 @@ class _Told:
             else:
                 acks[index] = ack
         return facts, races
+
+    def _was_acked(self, ns: int) -> bool:
+        """Whether an acknowledgement is on record in the seconds before, whatever a fault held up."""
+        return any(ns - RACE_NS <= ack <= ns + MS for ack in self.given.times("ack"))
 
     def _check_way(self, found: Lives, move: Transition) -> None:
         """A transition that no fault was near is there within seconds, and live: else nobody is shown it."""

@@ -117,6 +117,16 @@ class ForgetsOverAKill(Alarms):
         pass
 
 
+class AcknowledgesOverAKill(Alarms):
+    """Takes an alarm that waited for somebody before a restart for acknowledged."""
+
+    def restore(self, device, name, saved):
+        super().restore(device, name, saved)
+        alarm = self.alarms[device, name]
+        if alarm.state is State.UNACKED:
+            alarm._fire(Event.ACK, alarm.changed_ns + S)
+
+
 class MutesMost(Alarms):
     """Says nothing of an alarm that no work order follows."""
 
@@ -257,4 +267,5 @@ ALARMS = (
     Mutant("clears_late", ("false_alarms",), Parts(session=ClearsLate), drill="shift_orders.yaml"),
     _mutant("numbers_all_alike", "false_alarms", NumbersAllAlike),
     _mutant("forgets_over_a_kill", "work_orders", ForgetsOverAKill),
+    _mutant("acknowledges_over_a_kill", "acknowledgement", AcknowledgesOverAKill, "shift_kill.yaml"),
 )
