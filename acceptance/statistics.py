@@ -208,6 +208,8 @@ def outage_statement(outages: int, lossy: int) -> str:
         return "No outage was seen, so nothing can be said about how often one loses data."
     seen = "none of them lost anything" if lossy == 0 else f"{lossy} of them lost something"
     if outages < OUTAGES_MIN:
+        if outages == 1:
+            seen = f"it lost {'something' if lossy else 'nothing'}"
         plural = "outage" if outages == 1 else "outages"
         return f"{outages} {plural}, {seen}: too few to say anything about outages in general."
     bound = upper_bound(lossy, outages)

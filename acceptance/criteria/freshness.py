@@ -173,7 +173,8 @@ def _statement(
 def _because(part: TopicJoin) -> str:
     """Why a topic is stale, where the run shows it."""
     if part.topic.refused_type:
-        return f": its type {part.topic.datatype} is refused of a source that is a {part.topic.refused_type}"
+        types = f"type {part.topic.datatype} in site.yaml and {part.topic.refused_type} at the source"
+        return f": its values are refused, as it is of {types}"
     return ", of which nothing ever arrived" if never_came(part) else ""
 
 

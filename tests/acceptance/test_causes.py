@@ -33,7 +33,7 @@ def test_a_refused_type_is_named_and_no_outage_is_blamed(plan, lab, tmp_path) ->
     assert "none of them lost anything" in text
     verdict = judged_by({"integrity", "freshness"}, tmp_path / "run")
     assert verdict.criterion("integrity").verdict == "PASS"  # to say so is no invention
-    assert "its type UInt16 is refused" in verdict.criterion("freshness").statement
+    assert "of type UInt16 in site.yaml and Float at the source" in verdict.criterion("freshness").statement
 
 
 def test_a_device_and_a_topic_that_were_never_born_are_named(plan, tmp_path) -> None:

@@ -149,7 +149,7 @@ def test_seen_bursts_at_the_true_limit_hardly_ever_pass(size: int) -> None:
 
 def test_what_outages_say_in_plain_words() -> None:
     assert "nothing can be said" in outage_statement(0, 0)
-    assert outage_statement(1, 0).startswith("1 outage, none of them lost anything: too few")
+    assert outage_statement(1, 0).startswith("1 outage, it lost nothing: too few")
     assert "too few to say anything about outages in general" in outage_statement(4, 1)
     assert "less than 39% of cases" in outage_statement(6, 0)
     assert "it may be every outage" in outage_statement(8, 8)
