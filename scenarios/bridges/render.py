@@ -137,7 +137,7 @@ class Renderer:
         except jinja2.TemplateSyntaxError as error:
             place = f"{file}:{first_line + error.lineno - 1}"
             raise ConfigError([f"{place}: {name}not a template: {error.message} - mend it"]) from None
-        except (jinja2.TemplateError, TypeError, ValueError) as error:
+        except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
             lines = [
                 f.lineno
                 for f in traceback.extract_tb(error.__traceback__)

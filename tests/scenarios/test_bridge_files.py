@@ -71,6 +71,9 @@ def test_a_template_is_filled_with_endpoints_names_and_units(tmp_path, fields):
         ("{{ settings.buffer }}\n", 5, "unknown field 'buffer'"),
         ("a\n{% if %}\n", 6, "not a template"),
         ("a\n{{ mqtt.port + 'x' }}\n", 6, "unsupported operand"),
+        ("a\n{{ mqtt.port / 0 }}\n", 6, "division by zero"),
+        ("a\n{% for i in range(10 ** 9) %}x{% endfor %}\n", 6, "Range too big"),
+        ("a\n{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}\n", 6, "maximum recursion depth"),
         ("a\n{{ cycler.__init__.__globals__.os.getpid() }}\n", 6, "unknown field '__init__'"),
     ],
 )
