@@ -9,6 +9,7 @@ from shakedown.bridge.core import events as ev
 from shakedown.bridge.core.alarm import Alarm, CommandRefused
 from shakedown.bridge.core.alarm_states import Event, State
 from shakedown.bridge.core.alarms import Alarms
+from shakedown.bridge.core.model import GOOD
 from shakedown.bridge.core.session import Session
 from tests.mutants.mutant import Mutant
 
@@ -125,6 +126,23 @@ class AcknowledgesOverAKill(Alarms):
         alarm = self.alarms[device, name]
         if alarm.state is State.UNACKED:
             alarm._fire(Event.ACK, alarm.changed_ns + S)
+
+
+class ForgetsALatch(Alarm):
+    """Forgets that it has latched when it is shelved."""
+
+    def inhibit(self, ts_ns, by="", **changes):
+        super().inhibit(ts_ns, by, **changes)
+        if self.hidden and self.state is State.LATCHED_ACKED:
+            self.state = State.NORMAL
+
+
+class SuppressesForGood(Alarm):
+    """Goes on suppressing however long the state that does so is Bad."""
+
+    def take_state(self, ts_ns, value, quality):
+        if quality == GOOD:
+            super().take_state(ts_ns, value, quality)
 
 
 class MutesMost(Alarms):
@@ -268,4 +286,6 @@ ALARMS = (
     _mutant("numbers_all_alike", "false_alarms", NumbersAllAlike),
     _mutant("forgets_over_a_kill", "work_orders", ForgetsOverAKill),
     _mutant("acknowledges_over_a_kill", "acknowledgement", AcknowledgesOverAKill, "shift_kill.yaml"),
+    _mutant("forgets_a_latch", "acknowledgement", made_of(ForgetsALatch), "shift_hidden.yaml"),
+    _mutant("suppresses_for_good", "false_alarms", made_of(SuppressesForGood), "shift_hidden.yaml"),
 )
