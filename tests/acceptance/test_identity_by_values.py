@@ -94,7 +94,7 @@ def is_slow(plan: Any, lab: Any) -> None:
 @pytest.mark.parametrize(
     ("breaks", "name", "word", "counted"),
     [
-        (loses, "loss", "never arrived", "lost"),
+        (loses, "loss", "never did", "lost"),
         (sends_twice, "integrity", "the same sample twice", "duplicated"),
         (sends_backwards, "integrity", "a sample after a newer one", "out_of_order"),
         (invents, "integrity", "never offered", "unexpected"),
