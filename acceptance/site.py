@@ -175,7 +175,7 @@ def _read_site(site: dict[str, Any], signals: list[dict[str, Any]], problems: li
                 index = by_node.get(metric["node"])
                 where = f"site.yaml, cells.{cell}.{asset}.metrics.{name}"
                 if index is None:
-                    what = f"node {metric['node']!r} is no signal of the ledger: it cannot be judged"
+                    what = f"node {metric['node']!r} is not a signal of the ledger: it cannot be judged"
                     problems.append(Problem(what, where, "use the plant that this site.yaml was written for"))
                     continue
                 try:

@@ -293,7 +293,7 @@ def _property_set(data: bytes, at: int, end: int) -> tuple[int, dict[str, Value]
     properties = dict(zip(keys, values, strict=True))
     quality = properties.get("Quality", GOOD)
     if type(quality) is not int:
-        raise Malformed("property Quality is no integer")
+        raise Malformed("property Quality is not an integer")
     return quality, properties
 
 

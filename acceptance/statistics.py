@@ -15,9 +15,7 @@ import msgspec
 LIMIT = 1e-4  # what "less than 0.01 % never arrived" means
 CONFIDENCE = 0.95
 OUTAGES_MIN = 5  # fewer say nothing of outages in general
-OUTAGES_LOSSY_MAX = (
-    0.05  # the share of outages that may lose anything (standards 5.2, the gate of a campaign)
-)
+OUTAGES_LOSSY_MAX = 0.05  # the share of outages that may lose anything
 SPRT_GOOD, SPRT_ERROR = 1e-5, 0.05  # the sequential test weighs a rate of 1e-5 against LIMIT, both errors 5 %
 
 

@@ -104,7 +104,7 @@ class BridgeProcess(BridgeRunner):
             assert self._process is not None
             if any(process.pid == self._process.pid for process in self._holders):
                 raise UsageError(
-                    f"Bridge {self._launch.name} is no supervisor: its command holds the MQTT session itself, and a "
+                    f"Bridge {self._launch.name} is not a supervisor: its command holds the MQTT session itself, and a "
                     "kill would strike what it started alone. Remove restarted_by_itself from its bridge file."
                 )
             struck = [process for process in struck if process.pid != self._process.pid]

@@ -266,8 +266,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise UsageError(f"{folder} is not a run folder: it has no manifest.json. Give the folder that a run printed "
                          "at its end.") from None  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UsageError(f"{folder / 'manifest.json'} is no manifest of a run ({error}). Give the folder that a run "
-                         "printed at its end.") from None  # fmt: skip
+        raise UsageError(f"{folder / 'manifest.json'} is not the manifest of a run ({error}). Give the folder that a "
+                         "run printed at its end.") from None  # fmt: skip
 
 
 def bridges_of(folder: Path, manifest: dict[str, Any]) -> dict[str, Path]:

@@ -71,8 +71,8 @@ def read_suite(folder: Path) -> Suite:
     try:
         suite = Suite.read(folder / INDEX)
     except (OSError, msgspec.DecodeError) as error:
-        raise UsageError(f"{folder / INDEX} is no index of a suite ({error}). Give the folder that a suite printed at "
-                         "its end, or one of the run folders in it.") from None  # fmt: skip
+        raise UsageError(f"{folder / INDEX} is not the index of a suite ({error}). Give the folder that a suite "
+                         "printed at its end, or one of the run folders in it.") from None  # fmt: skip
     if suite.format != FORMAT:
         raise UsageError(f"{folder}: its {INDEX} has format {suite.format!r}, this version reads {FORMAT}. Use the "
                          "version of Shakedown that wrote it.")  # fmt: skip

@@ -2,7 +2,7 @@
 
 One person, one alarm at a time, the most urgent first and never interrupted; other duties take 30 % of their time, so a
 service time is lognormal(median m, sigma 0.6) / 0.7. Trust is learned: they turn to an alarm at once with the share of
-the last 20 of its tag that had a reason (at least 10 %), else lognormal(60 s) later (standards 4.5).
+the last 20 of its tag that had a reason (at least 10 %), else lognormal(60 s) later.
 """
 
 from __future__ import annotations

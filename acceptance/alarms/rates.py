@@ -1,7 +1,7 @@
 """What the edge node says of all its alarms: calls in ten minutes, flood, chattering; held against the calls.
 
 The calls are those that the enterprise has, so that this asks for the figures alone: whatever is said must have been
-true within the last minute, when it is said and until something else is (docs/operations.md, standards 4.2).
+true within the last minute, when it is said and until something else is (docs/operations.md).
 """
 
 from __future__ import annotations

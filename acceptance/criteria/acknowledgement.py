@@ -3,7 +3,7 @@
 The operator model is replayed on what both policies annunciated on the same trajectory. Times run from the onset of the
 fault, so a delay of the alarm costs; a fault that is never acknowledged counts with the cap. Gated is the primary cell
 of the grid (median 15 s, base 10 per ten minutes, trust on); every other stable cell is reported, and none may be
-slower than the baseline and the on-delay (standards 4.4, 4.5).
+slower than the baseline and the on-delay.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ class TopicLoss(msgspec.Struct, frozen=True):
 
 
 class Figures(msgspec.Struct, kw_only=True, frozen=True):
-    """The decisions, of samples and of outages (standards 5.2); `outages` in order, `worst_topics` that miss most.
+    """The decisions, of samples and of outages; `outages` in order, `worst_topics` that miss most.
 
     `offered` is what the ledger holds, `eligible` what of it had to arrive, `pending` what still had time at the end.
     """

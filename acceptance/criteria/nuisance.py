@@ -3,7 +3,7 @@
 Both policies are held against the same recorded trajectory, and two units are gated. Needless calls are what people
 hear; they cluster, so the run's own ratio decides. Episodes hold what one alarm calls without need in ten minutes from
 the first such call. Of all episodes of both policies the share of the new one is binomial; a cut of one half is a share
-of one third (standards 4.4).
+of one third.
 """
 
 from __future__ import annotations

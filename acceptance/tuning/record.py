@@ -56,7 +56,7 @@ def read_record(folder: Path) -> Record:
     """Read `site.yaml`, `ledger.jsonl` and, if there is one, `timeline.jsonl`. Raises `Untunable`."""
     if not (folder / "ledger.jsonl").is_file() or not (folder / "site.yaml").is_file():
         raise Untunable(
-            f"{folder} is no run folder: it needs a ledger.jsonl and a site.yaml. Give the folder that"
+            f"{folder} is not a run folder: it needs a ledger.jsonl and a site.yaml. Give the folder that"
             " `shakedown accept` printed at its end, of a suite one of the runs inside it."
         )
     problems: list[Problem] = []

@@ -5,7 +5,7 @@ none of them and tell each within `share` of its response time (from the onset; 
 needs longer than that, from that setting's word). A fault that another alarm, as it is, tells before this one can is
 that alarm's to tell. Where the rule has no fault, delay cannot be judged, and only what the noise
 of the quiet signal asks for is proposed: a deadband of three deviations, and the shortest on-delay that keeps the
-expected false alarms of white noise (standards 4.3) to one a week.
+expected false alarms of white noise to one a week.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ def context_breach(evidence: Evidence, entry: Annunciation, order: WorkOrder) ->
     away = _away(run, window[0], max(order.created_ms * MS, entry.ns))
     for name, signal in by_name.items():
         if name not in parts:
-            return f"{name} is no metric of site.yaml"
+            return f"{name} is not a metric of site.yaml"
         if (signal.get("unit") or "") != run.operations.units.get(name, ""):
             return f"{name} in {signal.get('unit')!r} instead of {run.operations.units.get(name, '')!r}"
         given = _given(signal)

@@ -91,7 +91,7 @@ class EmbeddedAdapter:
             )
             kept = _at(answer, "id")
             if type(kept) is not int:
-                raise CmmsUnavailable("POST /webhooks: the answer is no webhook")
+                raise CmmsUnavailable("POST /webhooks: the answer is not a webhook")
         return str(kept)
 
     async def close(self) -> None:

@@ -110,7 +110,7 @@ def test_a_ledger_that_holds_less_than_it_says_is_told(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "what"),
     [
-        ("ns=2;s=F.TT", "ns=2;s=OTHER", "no signal of the ledger"),
+        ("ns=2;s=F.TT", "ns=2;s=OTHER", "not a signal of the ledger"),
         ("unit: CEL", "unit: MTR", "'FAH' is a temperature"),
         ("from: FAH", "from: XYZ", "'XYZ' is not in the judge's table"),
         ("south: plc1", "south: plc9", "cannot be understood"),

@@ -286,8 +286,8 @@ def test_pasted_and_tuned_again_nothing_is_better(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
-        ("site.yaml", None, "is no run folder"),
-        ("ledger.jsonl", None, "is no run folder"),
+        ("site.yaml", None, "is not a run folder"),
+        ("ledger.jsonl", None, "is not a run folder"),
         ("site.yaml", "format: 1\n", "has no alarms"),
         ("site.yaml", "alarms: [\n", "cannot be read"),
         ("site.yaml", "alarms: {hot: {metric: c.m/t}}\n", "cannot be understood"),

@@ -87,7 +87,7 @@ def test_what_cannot_be_done_ends_with_2(
     assert said(capsys, str(tmp_path / "nowhere"))[::2][0] == 2
     code, out, err = said(capsys, str(tmp_path))
     assert (code, out) == (2, "")
-    assert "is no run folder" in err
+    assert "is not a run folder" in err
     assert "Give the folder that" in err
     assert said(capsys, str(run), "--yaml", "--json")[0] == 2
     assert said(capsys, str(run), "--share", "0")[0] == 2

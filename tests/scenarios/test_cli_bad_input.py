@@ -192,8 +192,14 @@ def rewritten(**facts):
         (rewritten(status="running"), ("'running'", "only a complete run")),
         (rewritten(clock="wall"), ("happened in the real world once", "shakedown accept")),
         (rewritten(format=99), ("format 99", "version of Shakedown that wrote it")),
-        (lambda folder, _: (folder / "manifest.json").write_text("{"), ("manifest.json is no manifest",)),
-        (lambda folder, _: (folder / "manifest.json").write_text("[]"), ("manifest.json is no manifest",)),
+        (
+            lambda folder, _: (folder / "manifest.json").write_text("{"),
+            ("manifest.json is not the manifest",),
+        ),
+        (
+            lambda folder, _: (folder / "manifest.json").write_text("[]"),
+            ("manifest.json is not the manifest",),
+        ),
         (lambda folder, _: (folder / "manifest.json").write_text('{"format": 1}'), ("lacks status, seed",)),
         (lambda folder, _: (folder / "manifest.json").unlink(), ("is not a run folder",)),
         (lambda folder, _: (folder / "ledger.jsonl").unlink(), ("lacks ledger.jsonl", "shakedown verify")),

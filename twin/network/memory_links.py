@@ -127,7 +127,7 @@ def _ups(direction: Direction) -> tuple[bool, ...]:
 
 def _ns(milliseconds: float) -> int:
     if not 0 <= milliseconds < 1e9:
-        raise ValueError(f"{milliseconds} ms is no latency; remedy: a number not below 0")
+        raise ValueError(f"{milliseconds} ms is not a latency; remedy: a number that is not negative")
     return round(milliseconds * 1e6)
 
 
@@ -136,7 +136,7 @@ def _rate(kB_s: float | None) -> int:  # noqa: N803 (SI prefix)
     if kB_s is None:
         return 0
     if not 0 < kB_s < 1e9:
-        raise ValueError(f"{kB_s} kB/s is no bandwidth; remedy: a number above 0 (for no passage: stall)")
+        raise ValueError(f"{kB_s} kB/s is not a bandwidth; remedy: a number above 0 (for no passage: stall)")
     return max(1, round(kB_s * 1000))
 
 
