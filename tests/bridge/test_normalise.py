@@ -44,7 +44,9 @@ def test_conversions(vendor: str, canonical: str, factor: float, offset: float) 
     ("vendor", "canonical"), [("CEL", "KGM"), ("CEL", "XXX"), ("HPA", "PAL"), ("L2", "LTR")]
 )
 def test_impossible_conversions(vendor: str, canonical: str) -> None:
-    with pytest.raises(UnitError, match=vendor if vendor in UCUM and canonical in UCUM else "no UNECE code"):
+    with pytest.raises(
+        UnitError, match=vendor if vendor in UCUM and canonical in UCUM else "not a UNECE code"
+    ):
         conversion(vendor, canonical)
 
 

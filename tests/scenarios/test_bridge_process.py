@@ -273,7 +273,7 @@ def test_a_supervisor_that_holds_the_session_itself_is_refused(tmp_path, broker)
         await until_it_is_seen(runner)
         await runner.kill()
 
-    with pytest.raises(UsageError, match="is no supervisor: its command holds the MQTT session itself"):
+    with pytest.raises(UsageError, match="is not a supervisor: its command holds the MQTT session itself"):
         life(bridge(tmp_path, holder(broker) + SLEEPS, restarted_by_itself=True, broker=broker), killed)
 
 

@@ -24,7 +24,7 @@ def _each(file):
     return pytest.param(file, id=file.stem, marks=[pytest.mark.slow] * (file.stem in SLOW))
 
 
-@pytest.mark.parametrize("file", map(_each, FOUND))
+@pytest.mark.parametrize("file", [_each(file) for file in FOUND])
 def test_the_healthy_bridge_is_healthy_and_nobody_else_is_blamed(tmp_path, file):
     request = Request(model.set_up(file), tmp_path / "run", strict=True)
     verdict = accept(request, Console(file=io.StringIO())).verdict

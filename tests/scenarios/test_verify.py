@@ -168,7 +168,7 @@ def test_what_is_no_file_of_a_run_is_named_and_not_opened(run, forge, name, foun
 )
 def test_a_manifest_of_another_shape_is_refused_in_one_line(run, facts):
     edit(run / "manifest.json", lambda m: m.update(facts))
-    with pytest.raises(UsageError, match=f"is no manifest of a run .*{next(iter(facts))}"):
+    with pytest.raises(UsageError, match=f"is not the manifest of a run .*{next(iter(facts))}"):
         verify(run)
 
 
