@@ -138,8 +138,8 @@ def _rechain(folder):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda text: "", "no index of a suite"),
-        (lambda text: "{}", "no index of a suite"),
+        (lambda text: "", "not the index of a suite"),
+        (lambda text: "{}", "not the index of a suite"),
         (lambda text: text.replace('"format": 1', '"format": 2', 1), "has format 2"),
         (lambda text: text.replace('"folder": "wan_outage"', '"folder": "../x"', 1), "not the name of a folder"),
     ],
