@@ -32,7 +32,7 @@ class TrueFault(msgspec.Struct, frozen=True):
     onset_ns: int
     end_ns: int  # repaired, or the end of the ledger
     critical: bool
-    alarms: frozenset[str]
+    alarms: tuple[str, ...]  # in order: a verdict holds no sets, whose order is another in each process
     response_s: float
 
 
@@ -113,7 +113,7 @@ def _fault(name: str, event: Event, end_ns: int) -> TrueFault:
         onset_ns=event.ns,
         end_ns=max(end_ns, event.ns),
         critical=data.get("critical") is True,
-        alarms=frozenset(map(str, alarms)),
+        alarms=tuple(sorted(map(str, alarms))),
         response_s=float(data.get("response_s") or 600.0),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import msgspec
 import pytest
 
 from shakedown.acceptance.alarms.assumptions import carried_by
@@ -13,7 +14,7 @@ from shakedown.acceptance.criteria import acknowledgement, false_alarms, nuisanc
 from shakedown.acceptance.physical import TrueFault
 from shakedown.acceptance.pictures import seen
 
-FAULT = TrueFault("F1", "jam", "filler", 0, 60, critical=False, alarms=frozenset({"a"}), response_s=300.0)
+FAULT = TrueFault("F1", "jam", "filler", 0, 60, critical=False, alarms=("a",), response_s=300.0)
 
 
 @pytest.mark.parametrize(
@@ -86,3 +87,10 @@ def test_the_gain_in_acknowledgement_time_names_the_assumption_that_carries_it(w
 
 def test_a_gain_that_is_none_rests_on_nothing():
     assert carried_by({PRIMARY: 0.2}, 0.3) == "A cut of 30% holds in 0 of 1 cell of the model."
+
+
+def test_what_a_verdict_says_of_a_fault_has_an_order():
+    fields = msgspec.inspect.type_info(TrueFault).fields
+    assert not [
+        f.name for f in fields if isinstance(f.type, msgspec.inspect.SetType | msgspec.inspect.FrozenSetType)
+    ]
