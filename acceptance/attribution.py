@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -16,8 +15,9 @@ import msgspec
 import numpy as np
 
 from shakedown.acceptance.join import NEVER, Joined, TopicJoin
-from shakedown.acceptance.run import KEEP_ALIVE_FACTOR, Run, S, merged
+from shakedown.acceptance.run import KEEP_ALIVE_FACTOR, Run
 from shakedown.acceptance.session import EDGE_KINDS, Message, Replay
+from shakedown.acceptance.spans import S, span_at, union
 from shakedown.acceptance.sparkplug import Value
 
 EXAMPLES_MAX = 10
@@ -157,9 +157,8 @@ class DeafTimes:
                 since = ns
         if since is not None:
             spans.append((since, run.end_ns + unnoticed_ns))
-        self._starts, self._ends = merged(spans)
+        self._spans = union((start, end + 1) for start, end in spans)  # the moment of the return as well
 
     def at(self, ns: int) -> bool:
         """Whether the host was out of reach at `ns`."""
-        index = bisect_right(self._starts, ns) - 1
-        return index >= 0 and ns <= self._ends[index]
+        return span_at(self._spans, ns) is not None

@@ -7,7 +7,8 @@ from collections import Counter
 import numpy as np
 
 from shakedown.acceptance.join import NEVER, Joined, TopicJoin
-from shakedown.acceptance.run import GRACE_S, Run, S
+from shakedown.acceptance.run import GRACE_S, Run
+from shakedown.acceptance.spans import S
 from shakedown.acceptance.wording import clock, counted, number
 
 NAMED_MAX = 3

@@ -15,9 +15,9 @@ import msgspec
 
 from shakedown.acceptance.readers import TimelineEntry
 from shakedown.acceptance.session import DATA, EDGE_KINDS, Message, bd_seq
+from shakedown.acceptance.spans import S
 from shakedown.acceptance.sparkplug import BOOLEAN, GOOD, Payload
 
-S = 1_000_000_000
 REBIRTH_BOUND_S = 10.0  # births follow a rebirth command within this time, unless a fault is in the way
 EFFECT_S = 2.0  # data accepted later than this after a rebirth command was sent in spite of it
 EXAMPLES_MAX = 5
@@ -26,11 +26,8 @@ LIVE_MAX = (
     200_000  # metrics whose newest time is known; beyond it all are forgotten, and `historical` starts anew
 )
 BD_SEQS = 256
-BROKER_DEATHS = (
-    "crash",
-    "restart",
-    "broker_restart",
-)  # kinds of fault that end every connection without a Will
+# Kinds of fault that end every connection without a Will
+BROKER_DEATHS = "crash", "restart", "broker_restart"
 
 
 class Example(msgspec.Struct, frozen=True):

@@ -24,18 +24,27 @@ from shakedown.acceptance.mistakes import why_unexpected, why_wrong
 from shakedown.acceptance.run import Run
 from shakedown.acceptance.session import device_deaths
 from shakedown.acceptance.site import BAD_NO_COMMUNICATION, Topic
+from shakedown.acceptance.spans import MS
 from shakedown.acceptance.sparkplug import GOOD, Value
 from shakedown.acceptance.withdrawals import GAPS, Claims, Gaps
 
 NEVER = np.iinfo(np.int64).max
 EXAMPLES_MAX = 10
-MS = 1_000_000
 EARLY_NS = 10 * MS  # a row this long before its sample was not read, but guessed
 DERIVED = ("alarm/", "work_order/")
 """Beginnings of the names of metrics that a bridge derives itself (docs/operations.md)."""
 
 DEATH_WAIT_NS = 60_000 * MS  # a DDEATH may follow so long after what it stands for
 Ints = NDArray[np.int64]
+Marks = NDArray[np.bool_]
+
+
+def _no_times() -> Ints:
+    return np.zeros(0, np.int64)
+
+
+def _no_marks() -> Marks:
+    return np.zeros(0, np.bool_)
 
 
 @dataclass
@@ -47,30 +56,22 @@ class TopicJoin:
     ts_ms: Ints
     values: list[Value]
     quality: Ints
-    doubted: NDArray[np.bool_]  # the source itself did not call it Good
-    unreachable: NDArray[np.bool_]  # ... but BadNoCommunication
-    coalescable: NDArray[np.bool_]  # the contract lets the source or the bridge leave this one out
+    doubted: Marks  # the source itself did not call it Good
+    unreachable: Marks  # ... but BadNoCommunication
+    coalescable: Marks  # the contract lets the source or the bridge leave this one out
     received_ns: Ints  # first arrival, NEVER if none
     row: list[int]  # of the host's, the one that arrived first; -1 if none
-    strays: list[tuple[int, str]] = field(
-        default_factory=list
-    )  # rows that brought no sample, and what they are
+    strays: list[tuple[int, str]] = field(default_factory=list)  # rows that brought no sample: when, what
     identified: bool = True  # what tells one sample from another is there
     first_birth_ns: int | None = None
-    live_ns: Ints = field(
-        default_factory=lambda: np.zeros(0, np.int64)
-    )  # arrivals that may advance freshness
-    live_ts_ms: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
-    live_good: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
+    live_ns: Ints = field(default_factory=_no_times)  # arrivals that may advance freshness
+    live_ts_ms: Ints = field(default_factory=_no_times)
+    live_good: Marks = field(default_factory=_no_marks)
     withdrawn_ts_ms: list[int] = field(default_factory=list)  # called not Good by the bridge, with a cause
-    eligible: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
-    lost: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))  # eligible, never arrived
-    late: NDArray[np.bool_] = field(
-        default_factory=lambda: np.zeros(0, np.bool_)
-    )  # eligible, after its deadline
-    pending: NDArray[np.bool_] = field(
-        default_factory=lambda: np.zeros(0, np.bool_)
-    )  # eligible, not arrived, and it still had time
+    eligible: Marks = field(default_factory=_no_marks)
+    lost: Marks = field(default_factory=_no_marks)  # eligible, never arrived
+    late: Marks = field(default_factory=_no_marks)  # eligible, after its deadline
+    pending: Marks = field(default_factory=_no_marks)  # eligible, not arrived, and it still had time
 
     def take(self, arrived: list[int], live: list[tuple[int, int, bool]]) -> None:
         """What became of the samples, and the rows that may advance freshness: (received ns, source ms, is Good)."""
@@ -100,9 +101,7 @@ class Joined:
     topics: list[TopicJoin] = field(default_factory=list)
     breaches: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[Example]] = field(default_factory=dict)
-    undeclared: Counter[str] = field(
-        default_factory=Counter
-    )  # metrics of known devices that site.yaml does not name
+    undeclared: Counter[str] = field(default_factory=Counter)  # metrics that site.yaml does not name
     rows: int = 0  # of the topics that are judged
     withdrawn: int = 0
     earlier: int = 0  # births of what the source had before the ledger began

@@ -18,8 +18,8 @@ from shakedown.acceptance.grammar import Example, Grammar
 from shakedown.acceptance.readers import WireMessage
 from shakedown.acceptance.rules import RULES
 from shakedown.acceptance.session import BIRTHS, COMMANDS, EDGE_KINDS, Message, Sessions
+from shakedown.acceptance.spans import S
 
-S = 1_000_000_000
 KEEP_ALIVE_S = 60.0  # a Will is waited for as long as one of this keep-alive may take
 STALE_AFTER_S = 300.0
 STORM_BIRTHS, STORM_S = 5, 60.0  # as many NBIRTHs of one edge node within as many seconds are a rebirth storm

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-S = 1_000_000_000
 EVENTS_MAX = 1_000_000
 KEPT = frozenset({"state", "shift", "break", "fault", "swap", "upset", "order", "order_at"})
 

@@ -28,9 +28,10 @@ from shakedown.acceptance.blocks import (
     numbers,
     text,
 )
-from shakedown.acceptance.join import MS, NEVER, Ints, Joined, TopicJoin
+from shakedown.acceptance.join import NEVER, Ints, Joined, TopicJoin
 from shakedown.acceptance.physical import canonical
-from shakedown.acceptance.run import Run, S
+from shakedown.acceptance.run import Run
+from shakedown.acceptance.spans import MS, S
 from shakedown.acceptance.wording import clock, counted, number, plainly
 
 POINTS_MAX = 2_000

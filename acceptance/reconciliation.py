@@ -18,15 +18,15 @@ from numpy.typing import NDArray
 from shakedown.acceptance.attribution import DeafTimes
 from shakedown.acceptance.files import LogFile, Problem
 from shakedown.acceptance.readers import WireLog
-from shakedown.acceptance.run import Run, S
+from shakedown.acceptance.run import Run
 from shakedown.acceptance.session import EDGE_KINDS, Message, Replay
+from shakedown.acceptance.spans import S
 from shakedown.acceptance.sparkplug import Value
 
 Ints = NDArray[np.int64]
 HELD_UP_S = 6.0  # a host may hold a message back this long: it waits 5 s for one that is missing before it
-MARGIN_NS = (
-    2 * S
-)  # what passes so shortly before or after a subscriber is away may be in neither log or in both
+# What passes so shortly before or after a subscriber is away may be in neither log or in both
+MARGIN_NS = 2 * S
 NOT_KEPT = frozenset({"bdSeq", "Node Control/Rebirth"})  # what a host does not write down of a birth
 REMEDY = "a defect of the lab, and no word about the bridge: report it with the run folder"
 

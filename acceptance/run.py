@@ -25,8 +25,8 @@ from shakedown.acceptance.readers import (
     read_timeline,
 )
 from shakedown.acceptance.site import Site, Topic, read_site
+from shakedown.acceptance.spans import S, union
 
-S = 1_000_000_000
 GRACE_S = 60.0  # a sample may arrive this long after its source time, or after the end of the outage that held it up
 DRAIN_FACTOR = (
     2.0  # ... or this many times what draining the backlog takes at the declared rate, if that is longer
@@ -139,29 +139,16 @@ class Run:
 
 def free_time_later(ns: NDArray[np.int64], wait_ns: int, cuts: list[TimelineEntry]) -> NDArray[np.int64]:
     """The moments `wait_ns` after `ns`, by a clock that stands still during `cuts` (in order of their start)."""
-    starts, ends = merged([(cut.start_ns, cut.end_ns) for cut in cuts])
-    if not starts:
+    spans = union((cut.start_ns, cut.end_ns) for cut in cuts)
+    if not spans:
         return ns + wait_ns
-    start, end = np.array(starts), np.array(ends)
+    start, end = np.array(spans).T
     before = np.concatenate([[0], np.cumsum(end - start)])  # time cut before each, and in all
     index = np.searchsorted(start, ns, side="right")
     inside = np.where(index > 0, np.minimum(ns, end[index - 1]) - start[index - 1], 0)
     free_ns = ns - before[np.maximum(index - 1, 0)] - inside
     due_ns = free_ns + wait_ns
     return due_ns + before[np.searchsorted(start - before[:-1], due_ns, side="left")]
-
-
-def merged(spans: list[tuple[int, int]]) -> tuple[list[int], list[int]]:
-    """The same points of time as disjoint spans in order: their starts, and their ends."""
-    starts: list[int] = []
-    ends: list[int] = []
-    for start, end in sorted(spans):
-        if ends and start <= ends[-1]:
-            ends[-1] = max(ends[-1], end)
-        else:
-            starts.append(start)
-            ends.append(end)
-    return starts, ends
 
 
 def unmatched(run: Run) -> str:

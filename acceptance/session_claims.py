@@ -15,12 +15,12 @@ import numpy as np
 from shakedown.acceptance.grammar import BROKER_DEATHS, EFFECT_S, Grammar
 from shakedown.acceptance.operations_site import sensor_alarms
 from shakedown.acceptance.readers import TimelineEntry
-from shakedown.acceptance.run import GRACE_S, KEEP_ALIVE_FACTOR, Run, S
+from shakedown.acceptance.run import GRACE_S, KEEP_ALIVE_FACTOR, Run
 from shakedown.acceptance.session import BIRTHS, DATA, HostState, Message, bd_seq
 from shakedown.acceptance.site import BAD_NO_COMMUNICATION, Topic
+from shakedown.acceptance.spans import MS, S
 from shakedown.acceptance.sparkplug import DATATYPES, Metric, Payload
 
-MS = 1_000_000
 CLOCK_S = 1.0  # a payload's timestamp may be ahead of its acceptance by so much
 UNDER_WAY_S = 10.0  # and behind, where no fault holds it up
 OFFLINE_S = 10.0  # data stop within this time of the host's word that it is offline

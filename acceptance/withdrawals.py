@@ -15,10 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shakedown.acceptance.run import GRACE_S, Run, S
+from shakedown.acceptance.run import GRACE_S, Run
+from shakedown.acceptance.spans import MS, S
 from shakedown.acceptance.sparkplug import Value
 
-MS = 1_000_000
 SOUTH = frozenset({"cell", "plc", "bridge"})
 """What a fault affects that may cost the bridge its source."""
 SAME_MAX = 4  # samples of one signal within a millisecond that are looked at

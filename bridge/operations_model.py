@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import Any
 
 from shakedown.bridge.config_base import Path_, Report
 from shakedown.bridge.core import datatypes as t
@@ -19,7 +18,7 @@ from shakedown.bridge.operations_config import (
     OperationsConfig,
     unknown_fields,
 )
-from shakedown.bridge.operations_oee import OeeCompiler
+from shakedown.bridge.operations_oee import OeeCompiler, nanoseconds
 from shakedown.bridge.yamlfile import did_you_mean
 
 NUMBERS = frozenset({*t.INTEGER_RANGE, t.FLOAT, t.DOUBLE})
@@ -131,10 +130,11 @@ class _Compiler:
         explains = (metric, state, *context)
         return AlarmRule(
             metric.device, name, metric.metric_id, entry.high, entry.low, entry.state, entry.deadband,
-            _ns(entry.on_delay_s), _ns(entry.off_delay_s), entry.latching, entry.confirm, _ns(entry.re_alarm_s),
+            nanoseconds(entry.on_delay_s), nanoseconds(entry.off_delay_s), entry.latching, entry.confirm,
+            nanoseconds(entry.re_alarm_s),
             frozenset(entry.suppress_in), state.metric_id if state else None, entry.priority, entry.work_order,
             entry.text, entry.cause, entry.consequence, entry.response, entry.respond_s,
-            tuple(dict.fromkeys(m.metric_id for m in explains if m is not None)), _ns(entry.bad_after_s),
+            tuple(dict.fromkeys(m.metric_id for m in explains if m is not None)), nanoseconds(entry.bad_after_s),
         )  # fmt: skip
 
     def of_bad_sensors(self, rules: Sequence[AlarmRule]) -> list[AlarmRule]:
@@ -312,7 +312,3 @@ class _Compiler:
 
 def _number(value: Value) -> float | None:
     return float(value) if isinstance(value, int | float) else None
-
-
-def _ns(seconds: float) -> Any:
-    return round(seconds * 1_000_000_000) if isfinite(seconds) else 0

@@ -57,7 +57,7 @@ class OeeCompiler:
             return None
         own = {key: metric for key, metric in found.items() if metric is not None}
         units = self._units(path, entry, state.device, own)
-        ideal_ns = {product: _ns(ideal_s) for product, ideal_s in entry.ideal_s.items()}
+        ideal_ns = {product: nanoseconds(ideal_s) for product, ideal_s in entry.ideal_s.items()}
         meaning = Meaning(
             {str(value): kind for kind, values in entry.reasons.model_dump().items() for value in values},
             self._modulus(path, entry, found["produced"]),
@@ -130,7 +130,7 @@ class OeeCompiler:
             remedy = f"did you mean {near[0]!r}?" if near else "write an IANA name, as Europe/Berlin"
             self._report((*path, "time_zone"), entry.time_zone, remedy, "is not a time zone of this computer")
         shifts = self._shifts(path, entry.planned)
-        return Calendar(shifts, _ns(entry.offset_s), zone or UTC, frozenset(entry.holidays))
+        return Calendar(shifts, nanoseconds(entry.offset_s), zone or UTC, frozenset(entry.holidays))
 
     def _shifts(self, path: Path_, planned: Sequence[ShiftConfig]) -> tuple[Shift, ...]:
         if not planned:
@@ -153,9 +153,9 @@ class OeeCompiler:
         return tuple(
             Shift(
                 shift.name,
-                _ns(shift.begins_s),
-                _ns(shift.lasts_s),
-                tuple((_ns(pause.begins_s), _ns(pause.lasts_s)) for pause in shift.breaks),
+                nanoseconds(shift.begins_s),
+                nanoseconds(shift.lasts_s),
+                tuple((nanoseconds(pause.begins_s), nanoseconds(pause.lasts_s)) for pause in shift.breaks),
                 frozenset(_days(shift)),
             )
             for shift in planned
@@ -186,5 +186,6 @@ def _overlap(one: ShiftConfig, other: ShiftConfig, ahead: int) -> bool:
     return begin < other.begins_s + other.lasts_s and other.begins_s < begin + one.lasts_s
 
 
-def _ns(seconds: float) -> int:
+def nanoseconds(seconds: float) -> int:
+    """The same in nanoseconds; 0 for what is not finite, which is a problem of its own."""
     return round(seconds * 1_000_000_000) if isfinite(seconds) else 0

@@ -18,12 +18,12 @@ from shakedown.acceptance import run as runs
 from shakedown.acceptance.attribution import Attribution
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.files import read_json
-from shakedown.acceptance.join import MS, NEVER, TopicJoin, join
+from shakedown.acceptance.join import NEVER, TopicJoin, join
+from shakedown.acceptance.spans import MS, S
 
 if TYPE_CHECKING:
     import pandas as pd
 
-S = 1_000_000_000
 NOT_A_TIME = np.iinfo(np.int64).min  # NaT
 OFFERED = ("ok", "late", "lost", "pending", "coalesced", "not judged")
 """What became of a sample that was offered."""

@@ -97,9 +97,9 @@ def _print(result: Tuning) -> None:
     rows(OUT, table)
     paragraph(
         OUT,
-        "\n[dim]on, off: delays in s; delay: of the faults told, median and longest in s; calls: annunciations of a"
-        " fault told. Under the name, how far to trust it: held out (in runs that it was not made from, with so many"
-        " faults), halves agree (each half's proposal holds in the other), or little trust.[/]\n",
+        "\n[dim]on, off: delays in s; delay: of the faults reported, median and longest in s; calls: annunciations of a"
+        " fault reported. Under the name, how far to trust it: held out (in runs that it was not made from, with so"
+        " many faults), halves agree (each half's proposal holds in the other), or little trust.[/]\n",
     )
     for rule in result.rules:
         OUT.print(

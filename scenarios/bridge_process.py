@@ -76,9 +76,8 @@ class BridgeProcess(BridgeRunner):
         self._struck: list[psutil.Process] | None = None  # what held its session, of what was killed
         self._holders: set[psutil.Process] = set()  # of a supervised bridge: what holds its session
         self._cpu_s: dict[int, float] = {}
-        self._seen: set[psutil.Process] = (
-            set()
-        )  # what bears no mark (`env -i setsid`), seen while it had its parent
+        # what bears no mark (`env -i setsid`), seen while it had its parent
+        self._seen: set[psutil.Process] = set()
         self._usage = JsonLines(launch.usage)
 
     # -- the verbs --------------------------------------------------------------------------------------------------

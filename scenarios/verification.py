@@ -2,7 +2,7 @@
 
 Who changes a file can make the chain fit again. So nothing that follows from other files is believed: the verdict is
 judged again from the logs, and the reports are rendered again from it. What is left to believe is the evidence itself,
-and that has the head of the chain, which the console, JUnit and the summary of the run have told outside of the folder.
+and that has the head of the chain, which the run has printed and put into JUnit and the summary, outside of the folder.
 """
 
 from __future__ import annotations
@@ -53,8 +53,6 @@ def _strange(folder: Path) -> list[str]:
 
 
 def _run(folder: Path) -> list[str]:
-    if strange := _strange(folder):
-        return strange
     manifest = run_folder.read_manifest(folder)
     if manifest["status"] != "complete":
         return [f"the run's status is {manifest['status']!r}: it holds no verdict"]
@@ -160,11 +158,12 @@ def _suite(folder: Path) -> list[str]:
 def _run_of_suite(folder: Path, run: SuiteRun) -> list[str]:
     if run.folder is None:
         return [f"{run.scenario} was not run to its end: it holds no verdict"]
+    place = folder / run.folder
     try:
-        problems = [f"{run.folder}: {problem}" for problem in _run(folder / run.folder)]
+        problems = [f"{run.folder}: {problem}" for problem in _strange(place) or _run(place)]
     except UsageError as error:
         return [str(error)]
-    if not problems and run_folder.chain_head(folder / run.folder) != run.chain:
+    if not problems and run_folder.chain_head(place) != run.chain:
         problems.append(f"{run.folder} is not the run that the suite was concluded from")
     return problems
 
@@ -179,15 +178,15 @@ def _conclusions(folder: Path, suite: Suite) -> list[str]:
     problems = []
     if len({run.folder for run in suite.runs}) < len(suite.runs):
         problems.append("suite.json has a run twice")
-    ran = {run_folder.read_manifest(folder / str(run.folder))["scenario"] for run in suite.runs}
+    manifests = [run_folder.read_manifest(folder / str(run.folder)) for run in suite.runs]
+    ran = {manifest["scenario"] for manifest in manifests}
     problems += [
         f"suite.json says suite {suite.suite}, and has no run of {name}"
         for name in SUITES.get(suite.suite, ())
         if name not in ran
     ]
-    for run in suite.runs:
+    for run, manifest in zip(suite.runs, manifests, strict=True):
         place = folder / str(run.folder)
-        manifest = run_folder.read_manifest(place)
         verdict = read_verdict(place / "verdict.json")
         if run != concluded(_name(manifest), manifest["title"], _name(manifest), str(run.chain), verdict):
             problems.append(f"suite.json says of {run.scenario} what its run does not")

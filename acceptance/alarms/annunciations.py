@@ -12,9 +12,8 @@ from dataclasses import dataclass
 
 from shakedown.acceptance.derived_rows import Row, rows_of
 from shakedown.acceptance.operations_site import AlarmRule
-from shakedown.acceptance.run import Run, merged
-
-S, MS = 1_000_000_000, 1_000_000
+from shakedown.acceptance.run import Run
+from shakedown.acceptance.spans import MS, S, union
 
 UNACKED = "unacked"
 ACKED = frozenset({"acked", "latched_acked"})
@@ -123,12 +122,9 @@ class CutTime:
     """The injected cuts of a run: how much of a span lies outside of them."""
 
     def __init__(self, run: Run) -> None:
-        self._starts, self._ends = merged([(cut.start_ns, cut.end_ns) for cut in run.cuts])
+        self._spans = union((cut.start_ns, cut.end_ns) for cut in run.cuts)
 
     def without(self, from_ns: int, to_ns: int) -> int:
         """Nanoseconds of [from_ns, to_ns) outside of cuts."""
-        inside = sum(
-            max(0, min(end, to_ns) - max(start, from_ns))
-            for start, end in zip(self._starts, self._ends, strict=True)
-        )
+        inside = sum(max(0, min(end, to_ns) - max(start, from_ns)) for start, end in self._spans)
         return to_ns - from_ns - inside

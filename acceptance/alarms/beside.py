@@ -11,12 +11,10 @@ import math
 from shakedown.acceptance.alarms.annunciations import Annunciation
 from shakedown.acceptance.alarms.condition import Signal, condition_of
 from shakedown.acceptance.alarms.life import Facts, Start, life
-from shakedown.acceptance.alarms.spans import NEVER, span_at
 from shakedown.acceptance.join import TopicJoin
 from shakedown.acceptance.operations_site import AlarmRule
+from shakedown.acceptance.spans import MS, NEVER, span_at
 from shakedown.acceptance.sparkplug import GOOD
-
-MS = 1_000_000
 
 
 def replayed(rules: tuple[AlarmRule, ...], parts: list[TopicJoin]) -> list[Annunciation]:

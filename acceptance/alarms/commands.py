@@ -15,13 +15,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from shakedown.acceptance.alarms.spans import Span, holding
 from shakedown.acceptance.derived_rows import rows_of
 from shakedown.acceptance.operations_site import AlarmRule
 from shakedown.acceptance.run import Run
+from shakedown.acceptance.spans import MS, Span, holding
 from shakedown.acceptance.sparkplug import Malformed, decode
 
-MS = 1_000_000
 VERBS = ("ack", "reset", "confirm", "shelve", "remove")
 LONGEST_S = {"shelve": 12 * 3600, "remove": 30 * 24 * 3600}
 """How long an alarm may be hidden by a command (docs/alarms.md)."""

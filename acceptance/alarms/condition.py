@@ -14,14 +14,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from shakedown.acceptance.alarms.spans import NEVER, Delayed, Span, delayed, holding, over, union
 from shakedown.acceptance.join import NEVER as NEVER_ARRIVED
 from shakedown.acceptance.join import TopicJoin
 from shakedown.acceptance.operations_site import AlarmRule
 from shakedown.acceptance.readers import HostLog
+from shakedown.acceptance.spans import MS, NEVER, Delayed, S, Span, delayed, holding, over, union
 from shakedown.acceptance.sparkplug import GOOD, Value
-
-S, MS = 1_000_000_000, 1_000_000
 
 
 @dataclass

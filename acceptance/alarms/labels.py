@@ -3,7 +3,7 @@
 | label | an annunciation that |
 |---|---|
 | TRUE | is the first to tell a fault |
-| REDUNDANT | has a fault behind it that was told already |
+| REDUNDANT | has a fault behind it that was reported already |
 | CHATTER | is one of at least three of its tag within 60 s |
 | FLEETING | cleared within 10 s, and nobody had acknowledged it |
 | STALE | stood for more than 24 hours |
@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 
 from shakedown.acceptance.alarms.annunciations import Annunciation
 from shakedown.acceptance.physical import TrueFault
+from shakedown.acceptance.spans import S
 
-S = 1_000_000_000
 CHATTER_COUNT, CHATTER_S = 3, 60
 FLEETING_S = 10
 STALE_S = 24 * 3600
@@ -26,7 +26,7 @@ EPISODE_S = 600
 FLOOD_S, FLOOD_BEGINS, FLOOD_ENDS = 600, 10, 5
 LABELS = {
     "TRUE": "the first word of a fault",
-    "REDUNDANT": "of a fault that was told already",
+    "REDUNDANT": "of a fault that was reported already",
     "FALSE": "no fault behind it",
     "CHATTER": "one of three within a minute",
     "FLEETING": "gone within ten seconds, unseen",
@@ -75,7 +75,7 @@ def label(
     """Label `entries` (in order of time). An alarm may lag `slack_ns` behind the end of a fault: delay and two polls.
 
     A nuisance is whatever has a label other than TRUE, but for the first word of a tag on a fault that another tag has
-    told already: a consequence, neither news nor nuisance.
+    reported already: a consequence, neither news nor nuisance.
     """
     result = Labelled(entries, {fault.id: [] for fault in faults})
     patterns = _patterns(entries, end_ns)

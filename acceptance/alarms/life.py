@@ -12,10 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from shakedown.acceptance.alarms.spans import NEVER, Span, span_at, union
 from shakedown.acceptance.operations_site import AlarmRule
+from shakedown.acceptance.spans import NEVER, S, Span, span_at, union
 
-S = 1_000_000_000
 BENEATH = {
     (False, True, False): "normal",
     (True, False, False): "unacked",

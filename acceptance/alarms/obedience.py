@@ -9,12 +9,12 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 
-from shakedown.acceptance.alarms.annunciations import MS, CutTime, S
+from shakedown.acceptance.alarms.annunciations import CutTime
 from shakedown.acceptance.alarms.commands import LONGEST_S, Command, Commands
 from shakedown.acceptance.alarms.life import ANSWERABLE, Shown
-from shakedown.acceptance.alarms.spans import Span, span_at
 from shakedown.acceptance.operations_site import AlarmRule
 from shakedown.acceptance.run import GRACE_S, Run
+from shakedown.acceptance.spans import MS, S, Span, span_at
 
 WAY_NS = 5 * S  # of a command from the broker to the bridge, cuts not counted
 CLOCK_NS = 10 * MS  # the bridge's clock may be behind the broker's by this much

@@ -25,19 +25,16 @@ from shakedown.acceptance.alarms.labels import FLOOD_S
 from shakedown.acceptance.alarms.life import Facts, Shown, Start, life
 from shakedown.acceptance.alarms.obedience import disobedience
 from shakedown.acceptance.alarms.rates import untrue_rates
-from shakedown.acceptance.alarms.spans import NEVER, Span, span_at, union
 from shakedown.acceptance.join import Joined
 from shakedown.acceptance.operations_site import AlarmRule, sensor_alarms
 from shakedown.acceptance.run import GRACE_S, Run
+from shakedown.acceptance.spans import MS, NEVER, S, Span, span_at, union
 from shakedown.acceptance.wording import clock
 
-S, MS = 1_000_000_000, 1_000_000
 NORTH = frozenset({"wan", "broker", "host", "cmms"})
 """What a fault may affect without coming between the source and the bridge."""
-BEFORE_S, AFTER_S = (
-    10.0,
-    GRACE_S,
-)  # around a fault, samples may come late: from the server's queue or its history
+BEFORE_NS, AFTER_NS = 10 * S, int(GRACE_S * S)
+"""Around a fault, samples may come so much earlier or later: from the server's queue or its history."""
 LATE_NS = 2 * S  # ... and at other times so late: sampling, publishing, and a second
 IN_FLIGHT_NS = 1 * S  # the bridge waits so long for a sample before it says that a delay is over
 CLOSE_NS = LATE_NS - IN_FLIGHT_NS  # so far a delay may be missed and yet said to be over
@@ -88,6 +85,7 @@ def lives(run: Run, joined: Joined, moves: dict[str, list[Transition]], window: 
     found = Lives()
     rules = [*run.operations.alarms, *sensor_alarms(run.operations.alarms)]
     given = commands(run, rules)
+    faults = _Faults(run)
     signals: dict[str, Signal] = {}
     calls: list[tuple[int, str]] = []
 
@@ -99,13 +97,13 @@ def lives(run: Run, joined: Joined, moves: dict[str, list[Transition]], window: 
 
     for rule in rules:
         state = signal(f"{rule.device}/state") if rule.suppress_in else Signal()
-        told = _Told(run, rule, moves.get(rule.name, []), given[rule.name])
+        told = _Told(run, faults, rule, moves.get(rule.name, []), given[rule.name])
         told.compare(found, signal(rule.metric), state, window)
         calls += [(entry.ns, f"{rule.device}/{rule.name}") for entry in told.seen if entry.calls]
-    disturbed = [
-        (start, end + FLOOD_S * S) for start, end in _south_faults(run)
-    ]  # a late call counts out of order
-    for metric, ns, what in untrue_rates(run, sorted(calls), window, union(disturbed)):
+    disturbed = union(
+        (start, end + FLOOD_S * S) for start, end in faults.south
+    )  # a late call counts out of order
+    for metric, ns, what in untrue_rates(run, sorted(calls), window, disturbed):
         found.breaches.append(Breach(alarm=metric, ns=ns, is_answer=False, what=what))
     found.breaches.sort(key=lambda breach: (breach.ns, breach.alarm, breach.what.startswith("shows")))
     return found
@@ -124,11 +122,28 @@ def in_words(breaches: list[Breach], start_ns: int) -> list[str]:
     ]
 
 
+class _Faults:
+    """When something was between a sample and the bridge (`south`), or between a transition and its arrival."""
+
+    def __init__(self, run: Run) -> None:
+        faults = [fault for fault in run.timeline if not fault.is_phase and fault.affects]
+        around = [(fault.start_ns - BEFORE_NS, fault.end_ns + AFTER_NS) for fault in faults]
+        self.cuts = CutTime(run)
+        self.south = union(span for fault, span in zip(faults, around, strict=True) if fault.affects - NORTH)
+        self.all = union(around, ((outage.from_ns, outage.deadline_ns) for outage in run.outages))
+
+    def hold_up(self, from_ns: int, to_ns: int) -> bool:
+        """Whether a fault, or what it left to be sent, was there at any time from one to the other."""
+        return any(start <= to_ns and from_ns <= end for start, end in self.all)
+
+
 class _Told:
     """One alarm: what it showed, against what it must."""
 
-    def __init__(self, run: Run, rule: AlarmRule, moves: list[Transition], given: Commands) -> None:
-        self.run, self.rule, self.given = run, rule, given
+    def __init__(
+        self, run: Run, faults: _Faults, rule: AlarmRule, moves: list[Transition], given: Commands
+    ) -> None:
+        self.run, self.faults, self.rule, self.given = run, faults, rule, given
         self.seen = _by_moment(moves)
         self._times = [entry.ns for entry in self.seen]
         self._first: dict[tuple[int, str], Transition] = {}  # of the same, the one that came first
@@ -176,7 +191,7 @@ class _Told:
 
     def _late(self, signal: Signal) -> Callable[[int], int]:
         """By how much the sample of a time may come after what a delay, and a second, made of the time before it."""
-        cuts = CutTime(self.run)
+        cuts = self.faults.cuts
 
         def late(ns: int) -> int:
             index = bisect_right(signal.ns, ns) - 1
@@ -189,7 +204,7 @@ class _Told:
     def _around_faults(self, signal: Signal, state: Signal) -> list[Span]:
         """When samples of this alarm may have come late, or are missing."""
         lost = [(ns - S, ns + S) for ns in (*signal.lost_ns, *state.lost_ns)]
-        return union(_south_faults(self.run), lost)
+        return union(self.faults.south, lost)
 
     def _known_from(
         self, condition: Condition, signal: Signal, hidden: list[tuple[str, list[Span]]], begin: int, end: int
@@ -268,21 +283,11 @@ class _Told:
     def _check_way(self, found: Lives, move: Transition) -> None:
         """A transition that no fault was near is there within seconds, and live: else nobody is shown it."""
         late_ns = move.received_ns - move.ns
-        if (late_ns <= TOLD_NS and move.live) or self._is_held_up(move.ns, move.received_ns):
+        if (late_ns <= TOLD_NS and move.live) or self.faults.hold_up(move.ns, move.received_ns):
             return
         how = f"{late_ns / S:.0f} s after it" if move.live else "as history"
         what = f"is shown {move.state} only {how}, with no fault near"
         found.breaches.append(Breach(alarm=self.rule.name, ns=move.ns, is_answer=False, what=what))
-
-    def _is_held_up(self, from_ns: int, to_ns: int) -> bool:
-        """Whether a fault, or what it left to be sent, was there from a transition to its arrival."""
-        spans = [
-            (fault.start_ns - int(BEFORE_S * S), fault.end_ns + int(AFTER_S * S))
-            for fault in self.run.timeline
-            if not fault.is_phase and fault.affects
-        ]
-        spans += [(outage.from_ns, outage.deadline_ns) for outage in self.run.outages]
-        return any(start <= to_ns and from_ns <= end for start, end in spans)
 
     def _breach_at(
         self, found: Lives, ns: int, ours: Shown | None, theirs: Shown | None, must: list[Shown]
@@ -312,15 +317,6 @@ class _Told:
 
     def _is_pending(self, ns: int) -> bool:
         return int(self.run.deadlines_ns(np.array([ns]))[0]) > self.run.end_ns
-
-
-def _south_faults(run: Run) -> list[Span]:
-    """The time around each fault south of the bridge, and around each of its own."""
-    return [
-        (fault.start_ns - int(BEFORE_S * S), fault.end_ns + int(AFTER_S * S))
-        for fault in run.timeline
-        if not fault.is_phase and fault.affects - NORTH
-    ]
 
 
 def _by_moment(moves: list[Transition]) -> list[Shown]:

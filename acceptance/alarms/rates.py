@@ -13,19 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from shakedown.acceptance.alarms.labels import (
-    CHATTER_COUNT,
-    CHATTER_S,
-    FLOOD_BEGINS,
-    FLOOD_ENDS,
-    FLOOD_S,
-    S,
-)
-from shakedown.acceptance.alarms.spans import Span, span_at
+from shakedown.acceptance.alarms.labels import CHATTER_COUNT, CHATTER_S, FLOOD_BEGINS, FLOOD_ENDS, FLOOD_S
 from shakedown.acceptance.derived_rows import rows_of
 from shakedown.acceptance.run import Run
+from shakedown.acceptance.spans import MS, S, Span, span_at
 
-MS = 1_000_000
 LAG_NS = 60 * S  # half a minute between two words, and as much for what comes in between
 AHEAD_NS = 5 * S  # a call is known so much after its own time
 WINDOW_NS = FLOOD_S * S

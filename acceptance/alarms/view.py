@@ -14,8 +14,9 @@ from shakedown.acceptance.alarms.labels import Labelled, first_told, label
 from shakedown.acceptance.alarms.oracle import Lives, lives
 from shakedown.acceptance.join import Joined
 from shakedown.acceptance.operations_site import AlarmRule, sensor_alarms
-from shakedown.acceptance.physical import S, TrueFault
+from shakedown.acceptance.physical import TrueFault
 from shakedown.acceptance.run import Run
+from shakedown.acceptance.spans import S
 from shakedown.acceptance.wording import number
 
 RESPONSE_SHARE = 0.25  # a fault must be told within this share of the time that people have for it

@@ -34,6 +34,7 @@ from shakedown.acceptance.blocks import Cell as Shown
 from shakedown.acceptance.criterion import Criterion, Finding, More, has_alarms, operations_unpromised
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.operations_site import PRIORITIES
+from shakedown.acceptance.spans import S
 from shakedown.acceptance.verdict import Answer
 from shakedown.acceptance.wording import capital, percent, seconds
 from shakedown.acceptance.wording import number as per_10_min
@@ -45,7 +46,6 @@ CAP_S = 1800.0
 REPLAYS, REPLAYS_ELSEWHERE = 20, 4
 RESAMPLES = 2_000
 SEED = "shakedown acknowledgement"
-S = 1_000_000_000
 
 
 class CellFigures(msgspec.Struct, kw_only=True, frozen=True):

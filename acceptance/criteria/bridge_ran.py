@@ -11,7 +11,8 @@ import numpy as np
 from shakedown.acceptance.blocks import Sentence
 from shakedown.acceptance.criterion import Criterion, Finding
 from shakedown.acceptance.evidence import Evidence
-from shakedown.acceptance.run import GRACE_S, Run, S, free_time_later
+from shakedown.acceptance.run import GRACE_S, Run, free_time_later
+from shakedown.acceptance.spans import S
 from shakedown.acceptance.wording import clock
 
 LOG = "bridge.log"

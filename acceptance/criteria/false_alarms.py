@@ -18,7 +18,7 @@ from shakedown.acceptance.blocks import BARS, Block, Cell, Row, Sentence, Table,
 from shakedown.acceptance.criterion import Criterion, Finding, More, has_alarms, operations_unpromised
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.physical import TrueFault
-from shakedown.acceptance.run import S
+from shakedown.acceptance.spans import S
 from shakedown.acceptance.statistics import lower_bound, trials_needed, upper_bound
 from shakedown.acceptance.verdict import Answer
 from shakedown.acceptance.wording import capital, clock, counted, grouped, number, percent, seconds
@@ -41,7 +41,7 @@ DELAYS = (
 
 
 class Delays(msgspec.Struct, kw_only=True, frozen=True):
-    """Of the faults that were told; `worst` begins with those that were not."""
+    """Of the faults that were reported; `worst` begins with those that were not."""
 
     median_s: float
     p95_s: float
@@ -191,7 +191,7 @@ def _name(fault: TrueFault) -> Cell:
 
 
 def _closeness(row: Detection) -> float:
-    """How close to its bound a fault was told, 1 at it; one that was missed is beyond all."""
+    """How close to its bound a fault was reported, 1 at it; one that was missed is beyond all."""
     return math.inf if row.delay_s is None else row.delay_s / (row.bound_s or 1.0)
 
 

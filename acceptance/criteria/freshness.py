@@ -16,8 +16,9 @@ from shakedown.acceptance.blocks import Row, Sentence, Table, numbers, text
 from shakedown.acceptance.causes import never_came
 from shakedown.acceptance.criterion import Criterion, Finding
 from shakedown.acceptance.evidence import Evidence
-from shakedown.acceptance.join import MS, NEVER, Ints, TopicJoin
-from shakedown.acceptance.run import Run, S
+from shakedown.acceptance.join import NEVER, Ints, TopicJoin
+from shakedown.acceptance.run import Run
+from shakedown.acceptance.spans import MS, S
 from shakedown.acceptance.sparkplug import GOOD
 from shakedown.acceptance.verdict import Answer
 from shakedown.acceptance.wording import lasting, percent, seconds

@@ -10,7 +10,8 @@ from shakedown.acceptance.blocks import ROWS_MAX, Row, Table, text
 from shakedown.acceptance.criterion import Criterion, Finding
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.join import Example
-from shakedown.acceptance.run import S, unmatched
+from shakedown.acceptance.run import unmatched
+from shakedown.acceptance.spans import S
 from shakedown.acceptance.wording import clock, counted, in_times
 
 KINDS = {

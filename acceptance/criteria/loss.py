@@ -13,7 +13,8 @@ from shakedown.acceptance.causes import causes, never_came
 from shakedown.acceptance.criterion import Criterion, Finding, More
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.join import NEVER, Ints, TopicJoin
-from shakedown.acceptance.run import Outage, Run, S, unmatched
+from shakedown.acceptance.run import Outage, Run, unmatched
+from shakedown.acceptance.spans import S
 from shakedown.acceptance.statistics import (
     LIMIT,
     Decision,

@@ -17,7 +17,7 @@ from shakedown.acceptance.criterion import Criterion, Finding, operations_unprom
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.oee.figures import BUCKET_SHARE, number
 from shakedown.acceptance.oee.line_judge import Judged, judge_line
-from shakedown.acceptance.oee.oracle import BUCKETS, S, ShiftTruth, ratio
+from shakedown.acceptance.oee.oracle import BUCKETS, ShiftTruth, ratio
 from shakedown.acceptance.oee.order_reports import by_order
 from shakedown.acceptance.oee.production_orders import OrderTruth
 from shakedown.acceptance.oee.result import (
@@ -32,9 +32,9 @@ from shakedown.acceptance.oee.result import (
 )
 from shakedown.acceptance.oee.variance import explain
 from shakedown.acceptance.run import Run
+from shakedown.acceptance.spans import MS, S
 from shakedown.acceptance.wording import capital, clock, counted
 
-MS = 1_000_000
 NAMED_MAX = 6
 
 

@@ -13,9 +13,10 @@ from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.grammar import Example, Grammar
 from shakedown.acceptance.reconciliation import Passed
 from shakedown.acceptance.rules import RULES
-from shakedown.acceptance.run import Run, S
+from shakedown.acceptance.run import Run
 from shakedown.acceptance.session import Absence, HostState, Replay
 from shakedown.acceptance.session_claims import SessionClaims
+from shakedown.acceptance.spans import S
 from shakedown.acceptance.wording import clock, counted, number
 
 

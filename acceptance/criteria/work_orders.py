@@ -18,6 +18,7 @@ from shakedown.acceptance.criterion import Criterion, Finding, operations_unprom
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.operations_logs import WorkOrder
 from shakedown.acceptance.run import Run
+from shakedown.acceptance.spans import MS, S
 from shakedown.acceptance.verdict import Answer
 from shakedown.acceptance.wording import capital, counted, in_times, seconds
 from shakedown.acceptance.work_orders.clock import elapsed_s
@@ -26,7 +27,6 @@ from shakedown.acceptance.work_orders.context import context_breach
 from shakedown.acceptance.work_orders.follow import follow_breaches
 
 LIMIT_S, CHECKLIST_S = 180.0, 300.0
-S, MS = 1_000_000_000, 1_000_000
 LISTED_MAX = 20
 EXAMPLES_SHOWN_MAX = 4  # of each kind of breach
 

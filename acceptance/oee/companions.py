@@ -13,8 +13,9 @@ from shakedown.acceptance.oee.course import UNKNOWN, Course, Span
 from shakedown.acceptance.oee.figures import NOTHING, Breaches, Within, number
 from shakedown.acceptance.oee.formulas import held
 from shakedown.acceptance.oee.line_truth import LineTruth
-from shakedown.acceptance.oee.oracle import COUNTS, S, ShiftTruth, ratio
+from shakedown.acceptance.oee.oracle import COUNTS, ShiftTruth, ratio
 from shakedown.acceptance.oee.suspects import wrong_suspects
+from shakedown.acceptance.spans import S
 
 STOPS = ("failure", "minor_stop")
 TIMES = {

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from shakedown.acceptance.oee.figures import FACTOR_PP, NOTHING, ROUNDED, Breaches, Within, number
-from shakedown.acceptance.oee.oracle import S, ratio
+from shakedown.acceptance.oee.oracle import ratio
+from shakedown.acceptance.spans import S
 
 
 def formulas(

@@ -17,12 +17,13 @@ from shakedown.acceptance.oee.figures import BUCKET_SHARE, FACTOR_PP, Breaches, 
 from shakedown.acceptance.oee.formulas import formulas, held
 from shakedown.acceptance.oee.line_truth import LineTruth
 from shakedown.acceptance.oee.lineage import wrong_lineage
-from shakedown.acceptance.oee.oracle import BUCKETS, COUNTS, S, ShiftTruth
+from shakedown.acceptance.oee.oracle import BUCKETS, COUNTS, ShiftTruth
 from shakedown.acceptance.oee.order_reports import wrong_orders
 from shakedown.acceptance.oee.production_orders import orders_of
-from shakedown.acceptance.oee.shift_reports import MS, Report, late_spans
+from shakedown.acceptance.oee.shift_reports import Report, late_spans
 from shakedown.acceptance.operations_site import COUNTERS, WorkUnit
 from shakedown.acceptance.site import Topic
+from shakedown.acceptance.spans import MS, S
 
 SIGMAS = 4.0
 STATUSES = ("open", "closed", "restated")

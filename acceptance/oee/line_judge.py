@@ -17,14 +17,15 @@ from shakedown.acceptance.oee.line_evidence import line_truth
 from shakedown.acceptance.oee.line_truth import LineTruth
 from shakedown.acceptance.oee.lineage import wrong_lineage
 from shakedown.acceptance.oee.loss_tree import LossTree, tree_of
-from shakedown.acceptance.oee.oracle import BUCKETS, COUNTS, S, ShiftTruth, shifts_of
+from shakedown.acceptance.oee.oracle import BUCKETS, COUNTS, ShiftTruth, shifts_of
 from shakedown.acceptance.oee.order_reports import wrong_orders
 from shakedown.acceptance.oee.plan import planned_shifts
 from shakedown.acceptance.oee.production_orders import OrderTruth, orders_of
 from shakedown.acceptance.oee.result import Breach
-from shakedown.acceptance.oee.shift_reports import MS, Report, reports_of
+from shakedown.acceptance.oee.shift_reports import Report, reports_of
 from shakedown.acceptance.operations_site import OeeLine
 from shakedown.acceptance.run import Run
+from shakedown.acceptance.spans import MS, S
 from shakedown.acceptance.wording import clock
 
 OEE_RELATIVE = 0.01

@@ -27,7 +27,8 @@ from shakedown.acceptance.oee import figures as of_reports
 from shakedown.acceptance.oee.companions import TIMES
 from shakedown.acceptance.oee.line_truth import LineTruth
 from shakedown.acceptance.oee.losses import Losses
-from shakedown.acceptance.oee.oracle import S, ShiftTruth
+from shakedown.acceptance.oee.oracle import ShiftTruth
+from shakedown.acceptance.spans import S
 from shakedown.acceptance.wording import NONE, clock, percent
 
 KINDS = {

@@ -16,8 +16,8 @@ from shakedown.acceptance.oee.course import Column, Span
 from shakedown.acceptance.oee.figures import Within
 from shakedown.acceptance.physical import Physical
 from shakedown.acceptance.readers import Ledger
+from shakedown.acceptance.spans import S
 
-S = 1_000_000_000
 BUCKETS = {"apt": "run", "aust": "changeover", "adet": "fault", "adot": "idle"}
 """Time element of ISO 22400 to canonical state; together they are the planned busy time."""
 COUNTS = ("produced", "good", "reject")

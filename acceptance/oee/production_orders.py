@@ -15,7 +15,8 @@ import numpy as np
 
 from shakedown.acceptance.oee.course import NO_ORDER, Column
 from shakedown.acceptance.oee.line_truth import KINDS, LineTruth
-from shakedown.acceptance.oee.oracle import BUCKETS, Machine, Parts, S, ShiftTruth, ratio
+from shakedown.acceptance.oee.oracle import BUCKETS, Machine, Parts, ShiftTruth, ratio
+from shakedown.acceptance.spans import S
 
 
 def _nothing() -> dict[str, int]:

@@ -14,9 +14,9 @@ from shakedown.acceptance.oee.course import Span
 from shakedown.acceptance.oee.figures import number
 from shakedown.acceptance.run import GRACE_S, Run
 from shakedown.acceptance.site import Topic
+from shakedown.acceptance.spans import MS, S
 from shakedown.acceptance.sparkplug import GOOD
 
-S, MS = 1_000_000_000, 1_000_000
 FLIGHT_S = 10.0  # what the source offered so shortly before need not have arrived
 BEFORE_S, AFTER_S = 10.0, GRACE_S  # of a fault: how long before and after it what it held up may be late
 NORTH = frozenset({"wan", "broker", "host", "cmms"})

@@ -10,8 +10,8 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from shakedown.acceptance.oee.figures import Breaches
+from shakedown.acceptance.spans import S
 
-S = 1_000_000_000
 SUSPECTS_MAX = 20
 HELD = ("jump", "fall")
 """Steps that count nothing, however many parts there were."""

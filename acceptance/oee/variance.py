@@ -14,9 +14,10 @@ import msgspec
 
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.join import NEVER, TopicJoin
-from shakedown.acceptance.oee.oracle import BUCKETS, S, ShiftTruth
+from shakedown.acceptance.oee.oracle import BUCKETS, ShiftTruth
 from shakedown.acceptance.oee.shift_reports import part_of
 from shakedown.acceptance.operations_site import OeeLine
+from shakedown.acceptance.spans import S
 
 COUNTER_BITS = (16, 32)
 

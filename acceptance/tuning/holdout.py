@@ -1,7 +1,7 @@
 """Proposals tried on runs that they were not made from.
 
 A proposal is withdrawn where it would do worse than the rule as it is: more faults missed or late, more false alarms,
-or one critical fault missed that is told now, whatever it gains elsewhere.
+or one critical fault missed that is reported now, whatever it gains elsewhere.
 """
 
 from __future__ import annotations

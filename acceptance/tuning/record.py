@@ -14,9 +14,10 @@ from shakedown.acceptance.physical import TrueFault
 from shakedown.acceptance.readers import Ledger, read_ledger, read_timeline
 from shakedown.acceptance.run import BIRTH_BOUND_S, DRAIN_MARGIN_S
 from shakedown.acceptance.site import Topic, read_site
+from shakedown.acceptance.spans import S
 from shakedown.acceptance.sparkplug import GOOD
 from shakedown.acceptance.tuning.noise import Noise, noise_of
-from shakedown.acceptance.tuning.replay import NEVER, Bools, Floats, Ints, S, Setting, Trajectory
+from shakedown.acceptance.tuning.replay import NEVER, Bools, Floats, Ints, Setting, Trajectory
 
 BAD_AFTER_S = 60.0
 
@@ -218,10 +219,8 @@ class _Reader:
 def _numbers(rule: AlarmRule, values: list[Any], good: Bools) -> Floats:
     if rule.kind == "state":
         return np.array([float(rule.beyond(value)) for value in values])
-    usable = (
-        int,
-        float,
-    )  # what is Good and no number is treated as not Good: the bridge cannot compare it either
+    # What is Good and no number is treated as not Good: the bridge cannot compare it either
+    usable = int, float
     return np.array(
         [
             float(value) if kept and isinstance(value, usable) else np.nan

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from shakedown.acceptance.operations_site import AlarmRule
 
-S = 1_000_000_000
 NEVER = np.iinfo(np.int64).max
 FAR = 2**62  # later than all that can be, with room to add to it
 

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shakedown.acceptance.physical import TrueFault
+from shakedown.acceptance.spans import S
 from shakedown.acceptance.statistics import upper_bound
 from shakedown.acceptance.tuning.record import Seen
-from shakedown.acceptance.tuning.replay import Floats, Ints, S, Setting, Window, condition, covered, told
+from shakedown.acceptance.tuning.replay import Floats, Ints, Setting, Window, condition, covered, told
 
 ON_DELAYS_S = (0.0, 1.0, 2.0, 3.0, 5.0, 8.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0)
 OFF_DELAYS_S = (0.0, 1.0, 2.0, 3.0, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0, 90.0, 120.0)

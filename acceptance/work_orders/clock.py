@@ -6,20 +6,10 @@ is bounded: the longest wait between two attempts (30 s, docs/cmms.md), and one 
 
 from __future__ import annotations
 
-from shakedown.acceptance.run import Run, S, merged
+from shakedown.acceptance.run import Run
+from shakedown.acceptance.spans import S, Span, union
 
 RETRY_S = 40.0
-
-
-def hindered(run: Run) -> list[tuple[int, int]]:
-    """The spans in which nothing could be entered at the CMMS or asked of it, in order, none touching another."""
-    faults = [
-        (fault.start_ns, fault.end_ns)
-        for fault in run.timeline
-        if not fault.is_phase
-        and (("wan" in fault.affects and fault.cut) or fault.affects & {"cmms", "bridge"})
-    ]
-    return list(zip(*merged(faults), strict=True))
 
 
 def elapsed_s(run: Run, from_ns: int, to_ns: int) -> float:
@@ -37,8 +27,12 @@ def due_ns(run: Run, from_ns: int, wait_s: float) -> int:
     return due
 
 
-def _still(run: Run, from_ns: int) -> list[tuple[int, int]]:
+def _still(run: Run, from_ns: int) -> list[Span]:
     """When the clock stands still from `from_ns` on: what was over by then holds nothing up."""
     retry_ns = int(RETRY_S * S)
-    spans = [(max(start, from_ns), end + retry_ns) for start, end in hindered(run) if end > from_ns]
-    return list(zip(*merged(spans), strict=True))
+    return union(
+        (max(fault.start_ns, from_ns), fault.end_ns + retry_ns)
+        for fault in run.timeline
+        if not fault.is_phase and fault.end_ns > from_ns
+        if ("wan" in fault.affects and fault.cut) or fault.affects & {"cmms", "bridge"}
+    )

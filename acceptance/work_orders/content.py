@@ -10,8 +10,7 @@ from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.join import TopicJoin
 from shakedown.acceptance.operations_logs import WorkOrder
 from shakedown.acceptance.run import Run
-
-S, MS = 1_000_000_000, 1_000_000
+from shakedown.acceptance.spans import MS, S
 
 
 def asset_breach(run: Run, entry: Annunciation, order: WorkOrder) -> str:

@@ -28,9 +28,9 @@ from shakedown.acceptance.join import NEVER, TopicJoin
 from shakedown.acceptance.operations_logs import WorkOrder
 from shakedown.acceptance.operations_site import AlarmRule
 from shakedown.acceptance.run import GRACE_S, Run
+from shakedown.acceptance.spans import MS, S
 from shakedown.acceptance.sparkplug import GOOD
 
-S, MS = 1_000_000_000, 1_000_000
 FLIGHT_S = 2.0  # from the source into the bridge: sampling, publishing, and a second
 BEFORE_S, AFTER_S = 10.0, GRACE_S
 OUTSIDE_S = 10.0  # a sample may lie outside of the window by this much: the one in force when it begins

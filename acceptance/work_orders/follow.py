@@ -19,9 +19,9 @@ import numpy as np
 from shakedown.acceptance.derived_rows import Row, rows_of
 from shakedown.acceptance.operations_logs import ENDED, WorkOrder
 from shakedown.acceptance.run import Run
+from shakedown.acceptance.spans import MS
 from shakedown.acceptance.work_orders.clock import due_ns
 
-MS = 1_000_000
 FOLLOW_S = 60.0
 CLOCK_MS = 1000  # the clocks of CMMS and bridge may differ by this much
 BEFORE_IT_IS_THERE = frozenset({"pending", "refused"})

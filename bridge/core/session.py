@@ -59,9 +59,8 @@ class Session:
         self._births_ns = -(10**18)
         self._born: set[str] = set()  # devices with a DBIRTH on this connection
         self._replaying = False
-        self._ahead: set[Sample] = (
-            set()
-        )  # published before their turn; bounded by the history that brings them again
+        # Published before their turn; bounded by the history that brings them again
+        self._ahead: set[Sample] = set()
         self._effects: list[Effect] = []
 
     def step(self, event: Event, now_ns: int) -> list[Effect]:

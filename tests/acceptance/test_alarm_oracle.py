@@ -10,9 +10,9 @@ from shakedown.acceptance.alarms.commands import Command, Commands
 from shakedown.acceptance.alarms.condition import Signal, condition_of, settled
 from shakedown.acceptance.alarms.life import Facts, Shown, Start, life
 from shakedown.acceptance.alarms.rates import _chattering, _floods, _in_window
-from shakedown.acceptance.alarms.spans import NEVER, delayed, holding, over, union
 from shakedown.acceptance.operations_site import AlarmRule
 from shakedown.acceptance.site import Topic
+from shakedown.acceptance.spans import NEVER, delayed, holding, over, union
 
 S = 1_000_000_000
 

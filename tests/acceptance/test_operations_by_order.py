@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from shakedown.acceptance.oee.oracle import S, ShiftTruth
+from shakedown.acceptance.oee.oracle import ShiftTruth
 from shakedown.acceptance.oee.order_reports import wrong_orders
 from shakedown.acceptance.oee.production_orders import OrderTruth, orders_of
+from shakedown.acceptance.spans import S
 from tests.acceptance.one_machine import one_machine
 from tests.acceptance.test_operations_oracles import edges, ledger, part, small_day, state
 

@@ -17,6 +17,7 @@ from shakedown.acceptance.alarms.labels import label
 from shakedown.acceptance.operations_site import AlarmRule
 from shakedown.acceptance.physical import TrueFault
 from shakedown.acceptance.site import Topic
+from shakedown.acceptance.spans import S
 from shakedown.acceptance.statistics import lower_bound, upper_bound
 from shakedown.acceptance.tuning.noise import (
     annunciation_rate,
@@ -26,15 +27,7 @@ from shakedown.acceptance.tuning.noise import (
     samples_held,
     scans_to_raise,
 )
-from shakedown.acceptance.tuning.replay import (
-    NEVER,
-    S,
-    Trajectory,
-    Window,
-    condition,
-    covered,
-    told,
-)
+from shakedown.acceptance.tuning.replay import NEVER, Trajectory, Window, condition, covered, told
 from shakedown.bridge.core.alarm import IN_FLIGHT_NS
 from shakedown.bridge.core.alarm_rule import AlarmRule as BridgeRule
 from shakedown.bridge.core.alarms import Alarms

@@ -12,7 +12,7 @@ from shakedown.acceptance.criteria import acknowledgement, false_alarms, nuisanc
 from shakedown.acceptance.criteria.freshness import TopicShare
 from shakedown.acceptance.criteria.freshness import decide as decide_freshness
 from shakedown.acceptance.readers import TimelineEntry
-from shakedown.acceptance.run import S
+from shakedown.acceptance.spans import S
 from shakedown.acceptance.statistics import decide, decide_outages
 from shakedown.acceptance.work_orders.clock import RETRY_S, due_ns, elapsed_s
 

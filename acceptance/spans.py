@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+S, MS = 1_000_000_000, 1_000_000  # a second and a millisecond, in nanoseconds
 NEVER = 2**62
 Span = tuple[int, int]
 
