@@ -1,5 +1,7 @@
 """The rules of a Sparkplug B 3.0 session: how strong each is, what it says, and the ids of the specification behind it.
 
+`history_order` is a rule of the lab: of history the specification orders nothing.
+
 grammar.py holds an edge node to what its messages show by themselves, session_claims.py to what the run shows of them.
 """
 
@@ -28,7 +30,7 @@ RULES: dict[str, tuple[str, str, str]] = {
     "death_cause": ("MUST", "NDEATH and DDEATH are said of what is gone", "operational-behavior-device-ddeath"),
     "ddeath": ("MUST", "a device whose source is lost has a DDEATH", "operational-behavior-device-ddeath"),
     "payload_time": ("MUST", "the timestamp of a payload is when it was published", "payloads-timestamp-in-UTC"),
-    "history_order": ("MUST", "the history of a metric comes in its order", "data-publish-nbirth-order"),
+    "history_order": ("MUST", "the history of a metric comes in its order", "docs/criteria.md, session"),
     "death_metrics": ("SHOULD", "NDEATH holds bdSeq alone and no seq", "payloads-ndeath"),
     "nbirth_seq_zero": ("SHOULD", "NBIRTH has seq 0", "topics-nbirth-seq-num"),
     "alias_only": ("SHOULD", "data of an aliased metric carry the alias alone", "payloads-alias-data-cmd-requirement"),

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from shakedown.acceptance.grammar import BROKER_DEATHS, EFFECT_S, Grammar
+from shakedown.acceptance.history_order import HistoryOrder
 from shakedown.acceptance.operations_site import sensor_alarms
 from shakedown.acceptance.readers import TimelineEntry
 from shakedown.acceptance.run import GRACE_S, KEEP_ALIVE_FACTOR, Run
-from shakedown.acceptance.session import BIRTHS, DATA, HostState, Message, bd_seq
+from shakedown.acceptance.session import BIRTHS, DATA, EDGE_KINDS, HostState, Message, bd_seq
 from shakedown.acceptance.site import BAD_NO_COMMUNICATION, Topic
 from shakedown.acceptance.spans import MS, S
 from shakedown.acceptance.sparkplug import DATATYPES, Metric, Payload
@@ -25,6 +26,7 @@ CLOCK_S = 1.0  # a payload's timestamp may be ahead of its acceptance by so much
 UNDER_WAY_S = 10.0  # and behind, where no fault holds it up
 OFFLINE_S = 10.0  # data stop within this time of the host's word that it is offline
 DDEATH_S = 30.0  # a device whose source is away for longer than this is reported dead within it
+UNNOTICED_FACTOR = 2.0  # a client that pings each keep-alive misses the second answer after so many of them
 COMMANDS_MAX = 1_000
 SOUTH, NORTH = frozenset({"cell", "plc", "bridge"}), frozenset({"wan", "broker", "host", "bridge"})
 
@@ -48,7 +50,8 @@ class SessionClaims:
     _uncaused: Message | None = (
         None  # a birth that nothing asked for, until it is known to have named nothing new
     )
-    _history_ms: dict[tuple[str, str], int] = field(default_factory=dict)
+    _last_ns: int = 0  # of the edge node's messages the newest
+    _was_absent: bool = False  # the observer, since then
     _host: HostState | None = None  # the last word of the primary host; None if it is not known
     _host_was_offline: bool = False  # since the last NBIRTH
     _deaths: dict[str, list[int]] = field(default_factory=dict)  # DDEATHs of each device
@@ -62,6 +65,7 @@ class SessionClaims:
             (rule.device, f"alarm/{rule.name}"): rule.shown for rule in (*rules, *sensor_alarms(rules))
         }
         self._faults = [fault for fault in self.run.timeline if not fault.is_phase and fault.affects]
+        self._history = HistoryOrder(self._may_be_filled_in)
         self._margin_ns = int((KEEP_ALIVE_FACTOR * self.run.site.keep_alive_s + UNDER_WAY_S) * S)
         asked = ("connected", "rebirth_requested")
         self._host_asked = deque(ns for ns, kind, _ in self.run.host.events if kind in asked)
@@ -70,8 +74,8 @@ class SessionClaims:
 
     def absent(self) -> None:
         """The observer was away: what it missed may be the cause of anything."""
-        self._in_force, self._host, self._host_was_offline = False, None, True
-        self._history_ms.clear()
+        self._in_force, self._host, self._host_was_offline, self._was_absent = False, None, True, True
+        self._history.births(self.run.end_ns, asked_again=True)
 
     def host_state(self, state: HostState) -> None:
         """STATE of any host; the primary host's alone counts, and what is older than what was said does not."""
@@ -94,6 +98,9 @@ class SessionClaims:
             if any(m.name == "Node Control/Rebirth" and m.value is True for m in payload.metrics):
                 self._ask(message.ns)
             return
+        before_ns = self._last_ns
+        if kind in EDGE_KINDS:
+            self._last_ns = message.ns
         if kind == "NDEATH":
             self._ndeath(message, payload)
             return
@@ -101,7 +108,7 @@ class SessionClaims:
             self._check_time(message, payload)
             self._check_host(message)
         if kind in BIRTHS:
-            self._birth(message, payload)
+            self._birth(message, payload, before_ns)
             return
         if self._uncaused is not None:
             text = f"{self._uncaused.kind} that nothing asked for, and that names nothing new"
@@ -143,7 +150,7 @@ class SessionClaims:
         self._reasons = deque(at for at in self._reasons if at > recent_ns or self._disturbed(at, ns))
         return is_asked and (ns - one <= GRACE_S * S or self._disturbed(one, ns))
 
-    def _birth(self, message: Message, payload: Payload) -> None:
+    def _birth(self, message: Message, payload: Payload, before_ns: int) -> None:
         device = message.device
         names = {(device, metric.name) for metric in payload.metrics if metric.name}
         if names - self._named:
@@ -159,7 +166,9 @@ class SessionClaims:
             self._end_life(message.ns)
             self._bd_seq, self._in_force, self._host_was_offline = number, True, False
             self._born.clear()
-            self._history_ms.clear()
+            sent_until_ns = message.ns if is_again else self._sent_until(before_ns, message.ns)
+            self._history.births(sent_until_ns, asked_again=is_again)
+            self._was_absent = False
         elif device in self._born and self._in_force and not names - self._named:
             self._uncaused = self._uncaused or message
         if message.kind == "DBIRTH":
@@ -297,16 +306,33 @@ class SessionClaims:
 
     def _check_history(self, message: Message) -> None:
         for sample in message.samples:
-            if not sample.historical or sample.ts_ms is None:
-                continue
             key = (sample.device, sample.metric)
-            if key not in self._topics:
+            if not sample.historical or sample.ts_ms is None or key not in self._topics:
                 continue
-            newest_ms = self._history_ms.get(key, 0)
-            if sample.ts_ms < newest_ms:
-                text = f"{sample.metric} of {sample.ts_ms} ms after {newest_ms} ms, both as history"
+            after_ms = self._history.take(key, sample.ts_ms)
+            if after_ms is not None:
+                text = f"{sample.metric} of {sample.ts_ms} ms after {after_ms} ms, both as history"
                 self.grammar.breach("history_order", message, text)
-            self._history_ms[key] = max(newest_ms, sample.ts_ms)
+
+    def _sent_until(self, before_ns: int, ns: int) -> int:
+        """Samples offered up to then may have been sent before the births at `ns`: while the edge node, last seen at
+        `before_ns`, could still take its connection for alive. Around a bridge or a broker that died nobody knows."""
+        unclear = {"bridge", "broker"} if before_ns else NORTH
+        if self._was_absent or self._near(ns, frozenset(unclear), since_ns=before_ns, after_s=0):
+            return ns
+        starts = [
+            fault.start_ns
+            for fault in self._faults
+            if before_ns < fault.start_ns < ns and fault.affects & NORTH
+        ]
+        unnoticed_ns = int((UNNOTICED_FACTOR * self.run.site.keep_alive_s + EFFECT_S) * S)
+        return min(ns, max([before_ns, *starts]) + unnoticed_ns) if before_ns else 0
+
+    def _may_be_filled_in(self, ns: int) -> bool:
+        """Whether a sample offered at `ns` may have come out of the source's history: it fell into a gap."""
+        if self.run.server.get("overflowed"):
+            return True
+        return self._near(ns + int(UNDER_WAY_S * S), SOUTH, since_ns=ns)
 
     # ---- faults
 

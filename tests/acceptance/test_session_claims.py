@@ -188,7 +188,63 @@ def test_a_payload_says_when_it_was_published(plan, tmp_path) -> None:
     assert broken(plan, tmp_path) == {"payload_time": 11}
 
 
+def replays_of(plan) -> list:
+    """The histories of the first device: after the cut from 100 s to 160 s, and after new births on a connection."""
+    return [m for m in plan.data if len(m.samples) > 20 and m.device != CAPPER]
+
+
+def in_the_order_of(plan, lab, message, *spans: tuple[int, int]) -> None:
+    """The history in `message` comes span by span; the broker knew of the lost connection at 103 s."""
+    plan.site_text = lab.site_yaml().replace(" keep_alive_s: 30", " keep_alive_s: 2", 1)
+    next(m for m in plan.messages if m.kind == "NDEATH").ns = lab.at(103)
+    found = [
+        sample
+        for from_s, to_s in spans
+        for sample in message.samples
+        if lab.at(from_s) <= sample.ts_ms * lab.MS < lab.at(to_s)
+    ]
+    assert len(found) == len(message.samples)
+    message.samples = found
+
+
 def test_history_comes_in_its_order(plan, tmp_path) -> None:
-    replays = [m for m in plan.data if len(m.samples) > 20]
-    replays[0].samples.reverse()
+    replays_of(plan)[0].samples.reverse()
     assert broken(plan, tmp_path)["history_order"] > 100
+
+
+def test_what_was_never_sent_may_come_before_what_comes_once_more(plan, lab, tmp_path) -> None:
+    in_the_order_of(plan, lab, replays_of(plan)[0], (105, 165), (90, 105))
+    assert broken(plan, tmp_path) == {}
+
+
+def test_what_cannot_have_been_sent_before_does_not_come_late(plan, lab, tmp_path) -> None:
+    in_the_order_of(plan, lab, replays_of(plan)[0], (130, 165), (90, 130))
+    assert broken(plan, tmp_path) == {"history_order": 4 * (130 - 110)}  # from two keep-alives and 2 s after
+
+
+def test_what_comes_once_more_has_an_order_too(plan, lab, tmp_path) -> None:
+    in_the_order_of(plan, lab, replays_of(plan)[0], (105, 165), (100, 105), (90, 100))
+    assert broken(plan, tmp_path) == {"history_order": 4 * 10}
+
+
+@pytest.mark.parametrize(("cell", "found"), [(120, {}), (600, {"history_order": 4 * (135 - 110)})])
+def test_a_gap_that_the_source_filled_later_has_an_order_too(
+    plan, lab, tmp_path, cell: int, found: dict
+) -> None:
+    in_the_order_of(plan, lab, replays_of(plan)[0], (135, 165), (90, 110), (110, 135))
+    plan.timeline.append(lab.fault("cell_1", "reset", "cell", (cell, cell + 5), ["cell"]))
+    assert broken(plan, tmp_path) == found
+
+
+@pytest.mark.parametrize(
+    ("spans", "found"),
+    [
+        ([(273, 293), (263, 273), (240, 263)], {}),
+        ([(273, 293), (263, 273), (253, 263), (240, 253)], {"history_order": 4 * 13}),
+    ],
+)
+def test_after_births_that_were_asked_for_what_was_sent_before_has_its_order(
+    plan, lab, tmp_path, spans: list, found: dict
+) -> None:
+    in_the_order_of(plan, lab, replays_of(plan)[1], *spans)
+    assert broken(plan, tmp_path) == found

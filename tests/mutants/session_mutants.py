@@ -278,6 +278,32 @@ class ReplaysBackwards(Session):
         super()._history(ev.History(event.samples[::-1]), now_ns)
 
 
+class SwapsPiecesOfItsHistory(Session):
+    """Sends the second piece of its history before the first, the fourth before the third, and so on."""
+
+    held = None
+
+    def _history(self, event, now_ns):
+        if self.held is None:
+            self.held = event
+            return
+        super()._history(event, now_ns)
+        self._let_go(now_ns)
+
+    def _live(self, event, now_ns):
+        self._let_go(now_ns)
+        super()._live(event, now_ns)
+
+    def _history_done(self, event, now_ns):
+        self._let_go(now_ns)
+        super()._history_done(event, now_ns)
+
+    def _let_go(self, now_ns):
+        if self.held is not None:
+            held, self.held = self.held, None
+            super()._history(held, now_ns)
+
+
 class WaitsForNobody(Session):
     """Is born as soon as it is connected, whether the primary host is there or not."""
 
@@ -346,6 +372,12 @@ SESSION = (
         "has_a_will_that_may_be_lost", ("session",), Parts(session=HasAWillThatMayBeLost), drill=SOURCE_AWAY
     ),
     Mutant("replays_backwards", ("session",), Parts(session=ReplaysBackwards), drill=SOURCE_AWAY),
+    Mutant(
+        "swaps_pieces_of_its_history",
+        ("session",),
+        Parts(session=SwapsPiecesOfItsHistory),
+        drill="host_away.yaml",
+    ),
     Mutant("obeys_any_host", ("session",), Parts(session=ObeysAnyHost), drill=SOURCE_AWAY),
     Mutant("waits_for_nobody", ("session",), Parts(session=WaitsForNobody), drill="host_away.yaml"),
     Mutant("lags", ("freshness",), Parts(session=Lags), drill="calm.yaml"),
