@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from pathlib import Path
@@ -28,8 +29,11 @@ from shakedown.acceptance.site import Site, Topic, read_site
 from shakedown.acceptance.spans import S, union
 
 GRACE_S = 60.0  # a sample may arrive this long after its source time, or after the end of the outage that held it up
-DRAIN_FACTOR = (
-    2.0  # ... or this many times what draining the backlog takes at the declared rate, if that is longer
+# ... or this many times what draining the backlog takes at the link's rate, if that is longer
+DRAIN_FACTOR = 2.0
+DRAIN_PER_S = 10_000.0  # samples a second, over a link without a bandwidth of its own
+SAMPLE_BYTES = (
+    100  # of a sample on a link, framing included: four of Sparkplug's by alias, one of JSON with its name
 )
 KEEP_ALIVE_FACTOR = 1.5  # a dead connection may go unnoticed for this many keep-alives (MQTT-3.1.2-24)
 BIRTH_BOUND_S = 60.0  # judged from here on even if no birth came, where no warm-up phase says when
@@ -78,6 +82,7 @@ class Run:
     people: People = field(default_factory=People)
     work_orders: list[WorkOrder] = field(default_factory=list)
     bridge: Bridge = field(default_factory=Bridge)
+    scenario: dict[str, Any] = field(default_factory=dict)  # scenario.yaml as data
 
     @property
     def neighbours(self) -> frozenset[str]:
@@ -87,6 +92,17 @@ class Run:
         here = bridges.get(run.get("bridge"), {}).get("broker")
         there = {str(bridge.get("edge")) for bridge in bridges.values() if bridge.get("broker") == here}
         return frozenset(there - {self.site.edge})
+
+    @property
+    def drain_per_s(self) -> float:
+        """Samples a second that the way to the enterprise carries: what its thinnest conduit does, shared by the
+        bridges of the run, and `DRAIN_PER_S` at most. What a bridge allows itself (`replay_per_s`) is not asked."""
+        network = self.scenario.get("network")
+        conduits = network.values() if isinstance(network, dict) else ()
+        asked = [c.get("bandwidth_kB_s") for c in conduits if isinstance(c, dict)]
+        thinnest = min((b for b in asked if isinstance(b, (int, float)) and b > 0), default=math.inf)
+        bridges = max(1, len((self.manifest.get("run") or {}).get("bridges") or {}))
+        return min(DRAIN_PER_S, thinnest * 1000 / SAMPLE_BYTES / bridges)
 
     @property
     def topics(self) -> tuple[Topic, ...]:
@@ -181,6 +197,8 @@ def load_run(folder: Path, *, strict: bool = False) -> Run:
         problems.append(Problem("neither broker.jsonl nor observer.jsonl is there", "observer.jsonl", RERUN))
     run = Run(folder, strict, manifest, site, ledger, host, wire, timeline, problems)
     run.bridge = read_bridge(manifest, problems)
+    if (folder / "scenario.yaml").is_file():
+        run.scenario = read_yaml(folder / "scenario.yaml", problems) or {}
     run.outages = _outages(run)
     _read_operations(run, parsed)
     if (folder / "server.json").is_file():
@@ -192,10 +210,8 @@ def load_run(folder: Path, *, strict: bool = False) -> Run:
 
 def _read_operations(run: Run, parsed: dict[str, Any]) -> None:
     """What `site.yaml` says of alarms, OEE and work orders, and the logs that only such a run has."""
-    scenario = run.folder / "scenario.yaml"
-    asked = (read_yaml(scenario, run.problems) if scenario.is_file() else None) or {}
     try:
-        run.operations = read_operations_site(parsed, run.topics, asked.get("rules_beside"))
+        run.operations = read_operations_site(parsed, run.topics, run.scenario.get("rules_beside"))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         text = f"alarms, oee or cmms of site.yaml cannot be understood: {type(error).__name__}: {error}"
         run.problems.append(Problem(text, "site.yaml", "validate it with `shakedown bridge check site.yaml`"))
@@ -214,7 +230,7 @@ def _outages(run: Run) -> list[Outage]:
     for cut in run.cuts:
         from_ns = cut.start_ns - int(KEEP_ALIVE_FACTOR * run.site.keep_alive_s * S)
         backlog = int(np.count_nonzero((ns >= from_ns) & (ns <= cut.end_ns)))
-        drain_s = DRAIN_FACTOR * backlog / max(run.site.replay_per_s, 1.0)
+        drain_s = DRAIN_FACTOR * backlog / run.drain_per_s
         wait_ns = int(max(GRACE_S, drain_s) * S)
         deadline_ns = int(free_time_later(np.array([cut.end_ns]), wait_ns, run.cuts)[0])
         outages.append(Outage(cut, from_ns, cut.end_ns, deadline_ns))

@@ -150,7 +150,6 @@ class Site:
     keep_alive_s: float
     host_keep_alive_s: float
     reconnect_min_s: float
-    replay_per_s: float
     topics: tuple[Topic, ...]
 
 
@@ -193,7 +192,6 @@ def _read_site(site: dict[str, Any], signals: list[dict[str, Any]], problems: li
         keep_alive_s=float(north.get("keep_alive_s", 30)),
         host_keep_alive_s=float(north.get("host_keep_alive_s", 30)),
         reconnect_min_s=float((north.get("reconnect_s") or {}).get("min", 1.0)),
-        replay_per_s=float(north.get("replay_per_s", 5000)),
         topics=tuple(topics),
     )
 
