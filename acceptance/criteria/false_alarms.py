@@ -267,7 +267,8 @@ def _statement(
         return capital(vetoes[0]) + (f", and {more} more." if more else ".")
     text = _share_and_faults(view, total, false, high)
     if astray:
-        text += f" {capital(astray[0])}" + (f", and {len(astray) - 1} more alarms." if astray[1:] else ".")
+        more = len(astray) - 1
+        text += f" {capital(astray[0])}" + (f", and {more} more alarm{'s' * (more > 1)}." if more else ".")
     return text
 
 

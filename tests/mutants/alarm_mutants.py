@@ -145,6 +145,16 @@ class SuppressesForGood(Alarm):
             super().take_state(ts_ns, value, quality)
 
 
+class DelaysAnew(Alarm):
+    """Begins an on-delay anew at each release, and so never calls for a machine that often idles for a moment."""
+
+    def _stand_or_go(self, ts_ns):
+        was_still = self.still_ns is not None and not self.is_blank
+        super()._stand_or_go(ts_ns)
+        if was_still and self.still_ns is None and self.since_ns is not None:
+            self.since_ns = ts_ns
+
+
 class MutesMost(Alarms):
     """Says nothing of an alarm that no work order follows."""
 
@@ -287,5 +297,6 @@ ALARMS = (
     _mutant("forgets_over_a_kill", "work_orders", ForgetsOverAKill),
     _mutant("acknowledges_over_a_kill", "acknowledgement", AcknowledgesOverAKill, "shift_kill.yaml"),
     _mutant("forgets_a_latch", "acknowledgement", made_of(ForgetsALatch), "shift_hidden.yaml"),
+    _mutant("delays_anew", "false_alarms", made_of(DelaysAnew), "shift_hidden.yaml"),
     _mutant("suppresses_for_good", "false_alarms", made_of(SuppressesForGood), "shift_hidden.yaml"),
 )
