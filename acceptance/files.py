@@ -191,10 +191,19 @@ for _tag, _pattern, _first in (
 _Yaml12Loader.add_constructor("tag:yaml.org,2002:int", _integer)
 
 
+YAML_BYTES_MAX = 16 << 20
+YAML_DEPTH_MAX = 50
+YAML_NODES_MAX = 500_000  # with what aliases stand for
+"""The bounds of what people write, as the bridge has them: nothing larger can have been run."""
+
+
 def read_yaml(path: Path, problems: list[Problem]) -> dict[str, Any] | None:
-    """The mapping in a YAML file; None, with a problem told, when there is none."""
+    """The mapping in a YAML file; None, with a problem told, when there is none, or one beyond its bounds."""
     try:
-        found = yaml.load(path.read_bytes(), Loader=_Yaml12Loader)
+        with path.open("rb") as file:
+            document = file.read(YAML_BYTES_MAX + 1)
+        _check_bounds(document)
+        found = yaml.load(document, Loader=_Yaml12Loader)
     except FileNotFoundError:
         problems.append(Problem(f"{path.name} is missing", path.name, RERUN))
     except (yaml.YAMLError, UnicodeDecodeError, OSError, ValueError, RecursionError) as error:
@@ -205,3 +214,30 @@ def read_yaml(path: Path, problems: list[Problem]) -> dict[str, Any] | None:
             return found
         problems.append(Problem(f"{path.name} holds no mapping", path.name, RERUN))
     return None
+
+
+def _check_bounds(document: bytes) -> None:
+    """Refuse, before anything is made of it, a document that is too large, too deep, or grows so by its aliases.
+
+    Raises ValueError.
+    """
+    if len(document) > YAML_BYTES_MAX:
+        raise ValueError(f"more than {YAML_BYTES_MAX:,} bytes")
+    sizes: dict[str | None, int] = {}  # of what each anchor stands for
+    opened: list[tuple[str | None, int]] = []  # anchor of each collection around, and the nodes before it
+    nodes = 0
+    for event in yaml.parse(document, Loader=_Yaml12Loader):
+        if isinstance(event, yaml.CollectionEndEvent):
+            anchor, before = opened.pop()
+            if anchor is not None:
+                sizes[anchor] = nodes - before
+        elif isinstance(event, yaml.NodeEvent):
+            nodes += sizes.get(event.anchor, 1) if isinstance(event, yaml.AliasEvent) else 1
+            if isinstance(event, yaml.CollectionStartEvent):
+                opened.append((event.anchor, nodes - 1))
+            elif isinstance(event, yaml.AliasEvent) and any(event.anchor == anchor for anchor, _ in opened):
+                raise ValueError(f"the anchor {event.anchor} contains itself")
+        if nodes > YAML_NODES_MAX:
+            raise ValueError(f"more than {YAML_NODES_MAX:,} values, with what aliases repeat")
+        if len(opened) > YAML_DEPTH_MAX:
+            raise ValueError(f"nested deeper than {YAML_DEPTH_MAX} levels")

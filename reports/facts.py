@@ -10,8 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from shakedown.acceptance.files import read_yaml
 from shakedown.acceptance.verdict import Verdict
 from shakedown.acceptance.verdict_file import read_verdict
 
@@ -45,11 +44,7 @@ class RunFacts:
     @cached_property
     def description(self) -> str:
         """What the scenario says of itself; empty if nothing."""
-        try:
-            loaded = yaml.safe_load((self.folder / "scenario.yaml").read_bytes())
-        except (OSError, yaml.YAMLError, ValueError, RecursionError):  # ValueError: a date that is none
-            return ""
-        text = loaded.get("description") if isinstance(loaded, dict) else ""
+        text = (read_yaml(self.folder / "scenario.yaml", []) or {}).get("description")
         return " ".join(text.split()) if isinstance(text, str) else ""
 
     @cached_property

@@ -147,8 +147,21 @@ def test_yaml_is_read_as_yaml_1_2(tmp_path) -> None:
 
 def test_hostile_yaml_is_a_problem_and_nothing_else(tmp_path) -> None:
     path = tmp_path / "site.yaml"
-    for text in ("!!python/object/apply:os.system [ls]", "[" * 20_000, "a: *x", "? [a]\n: 1\n? {b: c}\n: 2"):
+    bomb = "a0: &a0 [lol, lol]\n" + "".join(f"a{n}: &a{n} [{f'*a{n - 1}, ' * 9}]\n" for n in range(1, 12))
+    said = {
+        "!!python/object/apply:os.system [ls]": "constructor",
+        "[" * 20_000: "nested deeper than 50 levels",
+        "a: *x": "undefined alias",
+        "? [a]\n: 1\n? {b: c}\n: 2": "unhashable",
+        bomb: "more than 500,000 values, with what aliases repeat",
+        "a: &a [*a]": "the anchor a contains itself",
+        "#" * (16 << 20) + "\na: 1": "more than 16,777,216 bytes",
+    }
+    for text, what in said.items():
         path.write_text(text)
         problems: list = []
         assert read_yaml(path, problems) is None
         assert len(problems) == 1
+        assert what in problems[0].what
+    path.write_text("a: &a {b: 1}\nc: [*a, *a]\n")
+    assert read_yaml(path, []) == {"a": {"b": 1}, "c": [{"b": 1}, {"b": 1}]}
