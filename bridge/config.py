@@ -16,7 +16,7 @@ from shakedown.bridge.core.units import UCUM, UnitError, conversion
 from shakedown.bridge.operations_config import OperationsConfig
 from shakedown.bridge.operations_model import OperationsModel, compile_operations
 from shakedown.bridge.south.kinds import AnySouthConfig
-from shakedown.bridge.yamlfile import ConfigError, Marks, Path_, did_you_mean, load_reading
+from shakedown.bridge.yamlfile import ConfigError, Marks, Path_, Reading, did_you_mean, read_on
 
 TypeName = Literal[
     "Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64",
@@ -131,7 +131,11 @@ class Site(OperationsConfig):
 
 def load_site(path: str | Path) -> Site:
     """Read and check `site.yaml`; raises ConfigError with every problem of the file."""
-    reading = load_reading(path, Site)
+    document, marks, problems = read_on(path)
+    if isinstance(document, dict) and document.keys().isdisjoint(("enterprise", "south", "north", "cells")):
+        what = "is not a site file, it has neither enterprise nor south, north or cells"
+        raise ConfigError([f"{path}: {what} - give the site.yaml of a plant"])
+    reading = Reading(document, marks, Site, problems)
     reading.check(lambda site: check_site(site, reading.marks))
     return reading.settled()
 

@@ -45,7 +45,7 @@ class Reading(Generic[M]):
         self._words: set[str] = set()  # in what was left out
         if isinstance(value, dict):
             self._make(value, model)
-        else:
+        elif not self.problems:
             self.problems.append(f"{marks.where(())}: is {kind_of(value)}, expected keys and values")
 
     def check(self, check: Callable[[M], None], *others: Reading[Any]) -> None:

@@ -18,7 +18,7 @@ from shakedown.bridge.yaml_problems import PROBLEMS_MAX, ConfigError, Marks, Pat
 from shakedown.bridge.yaml_reading import Reading
 
 __all__ = ["ConfigError", "Marks", "Path_", "Reading", "did_you_mean", "json_schema", "load", "load_reading", "parse",
-           "read", "scalar", "validate"]  # fmt: skip
+           "read", "read_on", "scalar", "validate"]  # fmt: skip
 
 BYTES_MAX = 16 * 1024 * 1024
 DEPTH_MAX = 50
@@ -75,6 +75,14 @@ def read(path: str | Path) -> tuple[Any, Marks]:
     Raises ConfigError: unreadable, not UTF-8, too large, not YAML, duplicate keys, unknown tags.
     """
     return parse(_bytes(path), str(path))
+
+
+def read_on(path: str | Path) -> tuple[Any, Marks, list[str]]:
+    """Like `read`, with its problems beside what could be read, for a Reading that reports them with its own."""
+    try:
+        return _parse(_bytes(path), str(path))
+    except ConfigError as error:
+        return None, Marks(str(path)), error.problems
 
 
 def parse(data: bytes | str, name: str) -> tuple[Any, Marks]:

@@ -91,7 +91,7 @@ def accept(
         )
     suite = None if scenarios else suite or DEFAULT
     scenarios = scenarios or SUITES[suite or DEFAULT]
-    setups = [model.set_up(model.find(scenario)) for scenario in scenarios]
+    setups = model.set_up_all(model.find(scenario) for scenario in scenarios)
     if duration is not None:
         setups = [model.shortened(setup, duration) for setup in setups]
     names = [setup.scenario.name for setup in setups]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
@@ -11,13 +11,15 @@ from typing import Any, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
 import yaml
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from shakedown.bridge import config
 from shakedown.bridge.config import Site
-from shakedown.bridge.yamlfile import Marks, Reading, read, validate
+from shakedown.bridge.yaml_problems import bounded
+from shakedown.bridge.yamlfile import ConfigError, Marks, Reading, read, read_on
 from shakedown.scenarios import checks
 from shakedown.scenarios.errors import UsageError, meant
+from shakedown.scenarios.file_kinds import refuse_another_kind
 from shakedown.scenarios.parts.plan import BRIDGE, Plan, plan
 from shakedown.scenarios.plant_files import PLANTS, known_plants
 from shakedown.scenarios.scenario import Override, PartModel, Scenario
@@ -68,18 +70,24 @@ def set_up(scenario_file: Path) -> Setup:
 
     Raises ConfigError (every problem of all of them) or UsageError.
     """
-    document, marks = read(scenario_file)
-    reading = Reading(document, marks, Scenario)
-    scenario = reading.model or reading.settled()
+    document, marks, problems = read_on(scenario_file)
+    refuse_another_kind(document, scenario_file, "scenario")
+    reading = Reading(document, marks, Scenario, problems)
+    scenario = reading.model or _ground(document) or reading.settled()
     common = Layer(scenario.override, marks, ("override",))
     sources = {}
-    for name, part in {BRIDGE: PartModel(kind="bridge"), **scenario.parts}.items():
-        if part.kind == "bridge":
-            folder = _plant_folder(part.plant or scenario.plant, scenario_file)
-            overlays = scenario.overlays if part.overlays is None else part.overlays
-            layers = [_overlay(folder, overlay, scenario_file) for overlay in overlays]
-            own = Layer(part.override, marks, ("parts", name, "override"))
-            sources[name] = Source(folder, [*layers, common, own])
+    try:
+        for name, part in {BRIDGE: PartModel(kind="bridge"), **scenario.parts}.items():
+            if part.kind == "bridge":
+                folder = _plant_folder(part.plant or scenario.plant, scenario_file)
+                overlays = scenario.overlays if part.overlays is None else part.overlays
+                layers = [_overlay(folder, overlay, scenario_file, reading) for overlay in overlays]
+                own = Layer(part.override, marks, ("parts", name, "override"))
+                sources[name] = Source(folder, [*layers, common, own])
+    except UsageError as error:
+        if reading.problems:
+            raise ConfigError([*reading.problems, str(error)]) from None
+        raise
     if reading.model is not None and reading.model.rules_beside:
         folder = _plant_folder(scenario.plant, scenario_file)
         rules = _rules(folder, scenario, scenario_file)
@@ -88,13 +96,39 @@ def set_up(scenario_file: Path) -> Setup:
     return _join(reading, document, sources)
 
 
+def set_up_all(scenario_files: Iterable[Path]) -> list[Setup]:
+    """Read several scenarios; raises like `set_up`, with the problems of all of them."""
+    setups, problems = [], []
+    for file in scenario_files:
+        try:
+            setups.append(set_up(file))
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(bounded(list(dict.fromkeys(problems))))
+    return setups
+
+
+def _ground(document: Any) -> Scenario | None:
+    """What a scenario that cannot be read says of its plant: what is wrong there is reported with the rest."""
+    named = {"plant", "overlays", "parts", "override", "secure"}
+    if not isinstance(document, dict):
+        return None
+    said = {key: value for key, value in document.items() if key in named}
+    try:
+        return Scenario.model_validate({"name": "unread", "title": "", "duration_s": 1, **said})
+    except ValidationError:
+        return None
+
+
 def _rules(folder: Path, scenario: Scenario, scenario_file: Path) -> dict[str, Any]:
     """The alarms of the plant's site under the overlays of `rules_beside`, as data: a run folder keeps them."""
     if isinstance(scenario.rules_beside, dict):
         return scenario.rules_beside
-    layers = [_overlay(folder, overlay, scenario_file) for overlay in scenario.rules_beside]
+    beside: Reading[Override] = Reading({}, Marks(""), Override)
+    layers = [_overlay(folder, overlay, scenario_file, beside) for overlay in scenario.rules_beside]
     document, site = _overridden(folder / "site.yaml", Site, layers)
-    site.settled()
+    site.settled(beside)
     return dict(document.get("alarms") or {})
 
 
@@ -132,13 +166,16 @@ class Layer(NamedTuple):
     prefix: tuple[str, ...] = ()
 
 
-def _overlay(folder: Path, name: str, scenario_file: Path) -> Layer:
+def _overlay(folder: Path, name: str, scenario_file: Path, scenario: Reading[Any]) -> Layer:
+    """One overlay as far as it could be read; what is wrong with it is added to the problems of `scenario`."""
     file = folder / "overlays" / f"{name}.yaml"
     if not file.is_file():
         known = ", ".join(sorted(path.stem for path in file.parent.glob("*.yaml"))) or "none"
         raise UsageError(f"{scenario_file}: overlays: {name!r} is not in {file.parent}, which has: {known}.")
-    document, marks = read(file)
-    return Layer(validate(document, marks, Override), marks)
+    document, marks, problems = read_on(file)
+    overlay = Reading(document, marks, Override, problems)
+    scenario.problems += overlay.problems
+    return Layer(overlay.model or Override(), marks)
 
 
 def _join(scenario: Reading[Scenario], document: dict[str, Any], sources: Mapping[str, Source]) -> Setup:
@@ -191,13 +228,13 @@ def _as_it_is(document: Any) -> Any:
 def _overridden(
     file: Path, model: type[M], layers: list[Layer], change: Callable[[Any], Any] = _as_it_is
 ) -> tuple[dict[str, Any], Reading[M]]:
-    document, marks = read(file)
+    document, marks, problems = read_on(file)
     if isinstance(document, dict):
         for layer in layers:
             document = _merged(document, getattr(layer.override, file.stem))
             marks.layers.append((layer.marks, (*layer.prefix, file.stem)))
     document = change(document)
-    return document, Reading(document, marks, model)
+    return document, Reading(document, marks, model, problems)
 
 
 def _merged(document: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:

@@ -19,13 +19,16 @@ def find_plant(name: str) -> Plant:
 
     Raises UsageError when there is none, ConfigError with every problem of its file.
     """
-    from shakedown.bridge.yamlfile import load
+    from shakedown.bridge.yamlfile import Reading, read_on
+    from shakedown.scenarios.file_kinds import refuse_another_kind
     from shakedown.twin.line.plant import Plant
 
     with resources.as_file(PLANTS) as shipped:
         for file in (shipped / name / "plant.yaml", Path(name), Path(name) / "plant.yaml"):
             if file.is_file():
-                return load(file, Plant)
+                document, marks, problems = read_on(file)
+                refuse_another_kind(document, file, "plant file")
+                return Reading(document, marks, Plant, problems).settled()
     raise UsageError(
         f"Plant {name!r} is neither a shipped plant ({known_plants()}) nor a plant file nor a folder with plant.yaml. "
         f"Give one of these."

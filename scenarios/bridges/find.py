@@ -8,9 +8,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from shakedown.bridge.yamlfile import Marks, Reading, read
+from shakedown.bridge.yamlfile import Marks, Reading, read_on
 from shakedown.scenarios.bridges.model import BridgeFile
 from shakedown.scenarios.errors import UsageError, meant
+from shakedown.scenarios.file_kinds import refuse_another_kind
 
 BRIDGES = resources.files("shakedown.scenarios") / "bridges"
 
@@ -43,5 +44,6 @@ def find_bridge(name: str) -> Found:
     if not path.is_file():
         raise UsageError(f"Bridge file {name} does not exist. Give the path of a bridge file, or one of the shipped "
                          f"bridges: {', '.join(shipped)}.")  # fmt: skip
-    document, marks = read(path)
-    return Found(Reading(document, marks, BridgeFile).settled(), marks, document)
+    document, marks, problems = read_on(path)
+    refuse_another_kind(document, path, "bridge file")
+    return Found(Reading(document, marks, BridgeFile, problems).settled(), marks, document)

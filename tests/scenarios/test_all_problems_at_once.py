@@ -14,6 +14,8 @@ from shakedown.bridge import config
 from shakedown.bridge.yaml_problems import path_in_file, problem
 from shakedown.bridge.yamlfile import ConfigError, Marks, Reading, read
 from shakedown.scenarios import model
+from shakedown.scenarios.bridges.find import find_bridge, shipped_bridges
+from shakedown.scenarios.plant_files import find_plant
 from shakedown.scenarios.scenario import Scenario
 from shakedown.twin.line.plant import Plant
 
@@ -138,3 +140,53 @@ def test_plant_site_and_scenario_are_told_together(tmp_path: Path) -> None:
         "has no signal 'ns=2;s=x",
     ):
         assert told in problems, problems
+
+
+def test_what_hides_the_scenario_hides_nothing_of_its_plant(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    (own / "overlays").mkdir(parents=True)
+    (own / "plant.yaml").write_text((BOTTLING / "plant.yaml").read_text() + "scan_ms: 100\ncolour: red\n")
+    (own / "site.yaml").write_text((BOTTLING / "site.yaml").read_text() + "area: packing\ncolour: red\n")
+    (own / "overlays" / "late.yaml").write_text("plant: {scan_ms: 1000}\nsite: {area: 7}\ncolour: red\n")
+    texts = {
+        "mine": "name: mine\ntitle: t\ntitle: u\nplant: own\noverlays: [late]\nduration_s: long\n",
+        "gone": "name: gone\ntitle: t\nplant: gone\nduration_s: long\n",
+    }
+    for name, text in texts.items():
+        (tmp_path / f"{name}.yaml").write_text(text)
+    with pytest.raises(ConfigError) as refused:
+        model.set_up_all(tmp_path / f"{name}.yaml" for name in texts)
+    problems = "\n".join(refused.value.problems)
+    for told in (
+        "mine.yaml:3:1: title: duplicate key",
+        "mine.yaml:6:13: duration_s: is not a number ('long')",
+        "plant.yaml:290:1: scan_ms: duplicate key",
+        "plant.yaml:291:1: colour: unknown field",
+        "site.yaml:128:1: area: duplicate key",
+        "late.yaml:2:14: area: is a number, expected a text",
+        "site.yaml:129:1: colour: unknown field",
+        "late.yaml:3:1: colour: unknown field",
+        "gone.yaml:4:13: duration_s: is not a number",
+        "gone.yaml: plant 'gone' is neither a shipped plant",
+    ):
+        assert told in problems, (told, problems)
+
+
+@pytest.mark.parametrize(
+    ("read", "file", "said"),
+    [
+        (model.set_up, BOTTLING / "site.yaml", "is a site file, not a scenario - give a scenario, shipped or"),
+        (model.set_up, BOTTLING / "plant.yaml", "is a plant file, not a scenario - give a scenario, shipped or"),
+        (model.set_up, BOTTLING / "overlays" / "shift.yaml", "is an overlay, not a scenario - name it in `overlays`"),
+        (model.set_up, shipped_bridges()["telegraf"], "is a bridge file, not a scenario - give a scenario, and this"),
+        (find_bridge, BOTTLING / "site.yaml", "is a site file, not a bridge file - give a bridge file as"),
+        (find_plant, model.find("wan_outage"), "is a scenario, not a plant file - give a plant.yaml, its folder"),
+        (config.load_site, model.find("wan_outage"), "is not a site file, it has neither enterprise nor south,"),
+        (config.load_site, BOTTLING / "plant.yaml", "is not a site file, it has neither enterprise nor south,"),
+    ],
+)  # fmt: skip
+def test_a_file_of_another_kind_is_named_as_one(read: Any, file: Path, said: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        read(str(file) if read in (find_bridge, find_plant) else file)
+    assert len(refused.value.problems) == 1
+    assert refused.value.problems[0].startswith(f"{file}: {said}")
