@@ -10,6 +10,7 @@ from typing import Any
 
 from shakedown.bridge.config import Site
 from shakedown.scenarios import disk_space
+from shakedown.scenarios.bridges.model import NO_TOPICS, Topics
 from shakedown.scenarios.errors import HarnessFault
 from shakedown.scenarios.parts.bridge import BridgePart
 from shakedown.scenarios.parts.kinds import kind_of
@@ -38,11 +39,14 @@ class Lab:
         broker: str,
         scratch: Path,
         json: JsonMapping | None = None,
+        besides: Topics = NO_TOPICS,
     ) -> None:
         self.network = network
         is_secure = next(iter(setups.values())).scenario.secure
         security = Security(scratch) if is_secure else None
-        self._ground = Ground(network, dict(setups), dict(folders), scratch, seed, broker, json, security)
+        self._ground = Ground(
+            network, dict(setups), dict(folders), scratch, seed, broker, json, security, besides
+        )
         self._plans = plans
         self._up: list[Part] = []  # in the order of their start
         self._taken_down = contextlib.AsyncExitStack()

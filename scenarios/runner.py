@@ -191,6 +191,7 @@ async def _carry_out(
     lab = Lab(
         setup.plans, setup.bridges, folders.paths,
         network=network, seed=request.seed, broker=request.broker, scratch=scratch, json=request.bridge.json_mapping,
+        besides=request.bridge.topics,
     )  # fmt: skip
     timeline = Timeline(setup.scenario, lab, setup.plans, folders.paths)
     try:

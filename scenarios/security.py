@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from shakedown.bridge.config import Site
+from shakedown.scenarios.bridges.model import Topics
 from shakedown.scenarios.parts.plan import Plan
 from shakedown.scenarios.setups import Setup
 from shakedown.twin.authority import Authority, Credentials, KeyPair
@@ -116,7 +117,7 @@ class Security:
         own, folder = self.client(setup.name), scratch / SECRETS
         folder.mkdir(mode=0o700)
         servers = [self._servers[south.endpoint_host].certificate for south in setup.site.south.values()]
-        for file in {own.ca, own.certificate, own.key, own.password_file, *servers}:
+        for file in {own.ca, own.revocations, own.certificate, own.key, own.password_file, *servers}:
             shutil.copy(file, folder)  # with its mode
         return Site.model_validate(secured(setup.documents["site"], setup.name, str(folder)))
 
@@ -127,12 +128,15 @@ def users_of(
     setups: Mapping[str, Setup],
     security: Security,
     json: JsonMapping | None,
+    besides: Topics,
 ) -> dict[str, User]:
     """Everybody who dials that broker, each with the topics that its work takes and no more (Sparkplug B 3.0, 7)."""
     users = {PROBE: User(security.client(PROBE).password())}
     for plan in plans:
         if broker.name in plan.dials:
             publish, subscribe = _topics(plan, setups[(plan.lines or tuple(setups))[0]], json)
+            if plan.kind == "bridge":
+                publish, subscribe = publish + besides.publish, subscribe + besides.subscribe
             users[plan.name] = User(security.client(plan.name).password(), publish, subscribe)
     return users
 

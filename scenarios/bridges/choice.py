@@ -30,7 +30,7 @@ from shakedown.scenarios.bridges.external import ExternalBridge
 from shakedown.scenarios.bridges.fields import Fields, fields_of
 from shakedown.scenarios.bridges.find import Found, find_bridge
 from shakedown.scenarios.bridges.install import folder_of, missing
-from shakedown.scenarios.bridges.model import BridgeFile, Promises
+from shakedown.scenarios.bridges.model import NO_TOPICS, BridgeFile, Promises, Topics
 from shakedown.scenarios.bridges.promised import as_promised
 from shakedown.scenarios.bridges.render import Renderer
 from shakedown.scenarios.errors import UsageError
@@ -79,6 +79,11 @@ class Choice(ABC):
     def json_mapping(self) -> JsonMapping | None:
         """How its plain JSON is to be read; None for Sparkplug."""
         return self.promises.json_mapping if self.promises is not None else None
+
+    @property
+    def topics(self) -> Topics:
+        """What it does at its broker beside what it promises."""
+        return NO_TOPICS
 
     @abstractmethod
     def runner(self, place: Place) -> BridgeRunner:
@@ -158,6 +163,10 @@ class FileBridge(Choice):
         texts += [path.read_text(errors="replace") for path in paths if path.is_file()]
         needed = {"mqtt.ca": "mqtt.ca", "opcua.policy": ".policy"}
         return [name for name, text in needed.items() if not any(text in one for one in texts)]
+
+    @property
+    def topics(self) -> Topics:
+        return self._file.topics
 
     @property
     def manifest(self) -> dict[str, Any] | None:

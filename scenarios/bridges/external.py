@@ -65,6 +65,7 @@ def credentials(part: OpcUa | Mqtt) -> list[str]:
         "certificate",
         "key",
         "server_certificate",
+        "revocation_list",
         "application_uri",
     )
     return [f"{name} {getattr(part, name)}" for name in names if getattr(part, name, "")]

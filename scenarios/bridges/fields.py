@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -46,6 +47,8 @@ class OpcUa:
     certificate: str = ""  # of the client, with its key; what trusts it is the server's list
     key: str = ""
     server_certificate: str = ""
+    ca: str = ""  # who issued it, for a client that asks for the chain, with whom it has withdrawn
+    revocation_list: str = ""
     application_uri: str = ""  # as in the client's certificate
 
 
@@ -177,7 +180,13 @@ def _certificates(south: OpcUaConfig) -> dict[str, Any]:
     security = south.security
     if security == "none":
         return {}
-    return {**security.model_dump(), "application_uri": f"urn:shakedown:{south.username}"}
+    authority = Path(security.server_certificate)  # lies beside what it issued
+    return {
+        **security.model_dump(),
+        "ca": str(authority.with_name("ca.pem")),
+        "revocation_list": str(authority.with_name("ca.crl")),
+        "application_uri": f"urn:shakedown:{south.username}",
+    }
 
 
 def metrics_of(site: Site) -> tuple[FieldMetric, ...]:

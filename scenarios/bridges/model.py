@@ -93,6 +93,32 @@ class Install(_Strict):
         return self
 
 
+def _topic_filter(text: str) -> str:
+    levels = text.split("/")
+    if (
+        not text
+        or "#" in "".join(levels[:-1])
+        or any(len(one) > 1 and set(one) & set("+#") for one in levels)
+    ):
+        raise ValueError(
+            "is not a topic filter - + and # stand for whole levels, # for the last (MQTT 3.1.1, 4.7.1)"
+        )
+    return text
+
+
+TopicFilter = Annotated[str, AfterValidator(_topic_filter)]
+
+
+class Topics(_Strict):
+    """What a bridge does at its broker beside what it promises; a secure run admits it to these, and to no other."""
+
+    publish: tuple[TopicFilter, ...] = ()
+    subscribe: tuple[TopicFilter, ...] = ()
+
+
+NO_TOPICS = Topics()
+
+
 class Promises(_Strict):
     """What the bridge promises; what it does not promise is not judged."""
 
@@ -149,6 +175,7 @@ class BridgeFile(_Strict):
         default=False, description="Its command is a supervisor, which starts it again when it was killed"
     )
     install: Install | None = None
+    topics: Topics = NO_TOPICS
     promises: Promises = Promises()
 
     @model_validator(mode="after")

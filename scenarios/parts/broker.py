@@ -90,7 +90,7 @@ class BrokerPart(Part):
 
     def _users(self, security: Security) -> dict[str, User]:
         plans = [part.plan for part in self.ground.parts.values()]
-        return users_of(self.plan, plans, self.ground.setups, security, self.ground.json)
+        return users_of(self.plan, plans, self.ground.setups, security, self.ground.json, self.ground.besides)
 
     def _security_of_mosquitto(self) -> MosquittoSecurity | None:
         security = self.ground.security

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+from shakedown.scenarios.bridges.model import NO_TOPICS, Topics
 from shakedown.scenarios.errors import HarnessFault, in_words
 from shakedown.scenarios.parts.plan import BRIDGE, Plan
 from shakedown.scenarios.security import PROBE, Security
@@ -30,8 +31,8 @@ ANSWER_S = 2.0  # how long a part may take to answer a probe
 
 @dataclass
 class Ground:
-    """What the parts of one run share. `setups` and `folders` are by bridge; `json` is how plain JSON is read, and
-    `security` is there if the run is secure."""
+    """What the parts of one run share. `setups` and `folders` are by bridge; `json` is how plain JSON is read,
+    `security` is there if the run is secure, and `besides` is what a bridge may do beside what it promises."""
 
     network: Network[Any]
     setups: dict[str, Setup]
@@ -41,6 +42,7 @@ class Ground:
     broker: str
     json: JsonMapping | None = None
     security: Security | None = None
+    besides: Topics = NO_TOPICS
     parts: dict[str, Part] = field(default_factory=dict)
     is_complete: bool = False
 

@@ -1,9 +1,11 @@
 """Bridge files: what is wrong is named with file, line and field, and what is rendered holds no secret."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 import yaml
+from cryptography import x509
 
 from shakedown.bridge.yamlfile import ConfigError
 from shakedown.scenarios import model
@@ -13,7 +15,8 @@ from shakedown.scenarios.bridges.fields import Secret, fields_of
 from shakedown.scenarios.bridges.find import find_bridge, shipped_bridges
 from shakedown.scenarios.bridges.render import Renderer
 from shakedown.scenarios.errors import UsageError
-from shakedown.scenarios.security import Security
+from shakedown.scenarios.security import Security, users_of
+from shakedown.twin.enterprise.broker_access import Access
 
 GOOD = {"name": "mine", "title": "Mine", "command": ["true"]}
 
@@ -187,6 +190,63 @@ def test_a_bridge_without_security_in_its_files_is_not_run_in_a_secure_scenario(
         choose(write(tmp_path)).check(secure, "wall", "embedded")
     text = "{{ mqtt.ca }} {{ servers[0].policy }}"
     choose(write(tmp_path, files={"a": {"text": text}})).check(secure, "wall", "embedded")
+
+
+@pytest.fixture(scope="module")
+def secured_fields(setup, tmp_path_factory):
+    """As of a run with `secure: true`, of whatever a bridge promises."""
+    folder = tmp_path_factory.mktemp("secured")
+    (folder / "secure.yaml").write_text(
+        yaml.safe_dump({"name": "safe", "title": "Safe", "secure": True, "duration_s": 30})
+    )
+    security = Security(folder)
+    security.server("plc1", ["plc1"], application_uri="urn:plc1")
+    (folder / "bridge").mkdir()
+    site = security.site(model.set_up(folder / "secure.yaml"), folder / "bridge")
+    return fields_of(site, {"plc1:4840": ("127.0.0.9", 4841), "broker:8883": ("127.0.0.1", 8884)})
+
+
+@pytest.mark.parametrize("name", [name for name in shipped_bridges() if name != "external"])
+def test_every_shipped_bridge_shows_what_a_secure_run_asks_for(name, secured_fields):
+    found = find_bridge(name)
+    fields = dataclasses.replace(secured_fields, settings=found.file.settings, folder="/f", install="/i")
+    renderer = Renderer(found.file, found.marks, fields)
+    renderer.command()  # raises where it shows a password
+    text = "\n".join(renderer.files().values())
+    for part in (fields.mqtt, fields.opcua):
+        for needed in (part.certificate, part.key, part.username, part.password, part.ca):
+            assert needed in text, needed
+    assert fields.opcua.server_certificate in text
+    assert fields.opcua.policy in text
+    assert str(fields.mqtt.password) not in "\n".join(renderer.files_without_secrets().values())
+
+
+def test_the_list_of_the_withdrawn_is_the_authoritys_and_empty(secured_fields):
+    ca = x509.load_pem_x509_certificate(Path(secured_fields.opcua.ca).read_bytes())
+    withdrawn = x509.load_pem_x509_crl(Path(secured_fields.opcua.revocation_list).read_bytes())
+    assert withdrawn.is_signature_valid(ca.public_key())
+    assert (withdrawn.issuer, len(withdrawn)) == (ca.subject, 0)
+
+
+def test_a_secure_run_admits_a_bridge_to_what_its_file_asks_for_beside_its_promises(tmp_path, setup):
+    asked = {"publish": ["v1/devices/me/#"], "subscribe": ["v1/devices/me/rpc/+"]}
+    topics = choose(write(tmp_path, topics=asked)).topics
+    plans = setup.plans
+    security = Security(tmp_path)
+    users = users_of(plans["broker"], plans.values(), setup.bridges, security, None, topics)
+    access = Access(users)
+    assert access.may_publish("bridge", "v1/devices/me/attributes")
+    assert access.may_subscribe("bridge", "v1/devices/me/rpc/+")
+    assert access.may_publish("bridge", "spBv1.0/hamburg.filling/NBIRTH/line1")  # what it promises
+    assert not access.may_publish("bridge", "v1/gateway/telemetry")
+    assert not access.may_subscribe("bridge", "v1/devices/me/#")
+    assert not any(access.may_publish(name, "v1/devices/me/attributes") for name in users if name != "bridge")
+
+
+@pytest.mark.parametrize("wrong", ["", "a/#/b", "a+/b", "a/b#"])
+def test_what_is_not_a_topic_filter_is_refused_with_its_line(tmp_path, wrong):
+    with pytest.raises(ConfigError, match=r"mine\.yaml:.*is not a topic filter"):
+        find_bridge(write(tmp_path, topics={"publish": [wrong]}))
 
 
 def test_a_bridge_that_somebody_else_starts_cannot_be_killed(setup):

@@ -35,7 +35,9 @@ def test_a_shipped_bridge_carries_the_line(name, tmp_path):
 
 @pytest.mark.wall
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("name", ["naive_best"])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in SOON else pytest.mark.long) for name in BRIDGES]
+)
 def test_a_shipped_bridge_carries_a_secure_line(name, tmp_path):
     carries(name, tmp_path, secure=True)
 
