@@ -61,7 +61,7 @@ class Sampler:
 
 PHASES = {
     ("model.py", "set_up"): "configuration and units",
-    ("standard_nodes.py", "_pristine"): "OPC UA's standard nodes",
+    ("standard_nodes.py", "__init__"): "OPC UA's standard nodes",
     ("judging.py", "judge"): "judge",
     ("__init__.py", "render"): "reports",
     ("run_folder.py", "finish"): "run folder",
@@ -69,7 +69,7 @@ PHASES = {
 """What is no host's task."""
 
 OWN = re.compile(
-    r"/(twin/(?:line|servers|services|network|clock)|bridge/(?:core|south|north)|twin|bridge|scenarios|acceptance|reports)/"
+    r"/(twin/(?:line|servers|enterprise|network|clock)|bridge/(?:core|south|north)|twin|bridge|scenarios|acceptance|reports)/"
 )
 
 
