@@ -10,10 +10,9 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shakedown.bridge import last_values
-from shakedown.bridge.admin import Admin
 from shakedown.bridge.config import Site, compile_all
 from shakedown.bridge.core.alarm import CommandRefused
 from shakedown.bridge.core.alarms import Alarms
@@ -27,13 +26,16 @@ from shakedown.bridge.journal import Journal
 from shakedown.bridge.journal_file import JournalError
 from shakedown.bridge.north.cmms import Adapter, adapter_of
 from shakedown.bridge.north.enterprise import GOODBYE_S, EnterpriseTarget
-from shakedown.bridge.north.webhook import Webhook
 from shakedown.bridge.operations import STORE_S, TARGET, Operations, Outcome
 from shakedown.bridge.operations_config import CmmsConfig
 from shakedown.bridge.operations_model import OperationsModel
 from shakedown.bridge.outbox import Outbox
 from shakedown.bridge.south.kinds import KINDS
 from shakedown.bridge.south.south import South
+
+if TYPE_CHECKING:  # their web server takes a while to import: only where one is configured
+    from shakedown.bridge.admin import Admin
+    from shakedown.bridge.north.webhook import Webhook
 
 DECLARE_S = 10.0
 """How often the bridge says how it is (only changes are sent), and stores the image for a restart; more often where
@@ -196,6 +198,8 @@ class Bridge:
             self._outbox = Outbox(operations, adapter, self._flush, self._log)
             work.append(("outbox", self._outbox.run()))
             if site.cmms.webhook is not None:
+                from shakedown.bridge.north.webhook import Webhook
+
                 assert self._journal is not None
                 name = f"{self.model.group_id}/{self.model.edge_node_id}"
                 self._webhook = Webhook(
@@ -203,6 +207,8 @@ class Bridge:
                 )
                 work.append(("webhook", self._webhook.run()))
         if site.admin is not None:
+            from shakedown.bridge.admin import Admin
+
             self._admin = Admin(operations, self._flush, site.admin.host, site.admin.port, self._log)
             work.append(("admin", self._admin.run()))
         return work

@@ -35,7 +35,6 @@ from shakedown.scenarios.timeline import Timeline
 from shakedown.twin.clock import START, run
 from shakedown.twin.network.memory import MemoryNetwork
 from shakedown.twin.network.model import Network
-from shakedown.twin.network.wire import WireNetwork
 
 NS_PER_S = 1_000_000_000
 BEGIN_IN_S = 2  # when the lab is up, and its calendar with the line
@@ -181,12 +180,20 @@ def _scratch(request: Request) -> Iterator[Path]:
         yield folder
 
 
+def _network(request: Request) -> Network[Any]:
+    if not request.on_the_wall:
+        return MemoryNetwork(seed=request.seed)
+    from shakedown.twin.network.wire import (
+        WireNetwork,
+    )  # and toxiproxy-python with requests, which takes a while
+
+    return WireNetwork(toxiproxy=request.toxiproxy)
+
+
 async def _carry_out(
     request: Request, folders: RunFolders, scratch: Path, progress: Progress
 ) -> dict[str, dict[str, Any]]:
-    network: Network[Any] = (
-        WireNetwork(toxiproxy=request.toxiproxy) if request.on_the_wall else MemoryNetwork(seed=request.seed)
-    )
+    network = _network(request)
     setup = request.setup
     lab = Lab(
         setup.plans, setup.bridges, folders.paths,

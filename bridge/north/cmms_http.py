@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import msgspec
 
 from shakedown.bridge.north.tls import tls_context
@@ -37,6 +36,8 @@ class CmmsHttp:
     """
 
     def __init__(self, config: CmmsConfig, address: tuple[str, int] | None) -> None:
+        import httpx2  # only who has a CMMS pays for it
+
         self._config = config
         self._name, _ = host, port = config.host_port
         scheme, _, rest = config.url.partition("://")
@@ -55,6 +56,8 @@ class CmmsHttp:
         self, method: str, path: str, *, body: Any = None, headers: Mapping[str, str] | None = None
     ) -> Any:
         """The decoded JSON of a 2xx answer. Raises CmmsUnavailable, CmmsRefused."""
+        import httpx2
+
         try:
             async with asyncio.timeout(self._config.timeout_s):
                 status, content = await self._exchange(method, path, body, headers)

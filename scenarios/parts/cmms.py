@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ssl
-
-import httpx2
+from typing import TYPE_CHECKING
 
 from shakedown.scenarios.parts.part import ANSWER_S, Ground, Part
 from shakedown.scenarios.parts.plan import Plan
 from shakedown.twin.enterprise.cmms.failures import FailureSwitch
-from shakedown.twin.enterprise.cmms.server import Cmms
+
+if TYPE_CHECKING:
+    from shakedown.twin.enterprise.cmms.server import Cmms
 
 
 class CmmsPart(Part):
@@ -26,6 +27,8 @@ class CmmsPart(Part):
 
     async def start(self) -> None:
         if self._service is None:
+            from shakedown.twin.enterprise.cmms.server import Cmms  # and a web server: most runs have no CMMS
+
             database = self.ground.scratch / f"{self.name}.sqlite"
             security = self.ground.security
             tls = security.serving(self.plan.host, self.names, clients_too=False) if security else None
@@ -47,6 +50,8 @@ class CmmsPart(Part):
         return await self.ask(self._get(within_s), self.asker, within_s)
 
     async def _get(self, within_s: float) -> bool:
+        import httpx2
+
         try:
             async with httpx2.AsyncClient(
                 timeout=within_s, trust_env=False, verify=self.tls or True

@@ -16,7 +16,14 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-import time_machine
+if "pytest" in sys.modules:
+    import time_machine
+else:  # it would import pytest for its fixture, wherever that is installed: a tenth of a second for every command
+    sys.modules["pytest"] = None  # type: ignore[assignment]
+    try:
+        import time_machine
+    finally:
+        del sys.modules["pytest"]
 
 from shakedown.twin.clock.loop import VirtualLoop
 
