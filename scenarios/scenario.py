@@ -80,6 +80,9 @@ class PartModel(Strict):
         default=(), description="Other parts that it needs: they are started before it"
     )
     options: dict[str, Any] = Field(default_factory=dict, description="What a kind of your own wants to know")
+    keeps_retained: bool = Field(
+        default=False, description="Of a broker: retained messages outlive its crash, old STATE too"
+    )
     plant: str | None = Field(
         default=None, description="Of a bridge: the plant of its line, if not the scenario's"
     )
@@ -89,11 +92,15 @@ class PartModel(Strict):
     )
 
     @model_validator(mode="after")
-    def _only_a_bridge_has_a_line(self) -> PartModel:
+    def _fits_its_kind(self) -> PartModel:
         named = self.model_fields_set & {"plant", "overlays", "override"}
         if self.kind != "bridge" and named:
             raise ValueError(f"{', '.join(sorted(named))} is for a part of kind bridge, and this is a {self.kind}"
                              " - remove it")  # fmt: skip
+        if self.keeps_retained and self.kind != "broker":
+            raise ValueError(
+                f"keeps_retained is for a part of kind broker, and this is a {self.kind} - remove it"
+            )
         return self
 
 

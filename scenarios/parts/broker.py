@@ -47,11 +47,13 @@ class AcceptanceLog:
 
 
 class BrokerPart(Part):
-    """An MQTT broker; sessions and messages of the embedded one are gone after a stop and after a crash."""
+    """An MQTT broker; sessions of the embedded one are gone after a stop and after a crash, and all messages but those
+    that it is asked to keep."""
 
     kind = "broker"
     what = (
-        "an MQTT broker; the embedded one comes back with an empty memory, Mosquitto with what it had saved"
+        "an MQTT broker; the embedded one comes back with an empty memory, or with its retained messages "
+        "(`keeps_retained: true`), Mosquitto with what it had saved"
     )
     affects = "broker"
 
@@ -72,8 +74,9 @@ class BrokerPart(Part):
         if choice == "embedded":
             self._log = AcceptanceLog(self.folder / "broker.jsonl")
             return EmbeddedBroker(
-                address, port, on_accept=self._log.on_accept, on_refuse=self._log.on_refuse, **self._access()
-            )
+                address, port, on_accept=self._log.on_accept, on_refuse=self._log.on_refuse,
+                keeps_retained=self.plan.options.get("keeps_retained", False), **self._access(),
+            )  # fmt: skip
         if choice == "mosquitto":
             return MosquittoBroker(address, port, self.folder, security=self._security_of_mosquitto())
         return ForeignBroker(address, port)

@@ -216,8 +216,9 @@ class _Planner:
         if one.name.startswith(HOSTS_OF_THE_LAB):
             self._report(written, f"{one.name!r} is a host of the lab itself - rename it")
         placed = self._parts.get(one.name)
-        if placed is not None and placed.kind == one.kind and placed.zone:
-            one = replace(one, zone=placed.zone)
+        if placed is not None and placed.kind == one.kind:
+            kept = {"keeps_retained": True} if placed.keeps_retained else {}
+            one = replace(one, zone=placed.zone or one.zone, options=one.options | kept)
         elif placed is not None and placed.kind != one.kind:
             text = f"{one.name!r} is the {one.kind} of a site.yaml, and no {placed.kind} - rename one of them"
             self._report((self._marks, ("parts", one.name, "kind")), text)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from shakedown.acceptance.run import load_run
+from shakedown.acceptance.session import DATA, Message, Replay
 from shakedown.acceptance.verdict import Verdict
 
 MUST_BE_ZERO = ("lost", "late", "wrong", "unexpected", "duplicated")
@@ -16,3 +20,15 @@ def assert_healthy(verdict: Verdict) -> None:
     assert verdict.counts["eligible"] > 1000
     loss = next(criterion for criterion in verdict.criteria if criterion.name == "loss")
     assert loss.figures.pending == 0
+
+
+def sent_per_sample(folder: Path) -> float:
+    """How many samples the broker took in data, live and as history, for each that the line offered."""
+    run = load_run(folder)
+    replay = Replay(log=run.wire)
+    own = (
+        m
+        for m in replay
+        if isinstance(m, Message) and m.edge == run.site.edge and m.kind in DATA and m.device
+    )
+    return sum(len(message.samples) for message in own) / len(run.ledger.values)

@@ -121,6 +121,21 @@ def test_a_crash_resets_every_connection_and_loses_everything() -> None:
     assert (counters.wills, counters.accepted) == (0, 1)
 
 
+@pytest.mark.parametrize("end", [EmbeddedBroker.crash, EmbeddedBroker.stop])
+def test_retained_messages_outlive_every_end_of_a_broker_that_keeps_them(end) -> None:
+    async def case(broker: EmbeddedBroker) -> None:
+        host = await client("host", will=Will("state", b"offline", qos=1, retain=True))
+        await host.publish("state", b"online", retain=True)
+        for _ in range(2):
+            await end(broker)
+            await broker.start()
+        reader = await client("reader")
+        reader.send(wire.subscribe([("state", 0)]))
+        assert [(got.kind, got.payload) for got in await reader.fence()][1:] == [(wire.PUBLISH, b"online")]
+
+    assert on_virtual_time(case, keeps_retained=True).counters.wills == 0
+
+
 def test_a_stop_closes_politely_after_the_last_bytes() -> None:
     async def case(broker: EmbeddedBroker) -> None:
         watcher = await subscriber("watcher", "t", 0)

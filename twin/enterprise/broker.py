@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from amqtt.errors import BrokerError
 
 from shakedown.twin.enterprise.broker_access import Access, User
-from shakedown.twin.enterprise.broker_amqtt import CorrectedBroker, OnAccept, OnRefuse
+from shakedown.twin.enterprise.broker_amqtt import CorrectedBroker, OnAccept, OnRefuse, Retained
 from shakedown.twin.enterprise.broker_limits import BrokerCounters, BrokerLimits
 from shakedown.twin.enterprise.errors import LabServiceError
 
@@ -22,8 +22,9 @@ class EmbeddedBroker:
     reported once.
 
     Nothing is persistent: after `stop()` and after `crash()` alike, a new `start()` begins without sessions,
-    subscriptions and retained messages (a host's retained STATE is lost too; publishers must send it again).
-    Neither publishes wills: whoever could have received them is cut off at the same moment.
+    subscriptions and, unless `keeps_retained`, retained messages (a host's retained STATE is lost too; publishers must
+    send it again). Neither publishes wills: whoever could have received them is cut off at the same moment. So a STATE
+    that is kept may say online of a host that died meanwhile.
     Every bound is in `limits`, what was dropped at one in `counters.dropped`.
 
     `port` 0 takes a free port; `port` tells it after `start()`. `tls` is a server-side context. With `users` nobody
@@ -42,6 +43,7 @@ class EmbeddedBroker:
         users: Mapping[str, User] | None = None,
         on_refuse: OnRefuse | None = None,
         limits: BrokerLimits | None = None,
+        keeps_retained: bool = False,
     ) -> None:
         self.address = address
         self.port = port
@@ -51,6 +53,8 @@ class EmbeddedBroker:
         self._tls = tls
         self._access = Access(users)
         self._on_refuse = on_refuse
+        self._keeps_retained = keeps_retained
+        self._retained: Retained = {}
         self._broker: CorrectedBroker | None = None
 
     async def start(self) -> None:
@@ -61,7 +65,7 @@ class EmbeddedBroker:
             )
         broker = CorrectedBroker(
             self.address, self.port, self._tls, self._on_accept, self.limits, self.counters,
-            access=self._access, on_refuse=self._on_refuse,
+            access=self._access, on_refuse=self._on_refuse, retained=self._retained,
         )  # fmt: skip
         try:
             await broker.start()
@@ -78,7 +82,7 @@ class EmbeddedBroker:
         """Close every connection and the listener. Does nothing when not running."""
         broker, self._broker = self._broker, None
         if broker is not None:
-            await broker.end(crash=False)
+            await self._end(broker, crash=False)
 
     async def crash(self) -> None:
         """Die: every connection is reset at once, and all that was in memory is lost."""
@@ -87,4 +91,9 @@ class EmbeddedBroker:
             raise LabServiceError(
                 f"MQTT broker on {self.address}:{self.port} cannot crash: it is not running"
             )
-        await broker.end(crash=True)
+        await self._end(broker, crash=True)
+
+    async def _end(self, broker: CorrectedBroker, *, crash: bool) -> None:
+        if self._keeps_retained:
+            self._retained = dict(broker.retained_messages)
+        await broker.end(crash=crash)

@@ -48,6 +48,7 @@ from shakedown.twin.enterprise.server_tls import report_refusals
 
 OnAccept = Callable[[int, str, str, bytes, int, bool], None]
 OnRefuse = Callable[[int, str, str, str, str], None]
+Retained = dict[str, RetainedApplicationMessage]
 
 _AMQTT_VERSION = "0.12."
 _LISTENER = "default"
@@ -73,6 +74,7 @@ class CorrectedBroker(Broker):
         *,
         access: Access,
         on_refuse: OnRefuse | None,
+        retained: Retained,
     ) -> None:
         if not amqtt.__version__.startswith(_AMQTT_VERSION):
             raise LabServiceError(
@@ -100,7 +102,8 @@ class CorrectedBroker(Broker):
         self._stopping = False
         self._tasks: dict[asyncio.Task[None], StreamWriter] = {}
         self._routes: dict[str, tuple[tuple[ClientSession, int], ...]] = {}
-        self._retained_bytes = 0
+        self._kept = retained
+        self._retained_bytes = sum(len(message.data) for message in retained.values())
 
     # -- life cycle
 
@@ -110,6 +113,7 @@ class CorrectedBroker(Broker):
         return int(self._servers[_LISTENER].instance.sockets[0].getsockname()[1])
 
     async def _create_server_instance(self, *_: object) -> asyncio.Server:
+        self._retained_messages.update(self._kept)  # amqtt forgets at each start what there was
         address, port = self._bind
         return await asyncio.start_server(
             self._connected,
