@@ -1,37 +1,30 @@
 """The journal: a sample is on disk here before it is published, and stays until it is known to have arrived.
 
 A SQLite file in WAL mode with `synchronous=FULL`, written in group commits by one executor thread. Samples have
-row ids that count up by one; each north target has a cursor. A SQL row holds up to `BATCH_MAX` samples as one
-MessagePack blob, which is what makes 100,000 samples a second affordable; callers see single rows only.
+row ids that count up by one; each north target has a cursor. A SQL row holds up to `BATCH_MAX` samples, column by
+column (`journal_batch`); callers see single rows only.
 Beside the rows stands a key-value store, the entries: whatever must be true together with samples is written with them.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from sqlite3 import Connection, DatabaseError
 from typing import Any, Self, TypeVar
 
-import msgspec
-
 from shakedown.bridge import journal_file
 from shakedown.bridge.core.model import Metric, Sample
 from shakedown.bridge.journal_file import JournalError
+from shakedown.bridge.journal_spans import Span, Spans
+from shakedown.bridge.journal_store import Store
 
-BATCH_MAX = 500
-"""Samples in one SQL row: what a read decodes at least, and what overflow and deletion free at once."""
-
-DELETE_MAX = 64
-"""SQL rows a transaction deletes beyond those it inserts: clearing a backlog never stalls an append."""
-
-log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-_Packed = tuple[int, bytes]  # number of samples, their encoding
+OnDropped = Callable[[str, int, int, int, int], None]
 
 
 class Journal:
@@ -39,6 +32,9 @@ class Journal:
 
     Calls may overlap: whatever waits while a transaction runs goes into the next one together. Nothing is
     queued beyond the calls that wait themselves, so what is outstanding is bounded by the number of callers.
+
+    At `rows_max` whole batches go: those that every target has, then those that it would rather lose (`spare`), then
+    the oldest. They are declared lost at once, unless somebody listens (`on_dropped`): then by `declare`.
     """
 
     def __init__(
@@ -46,17 +42,10 @@ class Journal:
     ) -> None:
         self.path = path
         self.rows_max = rows_max
-        self.last_row = 0  # newest durable row, 0 when there never was one
-        self.dropped = 0  # rows lost to overflow before every target had them, ever: the declared loss
-        self._floor = 1  # oldest row that still counts
-        self._cursors: dict[str, int] = {}
-        self._bd_seqs: dict[str, int] = {}  # the number each target takes next
-        self._entries: dict[str, bytes] = {}
-        self._keys: dict[int, int] = {}  # metric_id in this configuration -> key in the file
-        self._metric_ids: dict[int, int] = {}  # the other way round
-        self._names: dict[int, str] = {}
         self._connection = connection
         self._executor = executor
+        self._store = Store(connection, path, rows_max)
+        self._on_dropped: OnDropped | None = None
         self._waiting: list[tuple[Callable[[], object], asyncio.Future[Any]]] = []
         self._committer: asyncio.Task[None] | None = None
         self._closed = False
@@ -69,7 +58,8 @@ class Journal:
 
         Rows are kept under `device/metric`, so pass the configured `metrics`: a journal that was written
         under another order of the configuration then replays to the right ones, and rows of metrics that are
-        gone are skipped (logged). Without `metrics` a metric is known by its number alone.
+        gone are skipped (logged). Without `metrics` a metric is known by its number alone. A target whose name begins
+        with `bridge/` holds rows back like any other, but nothing is ever lost for it.
 
         Raises JournalError (what, where, remedy): another version, corrupt, in use, no access.
         """
@@ -82,7 +72,7 @@ class Journal:
             connection = await loop.run_in_executor(executor, journal_file.open_file, path)
             journal = cls(connection, executor, path, rows_max)
             try:
-                await loop.run_in_executor(executor, journal._load, targets, metrics)
+                await journal._run(lambda: journal._store.load(targets, metrics))
             except BaseException:
                 await loop.run_in_executor(executor, connection.close)
                 raise
@@ -90,6 +80,8 @@ class Journal:
             executor.shutdown(wait=False)
             raise
         return journal
+
+    # -- samples and entries -------------------------------------------------------------------------------
 
     async def append(
         self, samples: Sequence[Sample], entries: Mapping[str, bytes | None] | None = None
@@ -100,42 +92,104 @@ class Journal:
         the disk is full or fails, ValueError for a value without encoding (integer outside -2^63..2^64-1, lone
         surrogate).
         """
-        packed = self._pack(samples)
-        return await self._commit(lambda: self._append(packed, entries or {}))
+        packed = self._store.pack(samples)
+        return await self._commit(lambda: self._store.append(packed, entries or {}))
 
     async def read(self, target: str, after_row: int, limit: int) -> list[tuple[int, Sample]]:
-        """Return at most `limit` rows after `after_row`, oldest first; [] at the end. Skips freed rows."""
+        """Return at most `limit` rows after `after_row`, oldest first; [] at the end. Skips what is gone.
+
+        A batch whose checksum is wrong is set aside, and its rows are lost.
+        """
         self._check_target(target)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, self._guarded, lambda: self._read(after_row, limit))
+        return await self._run(lambda: self._store.read(after_row, limit))
+
+    def get(self, key: str) -> bytes | None:
+        """Return the entry of a key, or None."""
+        return self._store.entries.get(key)
+
+    def entries(self, prefix: str) -> dict[str, bytes]:
+        """Return the entries whose keys begin with `prefix`, in the order of their keys."""
+        entries = self._store.entries
+        return {key: entries[key] for key in sorted(entries) if key.startswith(prefix)}
+
+    @property
+    def last_row(self) -> int:
+        """Newest durable row, 0 when there never was one."""
+        return self._store.durable.last_row
+
+    # -- what has arrived ----------------------------------------------------------------------------------
 
     def watermark(self, target: str) -> int:
         """Return the cursor of a target: every row up to it is known to have arrived."""
         self._check_target(target)
-        return self._cursors[target]
-
-    def get(self, key: str) -> bytes | None:
-        """Return the entry of a key, or None."""
-        return self._entries.get(key)
-
-    def entries(self, prefix: str) -> dict[str, bytes]:
-        """Return the entries whose keys begin with `prefix`, in the order of their keys."""
-        return {key: self._entries[key] for key in sorted(self._entries) if key.startswith(prefix)}
+        return self._store.durable.targets[target].cursor
 
     async def confirm(self, target: str, row: int) -> None:
         """Move the cursor of a target forward to `row` (never back); rows that no target needs are freed."""
         self._check_target(target)
-        if row > self.last_row:
-            raise ValueError(
-                f"journal {self.path}: {target} confirms row {row}, the last one is {self.last_row}"
-            )
-        if row > self._cursors[target]:
-            await self._commit(lambda: self._confirm(target, row))
+        self._check_row(target, row)
+        if row > self.watermark(target):
+            await self._commit(lambda: self._store.confirm(target, row))
+
+    async def settle(self, target: str, spans: Sequence[Span]) -> None:
+        """Rows beyond the cursor are known to have arrived; batches wholly inside that no target needs are freed."""
+        self._check_target(target)
+        for _, last in spans:
+            self._check_row(target, last)
+        await self._commit(lambda: self._store.settle(target, spans))
+
+    def settled(self, target: str) -> Spans:
+        """Return the rows beyond the cursor that are known to have arrived."""
+        self._check_target(target)
+        return self._store.durable.targets[target].settled
+
+    # -- what is lost --------------------------------------------------------------------------------------
+
+    @property
+    def dropped(self) -> int:
+        """Rows declared lost, ever, summed over the targets."""
+        return self._store.durable.dropped
+
+    def declared(self, target: str) -> int:
+        """Rows declared lost for one target, ever."""
+        self._check_target(target)
+        return self._store.durable.targets[target].declared
+
+    def spare(self, target: str, spans: Sequence[Span]) -> None:
+        """Say which rows this target would rather lose than others at the bound, best first; replaces what was said."""
+        self._check_target(target)
+        self._store.spare[target] = tuple(spans)
+
+    @property
+    def on_dropped(self) -> OnDropped | None:
+        """Called on the loop with (target, first, last, from_ts_ms, to_ts_ms) after rows were dropped unconfirmed.
+
+        They count as lost once `declare` says so; both times are 0 where the batch was damaged. A span may hold rows
+        that were dropped before. What was neither confirmed nor declared stands in `gone`, also after a restart.
+        """
+        return self._on_dropped
+
+    @on_dropped.setter
+    def on_dropped(self, callback: OnDropped | None) -> None:
+        self._on_dropped = callback
+        self._store.reports = callback is not None
+
+    def gone(self, target: str) -> Spans:
+        """Return the rows that were dropped, neither confirmed nor declared yet; beyond 256 spans the oldest is."""
+        self._check_target(target)
+        return self._store.durable.targets[target].gone
+
+    async def declare(self, target: str, spans: Sequence[Span]) -> int:
+        """Declare lost what of `spans` is in `gone`; return how many rows that are."""
+        self._check_target(target)
+        return await self._commit(lambda: self._store.declare(target, spans))
+
+    # -- the session ---------------------------------------------------------------------------------------
 
     async def next_bd_seq(self, target: str) -> int:
         """Return the next bdSeq of a target, 0 to 255 and round again; on disk as used when it returns."""
         self._check_target(target)
-        return await self._commit(lambda: self._next_bd_seq(target))
+        return await self._commit(lambda: self._store.next_bd_seq(target))
 
     async def close(self) -> None:
         """Finish what is waiting and close the file. Idempotent."""
@@ -160,15 +214,11 @@ class Journal:
         return await future
 
     async def _commit_waiting(self) -> None:
-        loop = asyncio.get_running_loop()
         try:
             while self._waiting:
                 group, self._waiting = self._waiting, []
-                works = [work for work, _ in group]
                 try:
-                    results = await loop.run_in_executor(
-                        self._executor, self._guarded, lambda w=works: self._transact(w)
-                    )
+                    results = await self._run(partial(self._store.transact, [work for work, _ in group]))
                 except Exception as error:  # whatever it is, it belongs to those who wait
                     for _, future in group:
                         if not future.done():
@@ -180,163 +230,30 @@ class Journal:
         finally:
             self._committer = None
 
-    def _guarded(self, work: Callable[[], T]) -> T:
-        try:
-            return work()
-        except DatabaseError as error:
-            raise journal_file.explain(error, self.path) from error
+    async def _run(self, work: Callable[[], T]) -> T:
+        """Run `work` on the journal's thread, then report what was lost there."""
 
-    def _transact(self, works: list[Callable[[], object]]) -> list[object]:
-        before = (self.last_row, self.dropped, self._floor, dict(self._cursors), dict(self._bd_seqs))
-        entries = dict(self._entries)
-        execute = self._connection.execute
-        try:
-            execute("BEGIN")
-            results = [work() for work in works]
-            self._free(DELETE_MAX + len(works))
-            execute(
-                "UPDATE state SET last_row = ?, dropped = ?, floor = ?",
-                (self.last_row, self.dropped, self._floor),
-            )
-            execute("COMMIT")
-        except BaseException:
-            self.last_row, self.dropped, self._floor, self._cursors, self._bd_seqs = before
-            self._entries = entries
-            journal_file.roll_back(self._connection)
-            raise
-        return results
+        def guarded() -> tuple[T, list[Any]]:
+            try:
+                return work(), self._store.take_losses()
+            except DatabaseError as error:
+                raise journal_file.explain(error, self.path) from error
 
-    # -- what happens inside a transaction -----------------------------------------------------------------
-
-    def _append(self, packed: list[_Packed], entries: Mapping[str, bytes | None]) -> range:
-        first = self.last_row + 1
-        for count, blob in packed:
-            self._connection.execute("INSERT INTO batch VALUES (?, ?, ?)", (self.last_row + 1, count, blob))
-            self.last_row += count
-        for key in [key for key, value in entries.items() if value is None]:
-            self._connection.execute("DELETE FROM entry WHERE key = ?", (key,))
-            self._entries.pop(key, None)
-        if kept := {key: value for key, value in entries.items() if value is not None}:
-            self._connection.executemany("INSERT OR REPLACE INTO entry VALUES (?, ?)", kept.items())
-            self._entries.update(kept)
-        overflow = self.last_row - self._floor + 1 - self.rows_max
-        if overflow > 0:
-            self.dropped += overflow
-            self._floor += overflow
-        return range(first, self.last_row + 1)
-
-    def _confirm(self, target: str, row: int) -> None:
-        self._cursors[target] = max(row, self._cursors[target])
-        self._connection.execute(
-            "UPDATE target SET cursor = ? WHERE name = ?", (self._cursors[target], target)
-        )
-        self._floor = max(self._floor, min(self._cursors.values()) + 1)
-
-    def _next_bd_seq(self, target: str) -> int:
-        bd_seq = self._bd_seqs[target]
-        self._bd_seqs[target] = (bd_seq + 1) % 256
-        self._connection.execute(
-            "UPDATE target SET bd_seq = ? WHERE name = ?", (self._bd_seqs[target], target)
-        )
-        return bd_seq
-
-    def _free(self, batches_max: int) -> None:
-        self._connection.execute(
-            "DELETE FROM batch WHERE first IN"
-            " (SELECT first FROM batch WHERE first < ?1 AND first + count <= ?1 ORDER BY first LIMIT ?2)",
-            (self._floor, batches_max),
-        )
-
-    # -- rows ----------------------------------------------------------------------------------------------
-
-    def _pack(self, samples: Sequence[Sample]) -> list[_Packed]:
-        keys = self._keys
-        try:
-            rows = [(keys[s.metric_id], s.ts_ms, s.value, s.quality, s.status) for s in samples]
-        except KeyError:
-            return self._pack_unknown(samples)
-        batches = [rows[start : start + BATCH_MAX] for start in range(0, len(rows), BATCH_MAX)]
-        try:
-            return [(len(batch), msgspec.msgpack.encode(batch)) for batch in batches]
-        except (OverflowError, UnicodeEncodeError, TypeError) as error:
-            raise ValueError(
-                f"journal {self.path}: a value among {len(rows)} samples has no encoding: {error}"
-            ) from error
-
-    def _pack_unknown(self, samples: Sequence[Sample]) -> list[_Packed]:
-        """Metrics are known by number alone when no configuration was given: the number is the key."""
-        if self._names:
-            unknown = sorted({s.metric_id for s in samples} - self._keys.keys())
-            raise ValueError(f"journal {self.path}: metric_id {unknown[:5]} is not in the configuration")
-        for sample in samples:
-            self._keys[sample.metric_id] = self._metric_ids[sample.metric_id] = sample.metric_id
-        return self._pack(samples)
-
-    def _read(self, after_row: int, limit: int) -> list[tuple[int, Sample]]:
-        rows: list[tuple[int, Sample]] = []
-        if limit > 0:
-            for row, sample in self._rows(max(after_row + 1, self._floor)):
-                rows.append((row, sample))
-                if len(rows) == limit:
-                    break
-        return rows
-
-    def _rows(self, start: int) -> Iterator[tuple[int, Sample]]:
-        batches = self._connection.execute(
-            "SELECT first, samples FROM batch"
-            " WHERE first >= (SELECT max(first) FROM batch WHERE first <= ?) ORDER BY first",
-            (start,),
-        )
-        metric_ids = self._metric_ids
-        for first, blob in batches:
-            for row, (key, *fields) in enumerate(msgspec.msgpack.decode(blob), first):
-                if row >= start:
-                    metric_id = metric_ids.get(key)
-                    if metric_id is not None:
-                        yield row, Sample(metric_id, *fields)
-                    elif not self._names:
-                        yield row, Sample(key, *fields)
-
-    # -- opening -------------------------------------------------------------------------------------------
-
-    def _load(self, targets: Sequence[str], metrics: Sequence[Metric]) -> None:
-        self._guarded(lambda: self._load_state(targets, metrics))
-
-    def _load_state(self, targets: Sequence[str], metrics: Sequence[Metric]) -> None:
-        journal_file.upgrade(self._connection)
-        execute = self._connection.execute
-        execute("BEGIN")
-        self.last_row, self.dropped, self._floor = execute(
-            "SELECT last_row, dropped, floor FROM state"
-        ).fetchone()
-        for target in targets:
-            execute("INSERT OR IGNORE INTO target VALUES (?, ?, 0)", (target, self._floor - 1))
-        for name, cursor, bd_seq in execute("SELECT name, cursor, bd_seq FROM target").fetchall():
-            if name in targets:  # one that is no longer configured keeps its bdSeq, and holds nothing back
-                self._cursors[name], self._bd_seqs[name] = cursor, bd_seq
-        self._entries = dict(execute("SELECT key, value FROM entry"))
-        self._load_names(metrics)
-        execute("COMMIT")
-
-    def _load_names(self, metrics: Sequence[Metric]) -> None:
-        self._names = {metric.metric_id: f"{metric.device}/{metric.name}" for metric in metrics}
-        self._connection.executemany(
-            "INSERT OR IGNORE INTO metric (name) VALUES (?)", [(name,) for name in self._names.values()]
-        )
-        keys = {name: key for key, name in self._connection.execute("SELECT key, name FROM metric")}
-        self._keys = {metric_id: keys[name] for metric_id, name in self._names.items()}
-        self._metric_ids = {key: metric_id for metric_id, key in self._keys.items()}
-        retired = sorted(keys.keys() - set(self._names.values())) if metrics else []
-        if retired:
-            log.warning(
-                "journal %s: rows of %d metrics no longer configured are skipped: %s",
-                self.path,
-                len(retired),
-                retired[:5],
-            )
+        result, losses = await asyncio.get_running_loop().run_in_executor(self._executor, guarded)
+        if self._on_dropped is not None:
+            for loss in losses:
+                self._on_dropped(*loss)
+        return result
 
     def _check_target(self, target: str) -> None:
-        if target not in self._cursors:
+        targets = self._store.durable.targets
+        if target not in targets:
             raise ValueError(
-                f"journal {self.path}: unknown target {target!r}, it was opened for {list(self._cursors)}"
+                f"journal {self.path}: unknown target {target!r}, it was opened for {list(targets)}"
+            )
+
+    def _check_row(self, target: str, row: int) -> None:
+        if row > self.last_row:
+            raise ValueError(
+                f"journal {self.path}: {target} confirms row {row}, the last one is {self.last_row}"
             )

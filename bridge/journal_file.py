@@ -8,34 +8,7 @@ import sqlite3
 from pathlib import Path
 from sqlite3 import Connection, DatabaseError, OperationalError
 
-APPLICATION_ID = 0x5344_4A4C  # "SDJL", in the header of the file (SQLite file format, 1.3)
-VERSION = 2
-
-SCHEMA = f"""
-PRAGMA application_id = {APPLICATION_ID};
-PRAGMA user_version = {VERSION};
-BEGIN;
-CREATE TABLE state (last_row INTEGER NOT NULL, dropped INTEGER NOT NULL, floor INTEGER NOT NULL);
-INSERT INTO state VALUES (0, 0, 1);
-CREATE TABLE target (name TEXT PRIMARY KEY, cursor INTEGER NOT NULL, bd_seq INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE metric (key INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
-CREATE TABLE entry (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE batch (first INTEGER PRIMARY KEY, count INTEGER NOT NULL, samples BLOB NOT NULL);
-COMMIT;
-"""
-
-FROM_1 = """
-BEGIN;
-CREATE TABLE IF NOT EXISTS outbox (key TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
-ALTER TABLE position RENAME TO entry;
-INSERT INTO entry SELECT 'bridge/' || key, body FROM outbox;
-DROP TABLE outbox;
-UPDATE target SET name = 'bridge/operations' WHERE name = 'derived';
-PRAGMA user_version = 2;
-COMMIT;
-PRAGMA wal_checkpoint(TRUNCATE);
-"""
-"""Format 1 had work orders apart from the other entries. The last line brings the version into the file's header."""
+from shakedown.bridge import journal_tables
 
 
 class JournalError(Exception):
@@ -65,18 +38,15 @@ def open_file(path: Path) -> Connection:
     try:
         if (fault := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
             raise DatabaseError(fault.splitlines()[-1])
+        journal_tables.take_over(connection)
+        journal_tables.read_state(connection)
+        journal_tables.read_metrics(connection)
     except DatabaseError as error:
         connection.close()
         if _is_busy(error):
             raise explain(error, path) from error
         raise _set_aside(path, str(error)) from error
     return connection
-
-
-def upgrade(connection: Connection) -> None:
-    """Bring a journal of format 1 to this one, in one transaction."""
-    if connection.execute("PRAGMA user_version").fetchone()[0] == 1:
-        connection.executescript(FROM_1)
 
 
 def roll_back(connection: Connection) -> None:
@@ -133,7 +103,7 @@ def _create(path: Path) -> None:
     try:
         with contextlib.closing(sqlite3.connect(new, isolation_level=None)) as connection:
             connection.execute("PRAGMA synchronous = FULL")
-            connection.executescript(SCHEMA)
+            journal_tables.create(connection)
     except DatabaseError as error:
         raise explain(error, path) from error
     os.replace(new, path)
@@ -155,11 +125,11 @@ def _check_header(path: Path) -> None:
             "Check the path; a damaged journal must be moved away by hand. The file was left untouched.",
         )
     application_id, version = int.from_bytes(header[68:72]), int.from_bytes(header[60:64])
-    if application_id != APPLICATION_ID:
+    if application_id != journal_tables.APPLICATION_ID:
         raise JournalError("some other SQLite database", path, "Configure a path of its own for the journal.")
-    if version not in (1, VERSION):
+    if version not in journal_tables.VERSIONS:
         raise JournalError(
-            f"written in format {version}, this bridge reads format {VERSION}",
+            f"written in format {version}, this bridge reads format {journal_tables.VERSION}",
             path,
             "Drain it with the version that wrote it, or configure a new path; the file was left untouched.",
         )

@@ -11,11 +11,15 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from shakedown.bridge.core.model import Metric, Sample
-from shakedown.bridge.journal import BATCH_MAX, DELETE_MAX, Journal
-from shakedown.bridge.journal_file import APPLICATION_ID, JournalError, JournalFull
+from shakedown.bridge.journal import Journal
+from shakedown.bridge.journal_batch import BATCH_MAX
+from shakedown.bridge.journal_file import JournalError, JournalFull
+from shakedown.bridge.journal_store import DELETE_MAX
+from shakedown.bridge.journal_tables import APPLICATION_ID
 from shakedown.bridge.operations import TARGET
 from shakedown.twin.clock import run
 
@@ -221,8 +225,8 @@ def test_overflow_drops_the_oldest_and_says_so(tmp_path: Path) -> None:
         await journal.append(samples(5, 25))
         return journal.dropped, await everything(journal)
 
-    assert play(tmp_path / "j", first, rows_max=20) == (5, samples(20, 5))
-    assert play(tmp_path / "j", second, rows_max=20) == (10, samples(20, 10))
+    assert play(tmp_path / "j", first, rows_max=20) == (2 * 5, samples(20, 5)), "5 for each of two targets"
+    assert play(tmp_path / "j", second, rows_max=20) == (2 * 10, samples(20, 10))
 
 
 def test_confirmed_rows_are_no_overflow(tmp_path: Path) -> None:
@@ -461,7 +465,179 @@ def test_a_journal_of_format_1_goes_on_with_all_that_was_in_it(outbox: str, tmp_
             await journal.close()
 
     asyncio.run(look())
-    assert (tmp_path / "j").read_bytes()[60:64] == (2).to_bytes(4), "an older bridge must refuse it"
+    assert (tmp_path / "j").read_bytes()[60:64] == (3).to_bytes(4), "an older bridge must refuse it"
+
+
+FORMAT_2 = """
+PRAGMA application_id = 0x53444A4C;
+PRAGMA user_version = 2;
+CREATE TABLE state (last_row INTEGER NOT NULL, dropped INTEGER NOT NULL, floor INTEGER NOT NULL);
+INSERT INTO state VALUES (7, 11, 3);
+CREATE TABLE target (name TEXT PRIMARY KEY, cursor INTEGER NOT NULL, bd_seq INTEGER NOT NULL) WITHOUT ROWID;
+INSERT INTO target VALUES ('enterprise', 2, 3), ('site', 4, 255), ('gone', 1, 8);
+CREATE TABLE metric (key INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+INSERT INTO metric VALUES (1, 'filler.filler_1/speed'), (7, 'filler.filler_1/level');
+CREATE TABLE entry (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+INSERT INTO entry VALUES ('plc1', x'00ff');
+CREATE TABLE batch (first INTEGER PRIMARY KEY, count INTEGER NOT NULL, samples BLOB NOT NULL);
+"""
+
+
+def test_a_journal_of_format_2_goes_on_without_loss(tmp_path: Path) -> None:
+    """Its rows are read as they were written, new ones stand behind them."""
+    old = [
+        (7, 1_767_000_000_000 + n, value, 0 if n == 4 else 192, 0x8000_0000 if n == 4 else 0)
+        for n, value in enumerate([1.5, True, None, "Running", math.inf, b"\0", 2**64 - 1])
+    ]
+    with contextlib.closing(sqlite3.connect(tmp_path / "j")) as connection:
+        connection.executescript(FORMAT_2)
+        for first, count in ((1, 5), (6, 2)):
+            blob = msgspec.msgpack.encode(old[first - 1 : first - 1 + count])
+            connection.execute("INSERT INTO batch VALUES (?, ?, ?)", (first, count, blob))
+        connection.commit()
+
+    async def look(journal: Journal) -> None:
+        assert (journal.last_row, journal.dropped, journal.get("plc1")) == (7, 11, b"\0\xff")
+        assert (journal.watermark("enterprise"), journal.watermark("site")) == (2, 4)
+        assert await journal.read("enterprise", 0, 100) == [
+            (row, Sample(0, *rest)) for row, (_, *rest) in enumerate(old, 1) if row > 2
+        ]
+
+    async def go_on(journal: Journal) -> None:
+        assert await journal.next_bd_seq("site") == 255
+        rows = await journal.append([Sample(1, 5, 1.0)], {"plc1": b"new"})
+        assert (
+            await journal.read("site", 7, 100) == [(8, Sample(1, 5, 1.0))] == [(rows[0], Sample(1, 5, 1.0))]
+        )
+        await journal.confirm("enterprise", 7)
+        await journal.confirm("site", 7)
+
+    model = metrics("level", "speed")
+    for scenario in (look, look, go_on):
+        play(tmp_path / "j", scenario, metrics=model)
+
+    async def last(journal: Journal) -> None:
+        assert await journal.read("enterprise", 0, 100) == [(8, Sample(1, 5, 1.0))]
+        assert (await journal.next_bd_seq("enterprise"), await journal.next_bd_seq("site")) == (3, 0)
+
+    play(tmp_path / "j", last, metrics=model)
+    assert play(tmp_path / "j", lambda journal: journal.next_bd_seq("gone"), targets=["gone"]) == 8
+
+
+# -- what is lost -------------------------------------------------------------------------------------------------
+
+
+def spoil(path: Path, first: int, at: int) -> None:
+    """Flip one bit of a batch, as a worn flash card does."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        [(blob,)] = connection.execute("SELECT samples FROM batch WHERE first = ?", (first,))
+        blob = blob[:at] + bytes([blob[at] ^ 4]) + blob[at + 1 :]
+        connection.execute("UPDATE batch SET samples = ? WHERE first = ?", (blob, first))
+
+
+@pytest.mark.parametrize("at", [0, 1, 5, 20, -1])
+def test_a_damaged_batch_is_set_aside_and_the_rest_goes_on(tmp_path: Path, at: int) -> None:
+    async def write(journal: Journal) -> None:
+        for start in (0, 10, 20):
+            await journal.append(samples(10, start))
+        await journal.confirm("enterprise", 14)
+
+    async def look(journal: Journal) -> tuple[list[Sample], list[tuple[int, ...]], int, int]:
+        found = await everything(journal, "site")
+        lost = (journal.declared("enterprise"), journal.declared("site"))
+        await journal.append(samples(1, 30))
+        [count] = journal._connection.execute("SELECT count FROM poisoned").fetchone()
+        return found, lost, journal.dropped, count
+
+    path = tmp_path / "j"
+    play(path, write)
+    spoil(path, 11, at)
+    assert play(path, look) == (samples(10) + samples(10, 20), (6, 10), 16, 10)
+    assert play(path, everything) == samples(11, 20), "what was lost is behind it"
+
+
+def test_a_damaged_entry_is_missing_and_the_rest_is_there(tmp_path: Path) -> None:
+    async def write(journal: Journal) -> None:
+        await journal.append([], {"a": b"one", "b": b"two"})
+
+    async def look(journal: Journal) -> dict[str, bytes]:
+        return journal.entries("")
+
+    play(tmp_path / "j", write)
+    with contextlib.closing(sqlite3.connect(tmp_path / "j", isolation_level=None)) as connection:
+        connection.execute("UPDATE entry SET value = ? WHERE key = 'a'", (b"ore",))
+    assert play(tmp_path / "j", look) == {"b": b"two"}
+
+
+def test_what_a_target_would_rather_lose_goes_first(tmp_path: Path) -> None:
+    """64 batches of 10 fill it; 30 more rows cost what is spare, in that order, and then the oldest."""
+
+    async def scenario(journal: Journal) -> None:
+        heard: list[tuple[Any, ...]] = []
+        journal.on_dropped = lambda *loss: heard.append(loss)
+        for start in range(0, 640, 10):
+            await journal.append(samples(10, start))
+        journal.spare("enterprise", [(305, 320), (101, 110)])
+        await journal.append(samples(10, 640))
+        await journal.append(samples(20, 650))
+        assert heard == [
+            ("enterprise", 311, 320, 1_767_000_000_310, 1_767_000_000_319),
+            ("enterprise", 101, 110, 1_767_000_000_100, 1_767_000_000_109),
+            ("enterprise", 1, 10, 1_767_000_000_000, 1_767_000_000_009),
+        ]
+        assert journal.dropped == 0, "nobody has declared it yet"
+        assert journal.gone("enterprise") == ((1, 10), (101, 110), (311, 320))
+        assert await journal.declare("enterprise", [(1, 300)]) == 20
+        await journal.settle("enterprise", [(311, 315)])
+
+    async def look(journal: Journal) -> None:
+        assert (journal.dropped, journal.declared("enterprise")) == (20, 20)
+        assert journal.gone("enterprise") == ((316, 320),)
+        await journal.confirm("enterprise", 400)
+        assert journal.gone("enterprise") == (), "they have arrived"
+        assert await journal.declare("enterprise", [(1, 400)]) == 0
+
+    play(tmp_path / "j", scenario, targets=["enterprise"], rows_max=640)
+    play(tmp_path / "j", look, targets=["enterprise"], rows_max=640)
+
+
+def test_what_one_target_spares_another_may_need(tmp_path: Path) -> None:
+    async def scenario(journal: Journal) -> list[int]:
+        for start in range(0, 640, 10):
+            await journal.append(samples(10, start))
+        journal.spare("enterprise", [(201, 300)])
+        await journal.settle("site", [(241, 250)])
+        await journal.append(samples(20, 640))
+        return [row for row, _ in await journal.read("site", 0, 1000)]
+
+    rows = play(tmp_path / "j", scenario, rows_max=640)
+    assert rows == [*range(11, 241), *range(251, 661)], "one that nobody minds, then the oldest"
+
+
+def test_rows_that_only_the_bridge_itself_holds_back_are_no_loss(tmp_path: Path) -> None:
+    async def scenario(journal: Journal) -> int:
+        for start in range(0, 200, 10):
+            await journal.confirm("enterprise", (await journal.append(samples(10, start)))[-1])
+        assert len(await journal.read(TARGET, 0, 1000)) == 20
+        return journal.dropped
+
+    assert play(tmp_path / "j", scenario, targets=["enterprise", TARGET], rows_max=20) == 0
+
+
+def test_rows_beyond_the_cursor_that_have_arrived_make_room(tmp_path: Path) -> None:
+    async def write(journal: Journal) -> None:
+        for start in range(0, 100, 10):
+            await journal.append(samples(10, start))
+        for target in ("enterprise", "site"):
+            await journal.settle(target, [(21, 45)])
+        assert [row for row, _ in await journal.read("site", 0, 1000)] == [*range(1, 21), *range(41, 101)]
+
+    async def look(journal: Journal) -> tuple[tuple[int, int], ...]:
+        await journal.confirm("site", 23)
+        return journal.settled("site")
+
+    play(tmp_path / "j", write)
+    assert play(tmp_path / "j", look) == ((24, 45),)
 
 
 def test_entries_are_written_removed_and_found_by_their_prefix(tmp_path: Path) -> None:

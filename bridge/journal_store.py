@@ -1,0 +1,367 @@
+"""The journal between two transactions: rows, cursors and entries in the file. One thread at a time may call it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from sqlite3 import Connection
+from typing import Any, NamedTuple
+
+from shakedown.bridge import journal_batch, journal_file, journal_tables
+from shakedown.bridge import journal_spans as spans
+from shakedown.bridge.core.model import Metric, Sample
+from shakedown.bridge.journal_batch import BATCH_MAX, Damaged
+from shakedown.bridge.journal_spans import Span, Spans
+from shakedown.bridge.journal_tables import State, Target
+
+OWN = "bridge/"
+"""What the names of the bridge's own targets begin with: they hold rows back, but none is lost for them."""
+
+DELETE_MAX = 64
+"""Batches a transaction deletes beyond those it inserts: clearing a backlog never stalls an append."""
+
+GONE_MAX = 256
+"""Spans of dropped rows that may yet turn out to have arrived; beyond it the oldest is declared lost."""
+
+POISONED_MAX = 64
+"""Damaged batches that are kept for somebody to look at; beyond it the oldest is deleted."""
+
+log = logging.getLogger("shakedown.bridge.journal")
+
+Packed = tuple[int, bytes]  # number of samples, their encoding
+
+
+class Loss(NamedTuple):
+    """Rows that a target has not confirmed and that are not in the journal any more."""
+
+    target: str
+    first: int
+    last: int
+    from_ts_ms: int  # 0 for both where the batch is damaged
+    to_ts_ms: int
+
+
+class _Poisoned(Exception):
+    def __init__(self, first: int, count: int, fault: Damaged) -> None:
+        super().__init__(str(fault))
+        self.first, self.count = first, count
+
+
+class Store:
+    """Everything that is durable; `durable` is what the last transaction left, `entries` what is stored beside it."""
+
+    def __init__(self, connection: Connection, path: Path, rows_max: int) -> None:
+        self.durable = State()
+        self.entries: dict[str, bytes] = {}
+        self.spare: dict[str, tuple[Span, ...]] = {}  # rows that a target would rather lose, best first
+        self.reports = False  # whether somebody decides what of the rows dropped is declared, and when
+        self.keys: dict[int, int] = {}  # metric_id in this configuration -> key in the file
+        self.metric_ids: dict[int, int] | None = None  # the other way round; None: the metric_id is the key
+        self._connection = connection
+        self._path = path
+        self._rows_max = rows_max
+        self._state = State()  # the draft of the transaction that runs
+        self._replaced: dict[str, bytes | None] = {}  # entries as they were before it
+        self._budget = 0  # batches that it may still delete
+        self._new_losses: list[Loss] = []  # its own
+        self._losses: list[Loss] = []  # those of the transactions before
+        self._is_settled = False  # whether batches beyond the lowest cursor may be free
+
+    def load(self, targets: Sequence[str], metrics: Sequence[Metric]) -> None:
+        """Read what is there, and begin what is new. Raises DatabaseError."""
+        state = journal_tables.read_state(self._connection)
+        start = (state.held[0][0] if state.held else state.last_row + 1) - 1
+        # One that is no longer configured keeps its bdSeq, and holds nothing back.
+        state.targets = {name: state.targets.get(name, Target(start)) for name in targets}
+        self.durable, self._state = replace(state, targets={}), state
+        self._connection.execute("BEGIN")
+        self._save()
+        self._load_names(metrics)
+        self._connection.execute("COMMIT")
+        self.durable = state
+        self.entries, damaged = journal_tables.read_entries(self._connection)
+        if damaged:
+            log.error("journal %s: entries are damaged and begin anew: %s", self._path, sorted(damaged)[:5])
+
+    def transact(self, works: Sequence[Callable[[], Any]]) -> list[Any]:
+        """Run `works`, then drop and free what is due, in one transaction: all of it is on disk, or nothing."""
+        self._state, self._replaced, self._new_losses = self.durable.copy(), {}, []
+        self._budget = DELETE_MAX + len(works)
+        try:
+            self._connection.execute("BEGIN")
+            results = [work() for work in works]
+            self._free()
+            self._drop()
+            self._save()
+            self._connection.execute("COMMIT")
+        except BaseException:
+            self._restore_entries()
+            journal_file.roll_back(self._connection)
+            raise
+        self.durable = self._state
+        self._losses += self._new_losses
+        return results
+
+    def take_losses(self) -> list[Loss]:
+        """What the transactions since the last call have lost."""
+        losses, self._losses = self._losses, []
+        return losses
+
+    # -- what happens inside a transaction -----------------------------------------------------------------
+
+    def append(self, packed: Sequence[Packed], entries: Mapping[str, bytes | None]) -> range:
+        """Write batches and entries; return the rows."""
+        state = self._state
+        first = state.last_row + 1
+        for count, body in packed:
+            blob = journal_batch.seal(state.last_row + 1, body)
+            self._connection.execute("INSERT INTO batch VALUES (?, ?, ?)", (state.last_row + 1, count, blob))
+            state.last_row += count
+        state.held = spans.add(state.held, first, state.last_row)
+        self._budget += len(packed)
+        self._put(entries)
+        return range(first, state.last_row + 1)
+
+    def confirm(self, name: str, row: int) -> None:
+        """Move a cursor forward."""
+        state, target = self._state, self._state.targets[name]
+        row = max(row, target.cursor)
+        settled, gone = spans.without(target.settled, 0, row), spans.without(target.gone, 0, row)
+        state.targets[name] = replace(target, cursor=row, settled=settled, gone=gone)
+        state.held = spans.without(state.held, 0, min(target.cursor for target in state.targets.values()))
+        self._is_settled = any(target.settled for target in state.targets.values())
+
+    def settle(self, name: str, rows: Sequence[Span]) -> None:
+        """Rows beyond the cursor have arrived."""
+        target = self._state.targets[name]
+        settled, gone = target.settled, target.gone
+        for first, last in rows:
+            settled = spans.add(settled, max(first, target.cursor + 1), last)
+            gone = spans.without(gone, first, last)
+        self._state.targets[name] = replace(target, settled=settled, gone=gone)
+        self._is_settled = True
+
+    def declare(self, name: str, rows: Sequence[Span]) -> int:
+        """What of `rows` was dropped is lost; return how many that are."""
+        target = self._state.targets[name]
+        number, gone = 0, target.gone
+        for first, last in rows:
+            number += spans.count(spans.within(gone, first, last))
+            gone = spans.without(gone, first, last)
+        self._state.targets[name] = replace(target, gone=gone, declared=target.declared + number)
+        self._state.dropped += number
+        return number
+
+    def next_bd_seq(self, name: str) -> int:
+        """Take a number."""
+        target = self._state.targets[name]
+        self._state.targets[name] = replace(target, bd_seq=(target.bd_seq + 1) % 256)
+        return target.bd_seq
+
+    def _put(self, entries: Mapping[str, bytes | None]) -> None:
+        for key, value in entries.items():
+            self._replaced.setdefault(key, self.entries.get(key))
+            if value is None:
+                self._connection.execute("DELETE FROM entry WHERE key = ?", (key,))
+                self.entries.pop(key, None)
+        kept = {key: value for key, value in entries.items() if value is not None}
+        journal_tables.write_entries(self._connection, kept.items())
+        self.entries.update(kept)
+
+    def _restore_entries(self) -> None:
+        for key, value in self._replaced.items():
+            if value is None:
+                self.entries.pop(key, None)
+            else:
+                self.entries[key] = value
+
+    def _save(self) -> None:
+        state, before = self._state, self.durable
+        if (state.last_row, state.dropped, state.held) != (before.last_row, before.dropped, before.held):
+            journal_tables.write_state(self._connection, state)
+        changed = [(n, target) for n, target in state.targets.items() if target != before.targets.get(n)]
+        journal_tables.write_targets(self._connection, changed)
+
+    # -- room ----------------------------------------------------------------------------------------------
+
+    def _free(self) -> None:
+        state = self._state
+        start = state.held[0][0] if state.held else state.last_row + 1
+        self._connection.execute(
+            "DELETE FROM batch WHERE first IN"
+            " (SELECT first FROM batch WHERE first < ?1 AND first + count <= ?1 ORDER BY first LIMIT ?2)",
+            (start, self._budget),
+        )
+        if not self._is_settled:
+            return
+        for first, last in self._arrived(state.targets):
+            for start, count, _ in self._batches(first, last):
+                self._delete(start, count)
+        self._is_settled = self._budget <= 0
+
+    def _drop(self) -> None:
+        """At the bound: batches that all targets have, then those that they would rather lose, then the oldest."""
+        excess = spans.count(self._state.held) - self._rows_max
+        if excess <= 0:
+            return
+        for first, last in self._ranked():
+            for start, count, blob in self._batches(first, last):
+                here = spans.within(self._state.held, start, start + count - 1)
+                try:
+                    times = journal_batch.time_span(start, count, blob)
+                except Damaged:
+                    times = (0, 0)
+                self._delete(start, count)
+                self._lose(here, times)
+                excess -= spans.count(here)
+                if excess <= 0:
+                    return
+
+    def _ranked(self) -> Iterator[Span]:
+        norths = [name for name in self._state.targets if not name.startswith(OWN)]
+        yield from self._arrived(norths)
+        for name in norths:
+            for span in self.spare.get(name, ()):
+                agreed: Spans = (span,)
+                for other in norths:
+                    if other != name:
+                        agreed = spans.common(agreed, self._willing(other))
+                yield from agreed
+        yield 0, self._state.last_row
+
+    def _arrived(self, names: Any) -> Spans:
+        """Rows that all of these targets have."""
+        rows: Spans = ((0, self._state.last_row),)
+        for name in names:
+            target = self._state.targets[name]
+            rows = spans.common(rows, spans.add(target.settled, 0, target.cursor))
+        return rows
+
+    def _willing(self, name: str) -> Spans:
+        rows = self._arrived([name])
+        for first, last in self.spare.get(name, ()):
+            rows = spans.add(rows, first, last)
+        return rows
+
+    def _lose(self, rows: Spans, times: tuple[int, int]) -> None:
+        for name, target in list(self._state.targets.items()):
+            if name.startswith(OWN):
+                continue
+            has, gone = self._arrived([name]), target.gone
+            for span in rows:
+                for first, last in spans.gaps(has, *span):
+                    self._report(Loss(name, first, last, *times))
+                    gone = spans.add(gone, first, last)
+            self._state.targets[name] = replace(target, gone=gone)
+            if undecidable := gone[:-GONE_MAX] if self.reports else gone:
+                self.declare(name, undecidable)
+
+    def _report(self, loss: Loss) -> None:
+        """Losses that follow each other are one."""
+        losses = self._new_losses
+        place = next((n for n in range(len(losses) - 1, -1, -1) if losses[n].target == loss.target), None)
+        if place is not None and (before := losses[place]).last + 1 == loss.first and before.to_ts_ms:
+            oldest, newest = min(before.from_ts_ms, loss.from_ts_ms), max(before.to_ts_ms, loss.to_ts_ms)
+            losses[place] = Loss(loss.target, before.first, loss.last, oldest, newest)
+        else:
+            losses.append(loss)
+
+    def _batches(self, first: int, last: int) -> list[tuple[int, int, bytes]]:
+        """Batches that lie wholly in first..last, oldest first."""
+        return self._connection.execute(
+            "SELECT first, count, samples FROM batch"
+            " WHERE first BETWEEN ?1 AND ?2 AND first + count <= ?2 + 1 ORDER BY first LIMIT ?3",
+            (first, last, max(0, self._budget)),
+        ).fetchall()
+
+    def _delete(self, first: int, count: int) -> None:
+        self._connection.execute("DELETE FROM batch WHERE first = ?", (first,))
+        self._state.held = spans.without(self._state.held, first, first + count - 1)
+        self._budget -= 1
+
+    # -- rows ----------------------------------------------------------------------------------------------
+
+    def pack(self, samples: Sequence[Sample]) -> list[Packed]:
+        """Encode samples as batches. Raises ValueError for a value without encoding, or a metric not configured."""
+        size = max(1, min(BATCH_MAX, self._rows_max // 64))  # at the bound a batch goes as a whole
+        pieces = [samples[start : start + size] for start in range(0, len(samples), size)]
+        try:
+            return [(len(piece), journal_batch.encode(piece, self.keys)) for piece in pieces]
+        except KeyError:
+            unknown = sorted({sample.metric_id for sample in samples} - self.keys.keys())
+            if self.metric_ids is not None:
+                raise ValueError(
+                    f"journal {self._path}: metric_id {unknown[:5]} is not in the configuration"
+                ) from None
+            self.keys.update((metric_id, metric_id) for metric_id in unknown)
+            return self.pack(samples)
+        except ValueError as error:
+            raise ValueError(f"journal {self._path}: {error}") from error
+
+    def read(self, after_row: int, limit: int) -> list[tuple[int, Sample]]:
+        """At most `limit` rows after `after_row`; a batch that is damaged is set aside on the way."""
+        while True:
+            try:
+                return self._read(after_row, limit)
+            except _Poisoned as poisoned:
+                self._set_aside(poisoned)
+
+    def _read(self, after_row: int, limit: int) -> list[tuple[int, Sample]]:
+        held = self.durable.held
+        start = max(after_row + 1, held[0][0] if held else self.durable.last_row + 1)
+        rows: list[tuple[int, Sample]] = []
+        batches = self._connection.execute(
+            "SELECT first, count, samples FROM batch"
+            " WHERE first >= coalesce((SELECT max(first) FROM batch WHERE first <= ?), 0) ORDER BY first",
+            (start,),
+        )
+        while len(rows) < limit and (batch := batches.fetchone()) is not None:
+            first, count, blob = batch
+            try:
+                found = journal_batch.decode(first, count, blob, self.metric_ids)
+            except Damaged as error:
+                batches.close()
+                raise _Poisoned(first, count, error) from error
+            rows += found if first >= start else [row for row in found if row[0] >= start]
+        batches.close()  # a statement that is not at its end would hold back the next checkpoint
+        return rows[:limit] if limit > 0 else []
+
+    def _set_aside(self, poisoned: _Poisoned) -> None:
+        first, last = poisoned.first, poisoned.first + poisoned.count - 1
+        self.transact([lambda: self._poison(first, poisoned.count)])
+        log.error(
+            "journal %s: rows %d to %d are damaged (%s); they were moved to table `poisoned` and are lost",
+            self._path, first, last, poisoned,
+        )  # fmt: skip
+
+    def _poison(self, first: int, count: int) -> None:
+        here = spans.within(self._state.held, first, first + count - 1)
+        execute = self._connection.execute
+        execute("INSERT OR REPLACE INTO poisoned SELECT * FROM batch WHERE first = ?", (first,))
+        execute(
+            "DELETE FROM poisoned WHERE first NOT IN (SELECT first FROM poisoned ORDER BY first DESC LIMIT ?)",
+            (POISONED_MAX,),
+        )
+        self._delete(first, count)
+        self._lose(here, (0, 0))
+
+    # -- opening -------------------------------------------------------------------------------------------
+
+    def _load_names(self, metrics: Sequence[Metric]) -> None:
+        if not metrics:
+            return
+        keys = journal_tables.read_metrics(self._connection)
+        names = {metric.metric_id: f"{metric.device}/{metric.name}" for metric in metrics}
+        following = max(keys.values(), default=0) + 1
+        new = list(enumerate(dict.fromkeys(name for name in names.values() if name not in keys), following))
+        journal_tables.write_metrics(self._connection, new)
+        keys |= {name: key for key, name in new}
+        self.keys = {metric_id: keys[name] for metric_id, name in names.items()}
+        self.metric_ids = {key: metric_id for metric_id, key in self.keys.items()}
+        if retired := sorted(keys.keys() - set(names.values())):
+            log.warning(
+                "journal %s: rows of %d metrics no longer configured are skipped: %s",
+                self._path, len(retired), retired[:5],
+            )  # fmt: skip
