@@ -17,6 +17,7 @@ from shakedown.acceptance.oee.line_evidence import line_truth
 from shakedown.acceptance.oee.line_truth import LineTruth
 from shakedown.acceptance.oee.lineage import wrong_lineage
 from shakedown.acceptance.oee.loss_tree import LossTree, tree_of
+from shakedown.acceptance.oee.open_reports import missing_reports
 from shakedown.acceptance.oee.oracle import BUCKETS, COUNTS, ShiftTruth, shifts_of
 from shakedown.acceptance.oee.order_reports import wrong_orders
 from shakedown.acceptance.oee.plan import planned_shifts
@@ -87,6 +88,7 @@ def judge_line(evidence: Evidence, line: OeeLine) -> LineJudged:
                 (f"shift of the {_which(run, report)}", report.content.get("shift"), None)
                 for report in unknown
             ]
+        wrong += missing_reports(evidence, line, from_ns, to_ns, mine)
         orders = orders_of(lines, truth)
         if final is not None:
             wrong = _final(lines, truth, orders, final) + wrong

@@ -14,7 +14,8 @@ from shakedown.acceptance.oee.course import Span
 from shakedown.acceptance.oee.figures import number
 from shakedown.acceptance.run import GRACE_S, Run
 from shakedown.acceptance.site import Topic
-from shakedown.acceptance.spans import MS, S
+from shakedown.acceptance.spans import MS, S, union
+from shakedown.acceptance.spans import Span as TimeSpan
 from shakedown.acceptance.sparkplug import GOOD
 
 FLIGHT_S = 10.0  # what the source offered so shortly before need not have arrived
@@ -71,6 +72,12 @@ def part_of(evidence: Evidence, topic: Topic) -> TopicJoin:
     return next(part for part in evidence.joined.topics if part.topic == topic)
 
 
+def away_from_source(run: Run) -> list[TimeSpan]:
+    """When a fault of the bridge, or south of it, is near."""
+    faults = [fault for fault in run.timeline if not fault.is_phase and fault.affects - NORTH]
+    return union((fault.start_ns - int(BEFORE_S * S), fault.end_ns + int(AFTER_S * S)) for fault in faults)
+
+
 def late_spans(evidence: Evidence, topics: list[Topic], report: Report) -> list[Span]:
     """From when on to when the bridge may not have known these topics as it wrote a report: late samples leave a gap.
 
@@ -79,12 +86,7 @@ def late_spans(evidence: Evidence, topics: list[Topic], report: Report) -> list[
     """
     until_ns = int(report.as_of_ns)
     run = evidence.run
-    away = [
-        (fault.start_ns - int(BEFORE_S * S), fault.end_ns + int(AFTER_S * S))
-        for fault in run.timeline
-        if not fault.is_phase and fault.affects - NORTH
-    ]
-    away.append((until_ns - int(FLIGHT_S * S), until_ns))
+    away = [*away_from_source(run), (until_ns - int(FLIGHT_S * S), until_ns)]
     found = []
     for topic in topics:
         part = part_of(evidence, topic)

@@ -14,6 +14,7 @@ import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from shakedown.acceptance.criteria import acknowledgement
+from shakedown.acceptance.oee import open_reports
 from tests.acceptance.json_lines import write_lines
 from tests.acceptance.operations_day import Day
 from tests.acceptance.operations_verdicts import fresh_day, replay_once
@@ -446,6 +447,7 @@ def plan() -> OperationsModel:
 
 @pytest.fixture
 def day(monkeypatch: pytest.MonkeyPatch) -> Day:
-    """A shift without fault, to be broken."""
+    """A shift without fault, to be broken; open shifts have no reports, which a test of its own looks at."""
     monkeypatch.setattr(acknowledgement, "replay", replay_once)
+    monkeypatch.setattr(open_reports, "MINUTE_NS", 86_400 * 10**9)
     return fresh_day()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from shakedown.acceptance.oee import open_reports
 from shakedown.acceptance.verdict import Verdict
 from tests.acceptance.judged import judged_by
 from tests.acceptance.operations_day import MS, Day, at, held
@@ -44,6 +45,29 @@ def test_open_reports_that_are_right_pass(open_day: Day, tmp_path: Path) -> None
     assert verdict.criterion("oee").verdict == "PASS"
     assert verdict.criterion("oee").figures.reports_before_the_last == 44
     assert "So is each of 44 reports before the last one" in verdict.criterion("oee").statement
+
+
+def test_each_full_minute_of_an_open_shift_has_its_report(
+    day: Day, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(open_reports, "MINUTE_NS", 60 * 10**9)
+    _, begin, end = day.shifts[0]
+    day.reports += [
+        open_report_of(day, *shift, second)
+        for shift in day.shifts
+        for second in range(shift[1] + 60, shift[2], 60)
+    ]
+    assert wrong(judge(day, tmp_path / "whole")) == []
+    del day.reports[100:120]
+    verdict = judge(day, tmp_path / "lacks_twenty")
+    assert wrong(verdict) == ["open reports"]
+    count = (end - begin) // 60 - 1
+    text = f"open reports is reported as {count - 20} and was {count}."
+    assert text in verdict.criterion("oee").statement
+    away = {"id": "away", "kind": "freeze", "target": "bridge", "affects": ["bridge"], "verified": True}
+    last_ns = day.reports[99]["as_of_ms"] * MS
+    day.timeline.append(away | {"start_ns": last_ns, "end_ns": last_ns + 1_200 * 10**9})
+    assert wrong(judge(day, tmp_path / "was_away")) == []
 
 
 def test_closed_wrong_and_restated_right_is_wrong(day: Day, tmp_path: Path) -> None:

@@ -146,6 +146,13 @@ class NeverCloses(Shifts):
         return [report for report in super().tick(now_ns) if report.status == "open"]
 
 
+class SaysNothingWhileOpen(Shifts):
+    """Reports each shift when it is over, and never while it is open."""
+
+    def tick(self, now_ns):
+        return [report for report in super().tick(now_ns) if report.status != "open"]
+
+
 class CountsRejectsAsGood(Line):
     """Counts every part as good."""
 
@@ -253,6 +260,7 @@ OEE = (
     _mutant("has_one_ideal_time", HasOneIdealTime),
     _mutant("never_restates", NeverRestates),
     _mutant("never_closes", NeverCloses),
+    _mutant("says_nothing_while_open", SaysNothingWhileOpen),
     _mutant("counts_rejects_as_good", calculating(CountsRejectsAsGood)),
     _mutant("takes_rework_for_a_first_pass", calculating(TakesReworkForAFirstPass)),
     _mutant("books_on_the_last_order", calculating(BooksOnTheLastOrder)),
