@@ -125,7 +125,7 @@ CAUSE_MIN = 100
 
 
 def canonical(number: int, reason: int) -> str:
-    """run, idle, fault or changeover of a PackML state number and stop reason (standards 2).
+    """run, idle, fault or changeover of a PackML state number and stop reason (docs/plant.md).
 
     Held and stopped machines are at fault when they have a cause of their own (reasons from `CAUSE_MIN` on).
     """

@@ -1,6 +1,6 @@
 """OEE accuracy: what is reported of a shift is what happened in it, factor by factor.
 
-OEE alone hides state errors: run time and effectiveness cancel (standards 3). So availability, effectiveness and
+OEE alone hides state errors: run time and effectiveness cancel. So availability, effectiveness and
 quality, each time bucket and each count are held on their own, beside the OEE and the edges of the shift, and so are
 their companions, the figures of each order, and what they are made from (line_judge.py). Every report is held: the open
 ones and those that were restated as far as was known at their time (interim.py), and the factors as values of their own

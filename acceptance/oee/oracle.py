@@ -1,7 +1,7 @@
 """What the judge knows of a shift, and the parts of a machine: which are surely or perhaps in a stretch of time.
 
 Time is integer nanoseconds until the very end. What of a shift is break is planned downtime, the rest is the planned
-busy time (PBT). What the work unit that counts for the line does splits it (standards 3: ISO 22400-2; docs/oee.md).
+busy time (PBT). What the work unit that counts for the line does splits it (ISO 22400-2; docs/oee.md).
 """
 
 from __future__ import annotations

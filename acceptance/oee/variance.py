@@ -111,7 +111,7 @@ def _counted(part: TopicJoin, truth: ShiftTruth, *, arrived: bool) -> int:
 
 
 def growth(last: int, now: int) -> int:
-    """How far a counter went from `last` to `now`: rollover only if last > .9 max and now < .1 max (standards 3)."""
+    """How far a counter went from `last` to `now`: rollover only if last > .9 max and now < .1 max."""
     if now >= last:
         return now - last
     for bits in COUNTER_BITS:
