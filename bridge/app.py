@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shakedown.bridge import last_values
 from shakedown.bridge.config import Site, compile_all
 from shakedown.bridge.core.alarm import CommandRefused
 from shakedown.bridge.core.alarms import Alarms
@@ -24,6 +23,7 @@ from shakedown.bridge.core.session import Session
 from shakedown.bridge.core.work_orders import WorkOrders
 from shakedown.bridge.journal import Journal
 from shakedown.bridge.journal_file import JournalError
+from shakedown.bridge.last_values import LastValues
 from shakedown.bridge.north.cmms import Adapter, adapter_of
 from shakedown.bridge.north.enterprise import GOODBYE_S, EnterpriseTarget
 from shakedown.bridge.operations import STORE_S, TARGET, Operations, Outcome
@@ -97,6 +97,7 @@ class Bridge:
         self._due = asyncio.Event()
         self._commands: set[asyncio.Task[None]] = set()
         self._journal: Journal | None = None
+        self._last_values: LastValues | None = None
         self._targets: tuple[EnterpriseTarget, ...] = ()
         self._souths: tuple[South, ...] = ()
         self._counted: Counter[str] = Counter()
@@ -141,8 +142,9 @@ class Bridge:
                 )
                 for name, config in site.north.items()
             )  # fmt: skip
+            self._last_values = LastValues(journal)
             for target in self._targets:
-                target.recall(await last_values.recall(journal, model, target.name))
+                target.recall(await self._last_values.recall(model, target.name))
             if self.operations is not None:
                 await self.operations.recall(journal)
                 for name in site.south:
@@ -328,6 +330,7 @@ class Bridge:
 
     async def _declare(self) -> None:
         assert self._journal is not None
+        assert self._last_values is not None
         stored_row = -1
         retention_s = min(target.retention_s for target in self._targets)
         while True:
@@ -337,7 +340,7 @@ class Bridge:
             if row == stored_row:
                 continue
             try:
-                await last_values.store(self._journal, self.model, self._targets[0].known(), row)
+                await self._last_values.store(self._targets[0].known(), row)
                 stored_row = row
             except JournalError as error:
                 self._log.error("%s", error)

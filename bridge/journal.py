@@ -112,6 +112,14 @@ class Journal:
         entries = self._store.entries
         return {key: entries[key] for key in sorted(entries) if key.startswith(prefix)}
 
+    def encoded(self, samples: Sequence[Sample]) -> bytes:
+        """Samples as they can stand in an entry: like rows, under the names of their metrics. Raises ValueError."""
+        return self._store.encoded(samples)
+
+    def decoded(self, blob: bytes) -> list[Sample]:
+        """Those samples again, less those of metrics no longer configured."""
+        return self._store.decoded(blob)
+
     @property
     def last_row(self) -> int:
         """Newest durable row, 0 when there never was one."""

@@ -21,6 +21,7 @@ from typing import Any
 
 import msgspec
 
+from shakedown.bridge.columns import narrow, widen
 from shakedown.bridge.core.model import GOOD, Sample, Value
 
 BATCH_MAX = 500
@@ -28,7 +29,6 @@ BATCH_MAX = 500
 
 _HEADER = struct.Struct("<BI")
 _MAGIC = 3
-_WIDTHS = (("B", 8), ("H", 16), ("I", 32), ("Q", 64))
 _PROBE = 8  # so many values show cheaply whether singles are worth a try
 
 _sample = partial(tuple.__new__, Sample)  # half of the price of Sample(...)
@@ -45,7 +45,7 @@ def encode(samples: Sequence[Sample], keys: Mapping[int, int]) -> bytes:
     """
     ids, times, values, qualities, statuses = zip(*samples, strict=True)
     oldest = min(times)
-    columns = _narrow([keys[metric_id] for metric_id in ids]), _narrow([ts_ms - oldest for ts_ms in times])
+    columns = narrow([keys[metric_id] for metric_id in ids]), narrow([ts_ms - oldest for ts_ms in times])
     unusual: list[tuple[int, int, int]] = []
     if qualities.count(GOOD) + statuses.count(0) != 2 * len(ids):
         rest = enumerate(zip(qualities, statuses, strict=True))
@@ -109,11 +109,8 @@ def _columns(
         return old, times, values, [(place, *pair) for place, pair in enumerate(zip(*rest, strict=True))]
     _, oldest, _, widths, deflated, kind, packed, unusual = _open(first, count, blob)
     plain = zlib.decompress(deflated)
-    keys: array[int] = array(widths[0])
-    deltas: array[int] = array(widths[1])
-    border = count * keys.itemsize
-    keys.frombytes(plain[:border])
-    deltas.frombytes(plain[border:])
+    border = count * array(widths[0]).itemsize
+    keys, deltas = widen(widths[0], plain[:border]), widen(widths[1], plain[border:])
     if kind:
         floats: array[float] = array(kind)
         floats.frombytes(packed)
@@ -134,13 +131,6 @@ def _open(first: int, count: int, blob: bytes) -> Any:
 
 def _crc(first: int, body: bytes | memoryview) -> int:
     return zlib.crc32(body, zlib.crc32(first.to_bytes(8, "little")))
-
-
-def _narrow(numbers: list[int]) -> tuple[str, bytes]:
-    """Numbers from 0 in the narrowest type that holds them, and that type's letter."""
-    bits = max(numbers).bit_length()
-    code = next(code for code, width in _WIDTHS if bits <= width)
-    return code, array(code, numbers).tobytes()
 
 
 def _pack(values: Sequence[Value]) -> tuple[str, bytes | Sequence[Value]]:

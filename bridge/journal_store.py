@@ -300,6 +300,19 @@ class Store:
         except ValueError as error:
             raise ValueError(f"journal {self._path}: {error}") from error
 
+    def encoded(self, samples: Sequence[Sample]) -> bytes:
+        """Samples of metrics with a key, as they can stand in an entry."""
+        if not samples:
+            return b""
+        return len(samples).to_bytes(4) + journal_batch.seal(0, journal_batch.encode(samples, self.keys))
+
+    def decoded(self, blob: bytes) -> list[Sample]:
+        """Those samples again; raises Damaged."""
+        if not blob:
+            return []
+        rows = journal_batch.decode(0, int.from_bytes(blob[:4]), blob[4:], self.metric_ids)
+        return [sample for _, sample in rows]
+
     def read(self, after_row: int, limit: int) -> list[tuple[int, Sample]]:
         """At most `limit` rows after `after_row`; a batch that is damaged is set aside on the way."""
         while True:

@@ -58,9 +58,7 @@ class Intake:
 
     async def store(self, readings: Sequence[Reading], position: Position) -> None:
         """Have readings and position put into the journal; returns when they are, however long that takes."""
-        entries = {self.name: position.state()}
-        if position.items is not self.position.items or position.settings is not self.position.settings:
-            entries[f"{self.name}/items"] = position.structure()
+        entries = position.entries(self.name, self.position)
         while True:
             try:
                 await self._on_readings(readings, entries)

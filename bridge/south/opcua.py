@@ -73,7 +73,7 @@ class OpcUaSouth:
         self._settings = (config.publishing_interval_ms, config.sampling_interval_ms, config.queue_size)
         self._life = Life(self._timing.lost_after_s, lambda: on_lost(name), lambda: on_alive(name))
         self._channel = Channel(name, config, connect_to)
-        position = restore(stored(name), stored(f"{name}/items"), self._metrics)
+        position = restore(name, stored, self._metrics)
         self._intake = Intake(name, self._channel, position, on_readings, on_event)
         self._items = MonitoredItems(self._intake, self._metrics, config)
         self._stream = Stream(self._intake, self._items, self._life, self._timing.watchdog_s)

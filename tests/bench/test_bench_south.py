@@ -85,14 +85,16 @@ def test_to_the_journal_ours(benchmark: Any, tmp_path: Path) -> None:
         position = Position(1, items=items)
 
         async def receive() -> None:
+            nonlocal position
             _, notification = decode.publish_response(Buffer(RAW))
             draft = position.copy()
             readings: list[Reading] = []
             take(draft, notification.values, readings, now_ticks=0, counters=Counter())
             await journal.append(
                 [Sample(r.metric_id, r.source_ts_ns // 10**6, r.value) for r in readings],
-                {"plc1": draft.state()},
+                draft.entries("plc1", position),
             )
+            position = draft
 
         benchmark(lambda: runner.run(receive()))
         assert journal.last_row % VALUES == 0

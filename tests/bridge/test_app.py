@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import aiomqtt
+import msgspec
 import pytest
 from click.testing import CliRunner
 
-from shakedown.bridge import last_values
 from shakedown.bridge.app import Bridge, Parts
 from shakedown.bridge.cli import bridge_group
 from shakedown.bridge.config import load_site
@@ -27,6 +27,7 @@ from shakedown.bridge.core.model import BAD, Metric, Model, Reading, Sample
 from shakedown.bridge.core.normalise import normalise
 from shakedown.bridge.journal import Journal
 from shakedown.bridge.journal_file import JournalFull
+from shakedown.bridge.last_values import LastValues
 from shakedown.twin.clock import run
 from shakedown.twin.enterprise.broker import EmbeddedBroker
 from shakedown.twin.network.memory import MemoryNetwork
@@ -233,19 +234,44 @@ def test_the_image_survives_another_order_of_the_configuration(tmp_path: Path) -
             tmp_path / "j", targets=["t"], rows_max=1000, metrics=model("x", "y").metrics
         )
         rows = await journal.append([Sample(0, 1, 1.0), Sample(1, 2, None, BAD, 5)])
-        await last_values.store(
-            journal, model("x", "y"), [Sample(0, 1, 1.0), Sample(1, 2, None, BAD, 5)], rows[-1]
-        )
-        await journal.append([Sample(0, 3, 3.0)])
+        image = LastValues(journal)
+        await image.store([Sample(0, 1, 1.0)], 1)
+        await image.store([Sample(0, 1, 1.0), Sample(1, 2, None, BAD, 5)], rows[-1])
+        stored = sum(len(blob) for blob in journal.entries("bridge/image").values())
+        await image.store([Sample(0, 1, 1.0), Sample(1, 2, None, BAD, 5)], rows[-1])
+        again = sum(len(blob) for blob in journal.entries("bridge/image").values())
+        assert again - stored < 20, "what did not change is not written"
+        await journal.append([Sample(0, 3, 3.0), Sample(0, 2, 2.0)])
         await journal.close()
         changed = model("new", "y", "x")
         journal = await Journal.open(tmp_path / "j", targets=["t"], rows_max=1000, metrics=changed.metrics)
         try:
-            return await last_values.recall(journal, changed, "t")
+            return await LastValues(journal).recall(changed, "t")
         finally:
             await journal.close()
 
-    assert asyncio.run(main()) == [Sample(2, 1, 1.0), Sample(1, 2, None, BAD, 5), Sample(2, 3, 3.0)]
+    assert asyncio.run(main()) == [
+        Sample(2, 1, 1.0),
+        Sample(1, 2, None, BAD, 5),
+        Sample(2, 3, 3.0),
+        Sample(2, 2, 2.0),
+    ]
+
+
+def test_the_image_of_an_earlier_format_is_read(tmp_path: Path) -> None:
+    model = Model("g", "e", (Metric(0, "c.a", "x", 10), Metric(1, "c.a", "y", 10)), ("c.a",))
+    old = msgspec.msgpack.encode((0, [("c.a/y", 1, 1.0, 192, 0), ("c.a/gone", 2, None, 0, 5)]))
+
+    async def main() -> None:
+        journal = await Journal.open(tmp_path / "j", targets=["t"], rows_max=1000, metrics=model.metrics)
+        await journal.append([], {"bridge/image": old})
+        image = LastValues(journal)
+        assert await image.recall(model, "t") == [Sample(1, 1, 1.0)]
+        await image.store([Sample(0, 2, 2.0), Sample(1, 1, 1.0)], 0)
+        assert await LastValues(journal).recall(model, "t") == [Sample(0, 2, 2.0), Sample(1, 1, 1.0)]
+        await journal.close()
+
+    asyncio.run(main())
 
 
 # ---- command line

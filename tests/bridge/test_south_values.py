@@ -12,13 +12,11 @@ from typing import Any
 
 import pytest
 from asyncua import ua
-from hypothesis import given
-from hypothesis import strategies as st
 
 from shakedown.bridge.core.model import Reading
 from shakedown.bridge.journal_file import JournalFull
 from shakedown.bridge.south.decode import TICKS_1970, TICKS_MAX, DataValue, Malformed
-from shakedown.bridge.south.position import GAP, Item, Position, next_sequence, restore
+from shakedown.bridge.south.position import GAP, Item, Position
 from shakedown.bridge.south.readings import take
 from shakedown.bridge.south.services import Server, node_id_of
 from shakedown.twin.servers.limits import OpcUaLimits
@@ -88,24 +86,6 @@ def test_another_value_with_the_same_time_is_a_reading(other: DataValue) -> None
     readings, _, position = taken(other, position=position)
     assert len(readings) == 1
     assert position.same[0] == 2
-
-
-@given(
-    st.integers(0, 2**32 - 1),
-    st.lists(st.tuples(st.integers(0, 2**62), st.integers(0, 2**32 - 1)), max_size=5),
-)
-def test_a_position_comes_back_as_it_was(sequence: int, values: list[tuple[int, int]]) -> None:
-    metrics = [metric(i, f"T{i}") for i in range(len(values))]
-    position = Position(77, sequence, namespaces=("a", "b"), settings=(500, 100, 9)).restarted(metrics)
-    position.subscription_id, position.sequence, position.settings = 77, sequence, (500, 100, 9)
-    for handle, (ticks, check) in enumerate(values):
-        position.ticks[handle], position.check[handle] = ticks, check
-        position.same[handle], position.gap[handle] = handle, handle % 2
-    assert restore(position.state(), position.structure(), metrics) == position
-
-
-def test_sequence_numbers_go_round_without_zero() -> None:
-    assert [next_sequence(n) for n in (0, 1, 2**32 - 2, 2**32 - 1)] == [1, 2, 2**32 - 1, 1]
 
 
 @pytest.mark.parametrize(
