@@ -83,6 +83,7 @@ class Cell(msgspec.Struct, kw_only=True):
     trouble: str = ""
     offered: int | None = None
     lost: int | None = None
+    pending: int = 0  # that still had time when the run ended: neither lost nor there
     duplicated: int | None = None
     out_of_order: int | None = None
     wrong: int | None = None
@@ -197,6 +198,7 @@ def measure(folder: Path, cell: Cell) -> None:
     counts = verdict["counts"]
     cell.verdict = verdict["verdict"]
     cell.offered, cell.lost = counts["eligible"], counts["lost"] + counts["late"]
+    cell.pending = counts["pending"]
     cell.duplicated, cell.out_of_order = counts["duplicated"], counts["out_of_order"]
     cell.wrong = counts["wrong"] + counts["unexpected"]
     criteria = {criterion["name"]: criterion for criterion in verdict["criteria"]}
@@ -256,7 +258,8 @@ def _cost(usage: Path, arrived: int, span: tuple[int, int], cell: Cell) -> None:
 
 def in_short(cell: Cell) -> str:
     """One line for who waits."""
-    return cell.trouble or f"{cell.lost} of {cell.offered} lost, {cell.duplicated} twice"
+    pending = f", {cell.pending} not there yet" if cell.pending else ""
+    return cell.trouble or f"{cell.lost} of {cell.offered} lost{pending}, {cell.duplicated} twice"
 
 
 def _slug(bridge: str) -> str:
