@@ -11,7 +11,9 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -75,7 +77,7 @@ def _identity(device: str, metric: str, ts_ms: int, value: Value, quality: int) 
 
 def reconcile(run: Run, passed: Passed | None = None) -> list[Problem]:
     """Every pair of counts that does not agree; `passed` is what was seen on the wire, read here if nobody has."""
-    problems = [*_ledger(run), *_server(run), *_totals(run), *_orders(run)]
+    problems = [*_ledger(run), *_values(run), *_server(run), *_totals(run), *_orders(run)]
     if run.wire is not None and run.wire.is_broker and (run.folder / "observer.jsonl").is_file():
         problems += _broker(run, run.wire)
     if run.wire is not None and run.bridge.promises.protocol == "sparkplug":
@@ -118,6 +120,32 @@ def _ledger(run: Run) -> Iterator[Problem]:
                 f"the server {server}", f"values of {node}", nodes[node], "the ledger", by_node.get(node, 0),
                 f"server.json, held, against ledger.jsonl{more}",
             )  # fmt: skip
+
+
+def _values(run: Run) -> Iterator[Problem]:
+    """The values of each signal: what a server remembers of it at the end are the ledger's last samples."""
+    remembered, held = run.counters.get("remembered"), run.counters.get("held")
+    if not isinstance(remembered, dict) or not isinstance(held, dict):
+        return
+    signals = np.frombuffer(run.ledger.signal, dtype=np.int32)
+    order, count = np.argsort(signals, kind="stable"), len(run.ledger.signals)
+    ends = np.cumsum(np.bincount(signals, minlength=count)).tolist()
+    places = {str(signal["node_id"]): index for index, signal in enumerate(run.ledger.signals)}
+    values, status = run.ledger.values, run.ledger.status
+    for server, nodes in remembered.items():
+        wrong = []
+        for node, (length, checksum) in nodes.items():
+            place = places.get(node)
+            if place is not None and held.get(server, {}).get(node) == ends[place] - (
+                ends[place - 1] if place else 0
+            ):
+                rows = order[ends[place] - length : ends[place]].tolist()
+                if crc32(msgspec.json.encode([(values[row], status[row]) for row in rows])) != checksum:
+                    wrong.append(node)
+        if wrong:
+            more = f" (and {len(wrong) - 1} nodes more)" if len(wrong) > 1 else ""
+            text = f"the server {server} remembers other values of {wrong[0]} than the ledger has{more}"
+            yield Problem(text, "server.json, remembered, against ledger.jsonl", REMEDY)
 
 
 def _server(run: Run) -> Iterator[Problem]:

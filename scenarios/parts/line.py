@@ -85,9 +85,11 @@ class LinePart(TaskPart):
         total = {name: sum(server[name] for server in servers) for name in servers[0]}
         broker = self.ground.find(BrokerPart, self.line)
         held = {plc.name: plc.held for plc in self._plcs}
+        remembered = {plc.name: plc.remembered for plc in self._plcs}
         assert self.line_ is not None
         happened = {"events": self.line_.events}
-        counters = {"line": happened, "server": total, "held": held, "broker": broker.counters}
+        counters = {"line": happened, "server": total, "held": held, "remembered": remembered}
+        counters["broker"] = broker.counters
         for cmms in self.ground.all_of(CmmsPart, self.line):
             counters["cmms"] = {"work_orders": cmms.work_orders}
         encoded = msgspec.json.encode(counters, enc_hook=vars)

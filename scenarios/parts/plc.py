@@ -114,3 +114,9 @@ class Plc(Part):
         """How many values each node of its server has had."""
         assert self.server is not None
         return self.server.held
+
+    @property
+    def remembered(self) -> dict[str, tuple[int, int]]:
+        """How many values the history of each node holds, and their checksum."""
+        assert self.server is not None
+        return self.server.remembered

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from shakedown.acceptance.observer import Observer
 from shakedown.acceptance.verdict import Verdict
 from shakedown.scenarios.parts import auditor
 from shakedown.scenarios.parts.broker import AcceptanceLog
@@ -30,8 +31,8 @@ NTH = 20
 HEAD = """# Broken labs
 
 Written by `python -m tests.mutants.labs` from one run of each; not by hand. The bridge is whole in all of them, and one
-part of the lab is not. Each run ends with 4, a harness fault that names the part and both counts, whatever the criteria
-say (FAIL: these would have blamed the bridge). Who counts what stands in [criteria.md](criteria.md#reconciliation).
+part of the lab is not. Each run ends with 4, a harness fault that names the part and what does not agree, whatever the
+criteria say (FAIL: these would have blamed the bridge). Who counts what stands in [criteria.md](criteria.md#reconciliation).
 
 | the lab's fault | what the run says of it | criteria that FAIL |
 | --- | --- | --- |
@@ -60,6 +61,17 @@ def _every_nth(broken: Callable[..., Any]) -> Callable[[Method], Method]:
 @_every_nth
 def never(_: Method, *args: Any, **named: Any) -> None:
     """The call does nothing."""
+
+
+def with_another_value(method: Method) -> Method:
+    """The value that is shown is another one, each NTH time."""
+
+    @_every_nth
+    def other(show: Method, self: Any, value: Any, *rest: Any) -> None:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        show(self, value + 1 if is_number else value, *rest)
+
+    return other(method)
 
 
 def without_its_last(method: Method) -> Method:
@@ -145,6 +157,7 @@ class BrokenLab:
 
 LABS: tuple[BrokenLab, ...] = (
     BrokenLab("a tag forgets values", TagValue, "offer", never, "the server plc1 counts", quick=True),
+    BrokenLab("a tag shows another value", TagValue, "offer", with_another_value, "remembers other values"),
     BrokenLab("a server is not given a value", OpcUaServer, "publish", without_its_last, "the server plc1"),
     BrokenLab("a monitored item forgets values", MonitoredItem, "take", never, "the OPC UA server counts"),
     BrokenLab("a subscription loses notifications", Subscription, "_number", unsent, "the OPC UA server counts"),
@@ -154,6 +167,7 @@ LABS: tuple[BrokenLab, ...] = (
     BrokenLab("the host writes 8 s late", JsonLines, "write_all", eight_seconds_late, "at another time"),
     BrokenLab("the host forgets rows", PrimaryHost, "_keep", never, "are not there"),
     BrokenLab("the broker's log misses messages", AcceptanceLog, "on_accept", never, "the broker wrote", quick=True),
+    BrokenLab("the observer misses messages", Observer, "_keep", never, "the observer lacks"),
     BrokenLab("the CMMS's export lacks an order", auditor, "write_log", without_an_order, "the CMMS counts",
               drill="shift_orders.yaml"),
 )  # fmt: skip

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
+from zlib import crc32
 
+import msgspec
 from asyncua import ua
 from asyncua.common.utils import ServiceError
 from asyncua.crypto import uacrypto
@@ -85,6 +87,15 @@ class OpcUaServer:
     def held(self) -> dict[str, int]:
         """How many values each node has had, over all starts, by NodeId."""
         return {tag.signal.node_id: tag.held for tag in self.tags}
+
+    @property
+    def remembered(self) -> dict[str, tuple[int, int]]:
+        """By NodeId how many values its history holds, and their checksum: CRC-32 of [[value, status], ...] as JSON."""
+        found = {}
+        for tag in self.tags:
+            shown = msgspec.json.encode([(sample.value, sample.status) for sample in tag.history])
+            found[tag.signal.node_id] = len(tag.history), crc32(shown)
+        return found
 
     async def start(self) -> None:
         """Build the address space and listen; `port` 0 becomes the port that was found."""
