@@ -45,12 +45,11 @@ class Known:
 
 def kind_of(line: OeeLine, state: str, reason: Any) -> str:
     """What a work unit does, of its state and the reason that it shows for it."""
-    if state == "fault":
-        return "minor_stop" if reason in line.reasons.get("minor_stop", ()) else "failure"
-    if state == "idle":
-        waits = (kind for kind in ("starved", "blocked") if reason in line.reasons.get(kind, ()))
-        return next(waits, "idle")
-    return state
+    if state not in ("fault", "idle"):
+        return state
+    waits = (kind for kind in ("starved", "blocked") if reason in line.reasons.get(kind, ()))
+    own = "minor_stop" if reason in line.reasons.get("minor_stop", ()) else "failure"
+    return next(waits, own if state == "fault" else "idle")
 
 
 class LineTruth:

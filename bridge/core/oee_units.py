@@ -99,9 +99,11 @@ class WorkUnit:
         if state in ("run", "changeover"):
             return state
         means = self._reasons.get(reason) if reason is not None else None
+        if means in WAITS:
+            return means
         if state == "fault":
             return "minor_stop" if means == "minor_stop" else "failure"
-        return means if means in WAITS else "idle"
+        return "idle"
 
     def since(self, ts_ns: int) -> int:
         """When what it does at a time began."""

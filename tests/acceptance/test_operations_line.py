@@ -13,7 +13,7 @@ import pytest
 from shakedown.acceptance.blocks import Cell, Table
 from shakedown.acceptance.oee.companions import wrong_companions
 from shakedown.acceptance.oee.course import Course
-from shakedown.acceptance.oee.line_truth import Known, LineTruth
+from shakedown.acceptance.oee.line_truth import Known, LineTruth, kind_of
 from shakedown.acceptance.oee.loss_tree import shown, tree_of
 from shakedown.acceptance.oee.losses import Losses
 from shakedown.acceptance.oee.oracle import Machine, ShiftTruth
@@ -207,6 +207,22 @@ def test_the_times_and_factors_of_the_welder() -> None:
         assert kpis[figure] == pytest.approx(by_hand, abs=5e-7)
         span = truth.spans.get(figure)
         assert span is None or (span.low, span.high) == pytest.approx((by_hand, by_hand), abs=5e-7)
+
+
+def test_what_a_work_unit_does_follows_from_its_state_and_reason() -> None:
+    of = line()
+    found = [kind_of(of, state, reason) for state in ("fault", "idle", "run") for reason in (1, 2, 110, 150)]
+    assert found == [
+        "starved",
+        "blocked",
+        "minor_stop",
+        "failure",
+        "starved",
+        "blocked",
+        "idle",
+        "idle",
+        *4 * ["run"],
+    ]
 
 
 def test_the_orders_of_the_day() -> None:

@@ -134,6 +134,12 @@ def test_a_minor_stop_is_no_failure_and_a_changeover_ends_with_a_good_part() -> 
     assert (found["changeovers"], found["changeover_s_mean"]) == (1, 1_050)
 
 
+def test_a_state_that_flaps_to_fault_while_its_reason_says_that_it_waits_changes_nothing() -> None:
+    flaps = does("welder", "07:02 fault 1; 07:02:01 idle 1; 08:40 fault 2; 08:41 idle 2")
+    assert day([*DAY, *flaps]) == day()
+    assert day([*DAY, *does("tester", "09:10 fault 1; 09:10:01 idle 1")]) == day()
+
+
 def test_each_work_unit_has_its_own_times_and_counts() -> None:
     expected = {
         "cutter": (21_240, 480, 360, 0, 0, 1_440, 2_880, 600, 1_320, 1_310, 10, 1, 360, 21_240),
