@@ -32,7 +32,8 @@ HEAD = """# Broken labs
 
 Written by `python -m tests.mutants.labs` from one run of each; not by hand. The bridge is whole in all of them, and one
 part of the lab is not. Each run ends with 4, a harness fault that names the part and what does not agree, whatever the
-criteria say (FAIL: these would have blamed the bridge). Who counts what stands in [criteria.md](criteria.md#reconciliation).
+criteria say (FAIL: these would have blamed the bridge). Who counts what stands in
+[criteria.md](criteria.md#reconciliation).
 
 | the lab's fault | what the run says of it | criteria that FAIL |
 | --- | --- | --- |
