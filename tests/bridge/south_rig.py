@@ -16,7 +16,7 @@ from shakedown.bridge.south.opcua import OpcUaSouth
 from shakedown.twin.clock import run
 from shakedown.twin.network.memory import MemoryNetwork
 from shakedown.twin.servers.limits import OpcUaLimits
-from shakedown.twin.servers.opcua import OpcUaServer
+from shakedown.twin.servers.opcua import OpcUaSecurity, OpcUaServer
 
 PORT = 4840
 
@@ -211,3 +211,41 @@ def play(
                 return await scenario(rig)
 
     return run(main(), seed=seed)
+
+
+def over_a_cut(folder: Path, config: Any, trust: OpcUaSecurity) -> tuple[list[Any], list[str], OpcUaServer]:
+    """The good values that arrive of ten, one a second, from a server that asks for security; one cut on the way.
+
+    Beside them the events of the south, and the server as it was left.
+    """
+    values: list[Any] = []
+    events: list[str] = []
+    server = OpcUaServer("plc", PORT, [Tag("T0")], endpoint_name="line1", security=trust)
+
+    async def main() -> None:
+        with MemoryNetwork(seed=0) as network:
+            plc, bridge = network.add_host("plc", "cell"), network.add_host("bridge", "cell")
+            await plc.spawn(server.start())
+            journal = await Journal.open(folder / "j", targets=["a"], rows_max=1000)
+
+            async def on_readings(readings: Sequence[Reading], entries: Any) -> None:
+                await journal.append([], entries)
+                values.extend(reading.value for reading in readings if not reading.status)
+
+            south = OpcUaSouth(
+                "plc1", config, [metric(0, "T0")], journal.get,
+                on_readings=on_readings, on_event=lambda kind, details: events.append(kind),
+            )  # fmt: skip
+            task = bridge.spawn(south.run())
+            for number in range(10):
+                await server.publish(time.time_ns(), [(0, float(number), 0)])
+                await asyncio.sleep(1)
+                if number == 5:
+                    await network.cable("plc").reset()
+            task.cancel()
+            await asyncio.wait([task])
+            await journal.close()
+            await server.stop()
+
+    run(main())
+    return values, events, server

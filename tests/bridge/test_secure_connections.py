@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,6 @@ import pytest
 
 from shakedown.bridge.config import NorthConfig, ReconnectConfig
 from shakedown.bridge.config_base import SecretConfig, TlsConfig
-from shakedown.bridge.core.model import Reading
 from shakedown.bridge.journal import Journal
 from shakedown.bridge.north.cmms_http import CmmsHttp, CmmsUnavailable
 from shakedown.bridge.north.enterprise import EnterpriseTarget
@@ -28,9 +25,9 @@ from shakedown.twin.enterprise.broker_access import User
 from shakedown.twin.enterprise.cmms.server import Cmms
 from shakedown.twin.enterprise.server_tls import serving_context
 from shakedown.twin.network.memory import MemoryNetwork
-from shakedown.twin.servers.opcua import OpcUaSecurity, OpcUaServer
+from shakedown.twin.servers.opcua import OpcUaSecurity
 from tests.bridge.north_rig import MODEL
-from tests.bridge.south_rig import Tag, metric
+from tests.bridge.south_rig import over_a_cut
 
 PASSWORD = "correct horse"
 
@@ -105,38 +102,9 @@ def test_opc_ua_with_certificate_and_password_over_a_cut(
         (own.certificate.read_bytes(),),
         {"bridge": PASSWORD},
     )
-    values: list[Any] = []
-    events: list[str] = []
-
-    async def main() -> None:
-        with MemoryNetwork() as network:
-            plc_host, bridge = network.add_host("plc", "cell"), network.add_host("bridge", "cell")
-            server = OpcUaServer("plc", 4840, [Tag("T0")], endpoint_name="line1", security=trust)
-            await plc_host.spawn(server.start())
-            journal = await Journal.open(tmp_path / "j", targets=["a"], rows_max=1000)
-
-            async def on_readings(readings: Sequence[Reading], entries: Any) -> None:
-                await journal.append([], entries)
-                values.extend(reading.value for reading in readings if not reading.status)
-
-            south = OpcUaSouth(
-                "plc1", config, [metric(0, "T0")], journal.get,
-                on_readings=on_readings, on_event=lambda kind, details: events.append(kind),
-            )  # fmt: skip
-            task = bridge.spawn(south.run())
-            for number in range(10):
-                await server.publish(time.time_ns(), [(0, float(number), 0)])
-                await asyncio.sleep(1)
-                if number == 5:
-                    await network.cable("plc").reset()
-            assert server.counters.refused_users == 0
-            task.cancel()
-            await asyncio.wait([task])
-            await journal.close()
-            await server.stop()
-
     with caplog.at_level(logging.INFO):
-        run(main())
+        values, events, server = over_a_cut(tmp_path, config, trust)
+    assert server.counters.refused_users == 0
     assert values == [float(number) for number in range(int(values[0]), 10)]
     assert events.count("south_connected") == 2
     assert PASSWORD not in caplog.text

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,15 +9,10 @@ from typing import Any
 import pytest
 from asyncua import Client
 
-from shakedown.bridge.core.model import Reading
-from shakedown.bridge.journal import Journal
-from shakedown.bridge.south.opcua import OpcUaSouth
 from shakedown.bridge.south.security import SecurityFileError, secure
 from shakedown.twin.authority import Authority
-from shakedown.twin.clock import run
-from shakedown.twin.network.memory import MemoryNetwork
-from shakedown.twin.servers.opcua import OpcUaSecurity, OpcUaServer
-from tests.bridge.south_rig import Tag, metric
+from shakedown.twin.servers.opcua import OpcUaSecurity
+from tests.bridge.south_rig import over_a_cut
 
 
 @pytest.fixture(scope="module")
@@ -33,44 +25,15 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Pat
 
 
 def test_values_arrive_signed_and_encrypted(tmp_path: Path, pairs: dict[str, tuple[Path, Path]]) -> None:
-    async def main() -> tuple[list[Any], list[str]]:
-        with MemoryNetwork(seed=0) as network:
-            plc, bridge = network.add_host("plc", "cell"), network.add_host("bridge", "cell")
-            trust = OpcUaSecurity(
-                *(file.read_bytes() for file in pairs["plc"]), trusted=(pairs["bridge"][0].read_bytes(),)
-            )
-            server = OpcUaServer("plc", 4840, [Tag("T0")], endpoint_name="line1", security=trust)
-            await plc.spawn(server.start())
-            journal = await Journal.open(tmp_path / "j", targets=["a"], rows_max=1000)
-            values: list[Any] = []
-            events: list[str] = []
-
-            async def on_readings(readings: Sequence[Reading], entries: Any) -> None:
-                await journal.append([], entries)
-                values.extend(reading.value for reading in readings if not reading.status)
-
-            config = SimpleNamespace(
-                endpoint="opc.tcp://plc:4840/line1", publishing_interval_ms=500, sampling_interval_ms=100,
-                queue_size=100, session_timeout_s=60.0, security=files_of(pairs, "bridge"),
-                username="", password=None,
-            )  # fmt: skip
-            south = OpcUaSouth(
-                "plc1", config, [metric(0, "T0")], journal.get,
-                on_readings=on_readings, on_event=lambda kind, details: events.append(kind),
-            )  # fmt: skip
-            task = bridge.spawn(south.run())
-            for number in range(10):
-                await server.publish(time.time_ns(), [(0, float(number), 0)])
-                await asyncio.sleep(1)
-                if number == 5:
-                    await network.cable("plc").reset()
-            task.cancel()
-            await asyncio.wait([task])
-            await journal.close()
-            await server.stop()
-            return values, events
-
-    values, events = run(main())
+    trust = OpcUaSecurity(
+        *(file.read_bytes() for file in pairs["plc"]), trusted=(pairs["bridge"][0].read_bytes(),)
+    )
+    config = SimpleNamespace(
+        endpoint="opc.tcp://plc:4840/line1", publishing_interval_ms=500, sampling_interval_ms=100,
+        queue_size=100, session_timeout_s=60.0, security=files_of(pairs, "bridge"),
+        username="", password=None,
+    )  # fmt: skip
+    values, events, _ = over_a_cut(tmp_path, config, trust)
     assert values == [float(number) for number in range(int(values[0]), 10)]
     assert events.count("south_connected") == 2
 
