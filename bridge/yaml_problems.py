@@ -13,6 +13,7 @@ from pydantic import BaseModel, PlainValidator
 
 PROBLEMS_MAX = 50
 _WORD = re.compile(r"\w+")
+_USER_IN_ADDRESS = re.compile(r"//[^/\s]*@")
 SECRET_KEYS = frozenset({"password"})
 """Keys whose value is never repeated, whatever somebody wrote there."""
 
@@ -238,6 +239,8 @@ def _masked(value: Any) -> Any:
     """The value without the secrets in it."""
     if isinstance(value, dict):
         return {key: "***" if key in SECRET_KEYS else _masked(inner) for key, inner in value.items()}
+    if isinstance(value, str):
+        return _USER_IN_ADDRESS.sub("//***@", value)
     return [_masked(inner) for inner in value] if isinstance(value, list) else value
 
 

@@ -103,6 +103,7 @@ def accept(
     from shakedown.scenarios.bridges.choice import choose
 
     chosen = choose(bridge)
+    brokers.refuse_user("--toxiproxy", toxiproxy or "")
     for setup in setups:
         brokers.check_choice(broker, clock, setup)
         chosen.check(setup, clock, broker)

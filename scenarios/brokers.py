@@ -50,8 +50,17 @@ def check_choice(choice: str, clock: str, setup: Setup) -> None:
                          f"{', '.join(sorted(brokers))}. Give --broker embedded or mosquitto.")  # fmt: skip
 
 
+def refuse_user(option: str, address: str) -> None:
+    """Raise UsageError for an address with a user in it: it would be in the manifest, the report, the process list."""
+    if "@" in address:
+        raise UsageError(
+            f"{option}: an address must hold no user and no password. Give one that asks for none."
+        )
+
+
 def foreign_address(url: str) -> tuple[str, int]:
     """Host and port of `mqtt://host[:port]`. Raises UsageError."""
+    refuse_user("--broker", url)
     try:
         parts = urlsplit(url)
         if parts.scheme == "mqtt" and parts.hostname:

@@ -180,6 +180,20 @@ def test_a_password_is_named_and_never_held(tmp_path: Path, side: str, user: str
     assert "31337" not in problem
 
 
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("mqtt://broker:1883", "north.enterprise.broker: is not an MQTT broker ('mqtt://***@broker:1883')"),
+        ("opc.tcp://plc1:4840", "south.plc1.endpoint: is not an OPC UA endpoint ('opc.tcp://***@plc1:4840')"),
+    ],
+)
+def test_a_password_in_an_address_is_refused_and_not_repeated(
+    tmp_path: Path, address: str, expected: str
+) -> None:
+    (problem,) = problems(tmp_path, (address, address.replace("//", "//u:hunter2@")))
+    assert expected in problem
+
+
 def test_a_password_never_travels_in_the_clear(tmp_path: Path) -> None:
     user = "\n    username: u\n    password: {env: E}"
     found = problems(

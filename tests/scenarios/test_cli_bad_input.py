@@ -48,6 +48,14 @@ def assert_refused(line, result, *words, code=2):
         (("--duration", "inf"), ("'inf' is not a finite number",)),
         (("--seed", "-1"), ("-1 is not in the range",)),
         (("--broker", "foo"), ("--broker 'foo' is not a broker", "mqtt://127.0.0.1:1883")),
+        (
+            ("--broker", "mqtt://u:p@127.0.0.1:1883", "--clock", "wall"),
+            ("--broker: an address must hold no user",),
+        ),
+        (
+            ("--toxiproxy", "http://u:p@127.0.0.1:1", "--clock", "wall"),
+            ("--toxiproxy: an address must hold no",),
+        ),
         (("--broker", "mosquitto"), ("cannot follow clock virtual", "Add --clock wall")),
         (
             ("--broker", "mqtt://127.0.0.1:1", "--clock", "wall"),
