@@ -9,7 +9,7 @@ import numpy as np
 
 from shakedown.acceptance.attribution import LostSample
 from shakedown.acceptance.blocks import ROWS_MAX, Block, Row, Sentence, Table, numbers, text
-from shakedown.acceptance.causes import causes, never_came
+from shakedown.acceptance.causes import causes, never_came, too_slow
 from shakedown.acceptance.criterion import Criterion, Finding, More
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.join import NEVER, Ints, TopicJoin
@@ -128,7 +128,9 @@ def judge(evidence: Evidence) -> Finding:
         "Not applicable: nothing was cut in this run." if verdict == "NOT_APPLICABLE" else "",
         _statement(figures, evidence),
         *causes(run, joined),
-        outage_statement(by_outage.outages, by_outage.lossy) if outages else "",
+        outage_statement(by_outage.outages, by_outage.lossy)
+        if outages and too_slow(run, joined) is None
+        else "",
         unmatched(run) if decision.lost else "",
     ]
     return Finding(

@@ -61,6 +61,34 @@ def test_a_bridge_that_falls_silent_is_named(plan, lab, tmp_path) -> None:
     assert "The bridge failed as a process: it ended with exit code 1." in said(plan, tmp_path)
 
 
+def slowed(plan, lab, factor: float) -> None:
+    """The bridge takes `factor` times as long for everything, and nothing comes in a cut at 400 s."""
+    born = plan.messages[:3]
+    live = [m for m in plan.data if not any(sample.historical for sample in m.samples)]
+    for message in live:
+        message.accepted = message.heard = True
+        message.ns = lab.at(5) + round((message.ns - lab.at(5)) * factor)
+        message.ns += 10 * lab.S * (message.ns >= lab.at(400))
+    plan.messages = [*born, *(m for m in live if m.ns < lab.at(800))]
+    kept = [entry for entry in plan.timeline if entry["kind"] == "phase"]
+    plan.timeline = [*kept, lab.fault("wan_1", "down", "wan", (400, 410), ["wan"])]
+
+
+def test_a_bridge_that_is_merely_too_slow_is_named_and_no_outage_is_blamed(plan, lab, tmp_path) -> None:
+    slowed(plan, lab, 1.25)
+    text = said(plan, tmp_path)
+    assert (
+        "The bridge brings 6.4 samples a second in the time that is not cut, and the line offers 8.0: it"
+        in text
+    )
+    assert "outage" not in text
+
+
+def test_a_bridge_that_keeps_pace_and_loses_some_is_not_called_slow(plan, tmp_path) -> None:
+    plan.drop(lambda sample: sample.metric == "count" and sample.ts_ms % 2_000 == 0)
+    assert "too slow" not in said(plan, tmp_path)
+
+
 def test_what_the_bridge_declares_stands_beside_what_is_lost(plan, lab, tmp_path) -> None:
     plan.drop(lambda sample: sample.metric == "count" and sample.ts_ms > lab.at(400) // lab.MS)
     plan.host_rows.append(
