@@ -5,6 +5,7 @@ death of the bridge, and the drain is long enough for the backlog. So whatever c
 nothing, and nobody else may be blamed.
 
     python tests/properties/outages.py 17        # prints scenario 17 as YAML
+    python tests/properties/outages.py 17 flapping
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ FIRST_S, CALM_S = 6.0, 12.0  # no fault before, none so shortly before the end
 FAULT_MIN_S = 2.6  # the probe needs a period to settle and one to see something
 SLOW_MIN_S = 7.0  # and on a slow line to connect and to be answered
 SIGNALS = 68
+CHANGES_PER_SCAN = 50  # of these, about
 SAMPLES_MAX = 45_000  # keeps a scenario at a few seconds of computing
 
 
@@ -54,6 +56,49 @@ def scenario(seed: int) -> dict[str, Any]:
         },
         "override": {"plant": {"scan_ms": scan_ms, "dropouts": _dropouts(rng, duration_s)}, "site": site},
         "faults": sorted(faults, key=lambda fault: fault["at_s"]),
+    }
+
+
+def flapping(seed: int) -> dict[str, Any]:
+    """Scenario file number `seed` of a WAN that is never up for as long as the retention.
+
+    The broker keeps its memory and nobody dies. The journal holds what an outage keeps back two and a half times, and
+    much less than the retention; history may go half as fast again as it has to, which is slower than the line.
+    """
+    rng = np.random.Generator(np.random.PCG64([seed, 0xF1A9]))
+    duration_s = 150.0
+    scan_ms = _one_of(rng, (500, 1000))
+    kinds = _one_of(rng, (("down",), ("down", "blackhole", "stall")))
+    up_s, down_s = _one_of(rng, (12, 22, 35)), _one_of(rng, (0.5, 2, 6))
+    keep_alive_s, reconnect_max_s = _one_of(rng, (2, 3)), _one_of(rng, (0.5, 2))
+    away_s = FAULT_MIN_S + down_s + 1.5 * reconnect_max_s + (2 * keep_alive_s if len(kinds) > 1 else 0)
+    per_s = CHANGES_PER_SCAN * 1000 / scan_ms
+    north = {
+        "keep_alive_s": keep_alive_s,
+        "host_keep_alive_s": 10,
+        "reconnect_s": {"min": 0.5, "max": reconnect_max_s},
+        "retention_margin_s": 55,
+        "replay_per_s": round(1.5 * per_s * (away_s + 2) / (0.7 * up_s)),
+    }
+    at_s, faults = FIRST_S, []
+    while at_s < duration_s - CALM_S:
+        for_s = round(FAULT_MIN_S + rng.uniform(0, down_s), 2)
+        fault = {"kind": _one_of(rng, kinds), "target": "wan", "at_s": at_s, "for_s": for_s}
+        faults.append({"id": f"wan_{len(faults)}", **fault})
+        at_s = round(at_s + for_s + up_s * rng.uniform(0.7, 1.3), 2)
+    site = {
+        "north": {"enterprise": north},
+        "journal": {"rows_max": max(1000, round(2.5 * per_s * (away_s + 2)))},
+    }
+    return {
+        "name": f"flapping_{seed}",
+        "title": f"A flapping link, number {seed}",
+        "warm_up_s": FIRST_S - 1,
+        "duration_s": duration_s,
+        "drain_s": 75,
+        "may_be_inconclusive": ["freshness", "loss"],
+        "override": {"plant": {"scan_ms": scan_ms, "dropouts": []}, "site": site},
+        "faults": faults,
     }
 
 
@@ -163,4 +208,5 @@ def _one_of(rng: np.random.Generator, choices: tuple[Any, ...] | list[Any]) -> A
 
 
 if __name__ == "__main__":
-    print(yaml.safe_dump(scenario(int(sys.argv[1])), sort_keys=False, width=120))
+    draw = flapping if sys.argv[2:] == ["flapping"] else scenario
+    print(yaml.safe_dump(draw(int(sys.argv[1])), sort_keys=False, width=120))

@@ -32,3 +32,13 @@ def sent_per_sample(folder: Path) -> float:
         if isinstance(m, Message) and m.edge == run.site.edge and m.kind in DATA and m.device
     )
     return sum(len(message.samples) for message in own) / len(run.ledger.values)
+
+
+def declared_lost(folder: Path) -> int:
+    """How many samples the bridge itself declares lost, `bridge/declared_lost` of its edge node."""
+    host = load_run(folder).host
+    named = {key for key, (_, _, metric) in enumerate(host.edges) if metric.endswith("declared_lost")}
+    return max(
+        (v for key, v in zip(host.key, host.values, strict=True) if key in named and isinstance(v, int)),
+        default=0,
+    )
