@@ -217,7 +217,7 @@ class Bridge:
 
     # ---- from the south
 
-    async def _on_readings(self, readings: Sequence[Reading], entries: Mapping[str, bytes]) -> None:
+    async def _on_readings(self, readings: Sequence[Reading], entries: Mapping[str, bytes | None]) -> None:
         """Normalise, journal, then hand on. Raises JournalError: then nothing was taken, and the south tries again."""
         if self._is_cut:
             raise asyncio.CancelledError
@@ -226,7 +226,7 @@ class Bridge:
         await self._take(samples, entries)
         self._count(readings, samples)
 
-    async def _take(self, samples: list[Sample], entries: Mapping[str, bytes]) -> None:
+    async def _take(self, samples: list[Sample], entries: Mapping[str, bytes | None]) -> None:
         """Journal samples in one call with all that follows from them, then hand both on. Raises JournalError."""
         assert self._journal is not None
         operations, outcome = self.operations, Outcome()

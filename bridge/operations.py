@@ -196,8 +196,9 @@ class Operations:
         return outcome
 
     def undo(self, outcome: Outcome) -> None:
-        """It could not be written: it comes with the next one."""
-        self._lost = outcome
+        """It could not be written: it comes with the next one. Several may have been under way."""
+        lost = self._lost or Outcome()
+        self._lost = Outcome(lost.samples + outcome.samples, lost.entries | outcome.entries)
 
     def _transition(self, transition: Transition, outcome: Outcome, now_ns: int) -> None:
         rule, ids, ts_ms = transition.rule, self.compiled.ids, transition.ts_ns // 1_000_000

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -45,7 +45,11 @@ class Channel:
     """
 
     def __init__(
-        self, name: str, config: OpcUaConfig, connect_to: Mapping[str, tuple[str, int]] | None
+        self,
+        name: str,
+        config: OpcUaConfig,
+        connect_to: Mapping[str, tuple[str, int]] | None,
+        on_answer: Callable[[], None] = lambda: None,
     ) -> None:
         parts = urlsplit(config.endpoint)
         self._address = (parts.hostname or "", parts.port or 4840)
@@ -53,6 +57,7 @@ class Channel:
             self._address = connect_to.get("{}:{}".format(*self._address), self._address)
         self._name = name
         self._config = config
+        self._on_answer = on_answer
         self._client: Client | None = None
         self._password = Secret(config.password, f"south.{name}.password") if config.password else None
 
@@ -120,7 +125,9 @@ class Channel:
         protocol = self._connected().uaclient.protocol
         if protocol is None:
             raise ConnectionError("not connected")
-        return await protocol.send_request(request, timeout_s)
+        answer = await protocol.send_request(request, timeout_s)
+        self._on_answer()
+        return answer
 
     def abandon(self) -> None:
         """Drop the connection and keep the session: what the server holds for it is still wanted."""

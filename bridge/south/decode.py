@@ -67,6 +67,7 @@ class Notification:
     values: list[DataValue] = field(default_factory=list)
     status_change: int | None = None
     keep_alive: bool = True
+    more: bool = False  # the server has more to send than this
 
 
 @dataclass(slots=True)
@@ -83,8 +84,10 @@ def publish_response(buffer: Buffer) -> tuple[int, Notification]:
     data, at = _response(buffer)
     try:
         subscription_id = _u32(data, at)[0]
-        at = _skip_array(data, at + 4, 4) + 1  # AvailableSequenceNumbers, MoreNotifications
-        return subscription_id, _notification(data, at)
+        at = _skip_array(data, at + 4, 4)  # AvailableSequenceNumbers
+        notification = _notification(data, at + 1)
+        notification.more = bool(data[at])
+        return subscription_id, notification
     except (struct.error, IndexError, UnicodeDecodeError) as error:
         raise Malformed(f"PublishResponse: {error}") from error
 

@@ -1,4 +1,4 @@
-"""From notifications to the journal: the position moves with the values, and gaps are filled from history first."""
+"""From notifications to the journal: the position moves with the values; what may be missing before them is noted."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,9 +16,10 @@ from shakedown.bridge.core.model import Reading
 from shakedown.bridge.journal_file import JournalError
 from shakedown.bridge.south import services
 from shakedown.bridge.south.channel import Channel
-from shakedown.bridge.south.decode import TICKS_1970, DataValue, HistoryPage, Notification
+from shakedown.bridge.south.decode import TICKS_1970, DataValue, Notification
+from shakedown.bridge.south.gaps import Gap, OpenGaps
 from shakedown.bridge.south.position import GAP, Position
-from shakedown.bridge.south.readings import checksum, overflowed, take, ticks_of
+from shakedown.bridge.south.readings import take
 from shakedown.bridge.south.south import OnEvent, OnReadings
 
 JOURNAL_RETRY_S = 1.0
@@ -27,9 +28,6 @@ JOURNAL_RETRY_S = 1.0
 NAMES_MAX = 20
 """Names of metrics that one event lists."""
 
-NOTHING_MISSING, FILLED = "nothing missing", "filled"
-"""What may become of a gap; any other text is the reason why something stays missing."""
-
 log = logging.getLogger(__name__)
 
 
@@ -37,11 +35,19 @@ class Intake:
     """Owns the position in the server's subscription, and is the only one to move it."""
 
     def __init__(
-        self, name: str, channel: Channel, position: Position, on_readings: OnReadings, on_event: OnEvent
+        self,
+        name: str,
+        channel: Channel,
+        position: Position,
+        gaps: OpenGaps,
+        on_readings: OnReadings,
+        on_event: OnEvent,
     ) -> None:
         self.name = name
         self.channel = channel
         self.position = position
+        self.gaps = gaps
+        self.on_gaps: Callable[[], None] = lambda: None
         self.server = services.Server((), services.ITEMS_PER_CALL_MAX)
         self.counters: Counter[str] = Counter()
         self._on_readings = on_readings
@@ -56,9 +62,8 @@ class Intake:
         log.info("%s: %s %s", self.name, kind, details)
         self._on_event(kind, {"south": self.name, **details})
 
-    async def store(self, readings: Sequence[Reading], position: Position) -> None:
-        """Have readings and position put into the journal; returns when they are, however long that takes."""
-        entries = position.entries(self.name, self.position)
+    async def journal(self, readings: Sequence[Reading], entries: Mapping[str, bytes | None]) -> None:
+        """Have both put into the journal in one transaction; returns when they are, however long that takes."""
         while True:
             try:
                 await self._on_readings(readings, entries)
@@ -68,23 +73,37 @@ class Intake:
                 self.event("journal_refused", error=str(error))
                 await asyncio.sleep(JOURNAL_RETRY_S)
         self.counters["readings"] += len(readings)
+
+    async def store(self, readings: Sequence[Reading], position: Position, gaps: Iterable[Gap] = ()) -> None:
+        """Journal readings, the position behind them and the gaps before them."""
+        entries = position.entries(self.name, self.position)
+        opened, hopeless = self.gaps.opened(gaps)
+        await self.journal(readings, {**entries, **self.gaps.entries(opened)})
         self.position = position
+        self.gaps.take(opened)
+        if opened:
+            self.on_gaps()
+        self.report(0, 0, hopeless)
 
     async def take(self, notifications: Sequence[Notification]) -> None:
-        """Journal notifications that follow each other; in one transaction where nothing has to be filled in."""
-        suspicious = any(self.position.gap) or any(
-            overflowed(value.status) for n in notifications for value in n.values if value.status
-        )
-        if not suspicious:
-            await self._store_values([n.values for n in notifications], notifications[-1].sequence)
-            return
-        for notification in notifications:
-            await self.take_values(notification.values, notification.sequence)
+        """Journal notifications that follow each other, in one transaction."""
+        await self._take([n.values for n in notifications], notifications[-1].sequence)
 
-    async def take_values(self, values: Sequence[DataValue], sequence: int) -> None:
-        """Journal values after what is missing before them."""
-        await self._fill(values)
-        await self._store_values([values], sequence)
+    def report(self, recovered: int, filled: int, hopeless: Sequence[Gap]) -> None:
+        """Put on record what became of gaps."""
+        self.counters["values_recovered"] += recovered
+        self.counters["gaps_filled"] += filled
+        self.counters["gaps_declared"] += len(hopeless)
+        if filled or hopeless:
+            self.event(
+                "gap",
+                recovered=recovered,
+                filled=filled,
+                declared=len(hopeless),
+                open=len(self.gaps),
+                reasons=sorted({gap.why for gap in hopeless}),
+                metrics=[gap.key for gap in hopeless[:NAMES_MAX]],
+            )
 
     async def declare_break(self, sequence: int) -> None:
         """Messages up to `sequence` are gone for good: before the next value of every item something may be missing."""
@@ -111,122 +130,14 @@ class Intake:
         ]
         if items:
             values = await services.read_values(self.channel, self.server, items)
-            await self.take_values(values, self.position.sequence)
+            await self._take([values], self.position.sequence)
 
-    async def _store_values(self, batches: Sequence[Sequence[DataValue]], sequence: int) -> None:
+    async def _take(self, batches: Sequence[Sequence[DataValue]], sequence: int) -> None:
         draft = self.position.copy()
         readings: list[Reading] = []
-        now_ticks = _now_ticks()
+        gaps: list[Gap] = []
+        now_ticks = time.time_ns() // 100 + TICKS_1970
         for values in batches:
-            take(draft, values, readings, now_ticks=now_ticks, counters=self.counters)
+            gaps += take(draft, values, readings, now_ticks=now_ticks, counters=self.counters)
         draft.sequence = sequence
-        await self.store(readings, draft)
-
-    # -- gaps -------------------------------------------------------------------------------------------------
-
-    async def _fill(self, values: Sequence[DataValue]) -> None:
-        """Fill from history what may be missing before the first value of each item; declare what stays missing."""
-        recovered_before = self.counters["values_recovered"]
-        seen: set[int] = set()
-        filled = 0
-        declared: dict[str, str] = {}
-        for value in values:
-            handle = value.handle
-            lost = overflowed(value.status)
-            if handle >= len(self.position.items) or self.position.items[handle].metric_id is None:
-                continue
-            if not lost and (handle in seen or not self.position.gap[handle]):
-                continue
-            key = self.position.items[handle].key
-            if handle in seen:
-                outcome = "queue overflow within one message"
-            else:
-                seen.add(handle)
-                outcome = await self._fill_one(handle, value, lost)
-            if lost:
-                self.counters["overflows"] += 1
-            if outcome == FILLED:
-                filled += 1
-            elif outcome != NOTHING_MISSING:
-                declared[key] = outcome
-        self.counters["gaps_filled"] += filled
-        self.counters["gaps_declared"] += len(declared)
-        if filled or declared:
-            self.event(
-                "gap",
-                recovered=self.counters["values_recovered"] - recovered_before,
-                filled=filled,
-                declared=len(declared),
-                reasons=sorted(set(declared.values())),
-                metrics=list(declared)[:NAMES_MAX],
-            )
-
-    async def _fill_one(self, handle: int, value: DataValue, lost: bool) -> str:
-        """Journal what history has before `value`; return NOTHING_MISSING, FILLED, or why something stays missing.
-
-        The gap is closed at the end: who is interrupted finds it open, in the journal too, and goes on from there.
-        """
-        after = self.position.ticks[handle]
-        before = ticks_of(value, _now_ticks(), Counter())
-        if (
-            self.position.gap[handle] == GAP
-            and before == after
-            and checksum(value.status, value.value) == self.position.check[handle]
-        ):
-            return NOTHING_MISSING  # the server still has the value that we have: `take` will drop it
-        recovered_before = self.counters["values_recovered"]
-        outcome = await self._read_back(handle, lost, after, before)
-        recovered = self.counters["values_recovered"] > recovered_before
-        # Where history had this value too, the gap stays for `take` to drop the value if it is the same.
-        has_value = recovered and self.position.ticks[handle] == before
-        self.position.gap[handle] = GAP if has_value else 0
-        return outcome
-
-    async def _read_back(self, handle: int, lost: bool, after: int, before: int) -> str:
-        if not after:
-            return "queue overflow before the first value" if lost else NOTHING_MISSING
-        if before < after:
-            return "the clock of the source went back"
-        node_id = services.node_id_of(
-            self.position.items[handle].node_id, self.position.namespaces, self.server
-        )
-        if not isinstance(node_id, ua.NodeId):
-            return "the node is gone"
-        self.counters["history_reads"] += 1
-        reached_back, page, pages = False, HistoryPage(0, [], None), 0
-        while pages == 0 or page.continuation_point:
-            if pages == services.HISTORY_PAGES_MAX:
-                return f"history takes more than {pages} pages"
-            page = await services.history_page(self.channel, node_id, after, before, page.continuation_point)
-            if page.status >= 0x4000_0000:
-                return f"no history: {ua.StatusCode(page.status).name}"
-            pages += 1
-            reached_back |= await self._store_page(handle, page.values, after, before)
-        return FILLED if reached_back else "history does not reach back far enough"
-
-    async def _store_page(self, handle: int, page: Sequence[DataValue], after: int, before: int) -> bool:
-        """Journal the values of one page that are new; return whether it holds the last value we had before."""
-        draft = self.position.copy()
-        last = draft.ticks[handle]
-        known = draft.same[handle]  # so many values with just that time are in the journal
-        fresh: list[DataValue] = []
-        reached_back = False
-        for value in page:
-            ticks = ticks_of(value, 0, Counter())
-            reached_back |= ticks == after
-            if ticks == last and known:
-                known -= 1
-            elif last <= ticks <= before:
-                fresh.append(value._replace(handle=handle))
-        if fresh:
-            readings: list[Reading] = []
-            draft.gap[handle] = 0
-            take(draft, fresh, readings, now_ticks=0, counters=self.counters)
-            draft.gap[handle] = GAP
-            self.counters["values_recovered"] += len(readings)
-            await self.store(readings, draft)
-        return reached_back
-
-
-def _now_ticks() -> int:
-    return time.time_ns() // 100 + TICKS_1970
+        await self.store(readings, draft, gaps)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+ANSWERS_S = 60.0
+"""How long answers alone keep a south alive: a server that answers and never notifies has lost the subscription."""
+
 
 class Life:
     """Calls `on_alive` at the first beat and `on_lost` when none came for `lost_after_s`, each once until the other.
 
-    A south that never was there is declared lost after the same time.
+    A south that never was there is declared lost after the same time. An answer of the server is no beat, it puts off
+    the loss: a server that is asked for much has to answer that before it notifies.
     """
 
     def __init__(
@@ -19,22 +23,29 @@ class Life:
         self._lost_after_s = lost_after_s
         self._on_lost = on_lost
         self._on_alive = on_alive
-        self._last_s = 0.0
+        self.last_s = 0.0  # of what showed life
+        self._beat_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         """Begin to watch; needs a running loop."""
-        self._last_s = asyncio.get_running_loop().time()
+        self.last_s = self._beat_s = asyncio.get_running_loop().time()
         self._watch()
 
     def beat(self) -> None:
         """Data or a keep-alive arrived."""
-        self._last_s = asyncio.get_running_loop().time()
+        self.last_s = self._beat_s = asyncio.get_running_loop().time()
         if not self.alive:
             self.alive = True
             self._on_alive()
             if self._timer is None:
                 self._watch()
+
+    def answered(self) -> None:
+        """The server answered something."""
+        now_s = asyncio.get_running_loop().time()
+        if self.alive is not False and now_s - self._beat_s < ANSWERS_S:
+            self.last_s = now_s
 
     def stop(self) -> None:
         """End watching."""
@@ -44,12 +55,12 @@ class Life:
 
     def _watch(self) -> None:
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_at(self._last_s + self._lost_after_s, self._check)
+        self._timer = loop.call_at(self.last_s + self._lost_after_s, self._check)
 
     def _check(self) -> None:
         self._timer = None
         # A millisecond is within what a loop's clock may be early by: without it the timer could run in circles.
-        if asyncio.get_running_loop().time() - self._last_s < self._lost_after_s - 0.001:
+        if asyncio.get_running_loop().time() - self.last_s < self._lost_after_s - 0.001:
             self._watch()
         elif self.alive is not False:
             self.alive = False

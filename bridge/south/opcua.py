@@ -17,13 +17,15 @@ from asyncua import ua
 
 from shakedown.bridge.core.model import Metric
 from shakedown.bridge.south import services
+from shakedown.bridge.south.backfill import Backfill
 from shakedown.bridge.south.channel import Channel
 from shakedown.bridge.south.config import OpcUaConfig
 from shakedown.bridge.south.decode import Malformed
+from shakedown.bridge.south.gaps import OpenGaps
 from shakedown.bridge.south.intake import Intake
 from shakedown.bridge.south.items import MonitoredItems
 from shakedown.bridge.south.life import Life
-from shakedown.bridge.south.position import restore
+from shakedown.bridge.south.position import key_of, restore
 from shakedown.bridge.south.south import OnEvent, OnReadings
 from shakedown.bridge.south.stream import Stream, SubscriptionLost
 
@@ -72,11 +74,16 @@ class OpcUaSouth:
         self._timing = timing or Timing.of(config)
         self._settings = (config.publishing_interval_ms, config.sampling_interval_ms, config.queue_size)
         self._life = Life(self._timing.lost_after_s, lambda: on_lost(name), lambda: on_alive(name))
-        self._channel = Channel(name, config, connect_to)
+        self._channel = Channel(name, config, connect_to, self._life.answered)
         position = restore(name, stored, self._metrics)
-        self._intake = Intake(name, self._channel, position, on_readings, on_event)
+        metric_ids = {(key_of(metric), metric.node_id): metric.metric_id for metric in self._metrics}
+        gaps = OpenGaps(name, stored, metric_ids.keys())
+        self._intake = Intake(name, self._channel, position, gaps, on_readings, on_event)
+        self._backfill = Backfill(self._intake, metric_ids)
         self._items = MonitoredItems(self._intake, self._metrics, config)
-        self._stream = Stream(self._intake, self._items, self._life, self._timing.watchdog_s)
+        self._stream = Stream(
+            self._intake, self._items, self._life, self._backfill.live_is_behind, self._timing.watchdog_s
+        )
 
     @property
     def counters(self) -> Counter[str]:
@@ -90,8 +97,9 @@ class OpcUaSouth:
         """
         delay_s = self._timing.reconnect_min_s
         self._life.start()
+        backfill = asyncio.create_task(self._backfill.run(), name=f"backfill {self.name}")
         try:
-            while True:
+            while not backfill.done():
                 try:
                     await self._session()
                 except (OSError, ua.UaError, Malformed) as error:  # a TimeoutError is an OSError
@@ -102,7 +110,9 @@ class OpcUaSouth:
                     delay_s = self._timing.reconnect_min_s
                 await asyncio.sleep(delay_s)
                 delay_s = min(2 * delay_s, self._timing.reconnect_max_s)
+            backfill.result()  # it ends by a defect alone
         finally:
+            backfill.cancel()
             self._life.stop()
 
     async def _session(self) -> None:
@@ -119,11 +129,13 @@ class OpcUaSouth:
                 await self._subscribe()
             await self._items.sync()
             intake.event("south_connected", resumed=resumed, reactivated=reactivated)
+            self._backfill.connected(True)
             await self._stream.run(renewal)
         except asyncio.CancelledError:
             await self._channel.close()
             raise
         finally:
+            self._backfill.connected(False)
             if renewal is not None:
                 renewal.cancel()
             self._channel.abandon()

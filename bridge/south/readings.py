@@ -5,17 +5,14 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 
 from shakedown.bridge.core.model import Reading
 from shakedown.bridge.south.decode import TICKS_1970, TICKS_MAX, DataValue, Malformed
-from shakedown.bridge.south.position import GAP, Position
+from shakedown.bridge.south.gaps import Gap
+from shakedown.bridge.south.position import GAP, Item, Position
 
 INFO_OVERFLOW = 0x0480  # InfoType DataValue and Overflow (Part 4, 7.39.1)
-
-
-def overflowed(status: int) -> bool:
-    """Whether the server says that it dropped values of this item from its queue."""
-    return status & INFO_OVERFLOW == INFO_OVERFLOW
 
 
 def ticks_of(value: DataValue, now_ticks: int, counters: Counter[str]) -> int:
@@ -45,8 +42,8 @@ def take(
     *,
     now_ticks: int,
     counters: Counter[str],
-) -> None:
-    """Append the readings of `values` to `readings` and move `position` behind them.
+) -> list[Gap]:
+    """Append the readings of `values` to `readings`, move `position` behind them, return the gaps before them.
 
     The current value that a new subscription begins with is no reading when the journal has it: same time, status
     and value. Raises Malformed for a client handle that was never given out.
@@ -58,6 +55,7 @@ def take(
         position.check,
         position.gap,
     )
+    gaps: list[Gap] = []
     for data_value in values:
         handle, value, status, source, _ = data_value
         if handle >= len(items):
@@ -67,14 +65,59 @@ def take(
             continue  # configured no longer
         if not TICKS_1970 <= source < TICKS_MAX:
             source = ticks_of(data_value, now_ticks, counters)
-        if status & INFO_OVERFLOW == INFO_OVERFLOW:
+        if lost := status & INFO_OVERFLOW == INFO_OVERFLOW:
             status &= ~INFO_OVERFLOW
+            counters["overflows"] += 1
         digest = zlib.crc32(f"{status} {value!r}".encode(errors="replace"))
-        known = gap[handle] == GAP and ticks[handle] == source and check[handle] == digest
-        gap[handle] = 0
-        if known:
-            counters["already_known"] += 1
-            continue
+        if lost or gap[handle]:
+            known = gap[handle] == GAP and ticks[handle] == source and check[handle] == digest
+            gap[handle] = 0
+            if known:
+                counters["already_known"] += 1
+                continue
+            if lost or ticks[handle]:
+                gaps.append(_gap(items[handle], ticks[handle], same[handle], source, digest))
         same[handle] = same[handle] + 1 if ticks[handle] == source else 1
         ticks[handle], check[handle] = source, digest
         readings.append(Reading(metric_id, (source - TICKS_1970) * 100, value, status))
+    return gaps
+
+
+def _gap(item: Item, after: int, same: int, before: int, check: int) -> Gap:
+    why = ""
+    if not after:
+        why = "queue overflow before the first value"
+    elif before < after:
+        why = "the clock of the source went back"
+    return Gap(item.key, item.node_id, after, same, before, check, why=why)
+
+
+def fill(
+    gap: Gap, known: int, metric_id: int, values: Iterable[DataValue], readings: list[Reading]
+) -> tuple[Gap, int, bool]:
+    """Append what fills a gap of one page of its node's history, oldest first; values outside of it are passed over.
+
+    `known` values with the time `gap.after` are in the journal and still to come. Returns the gap that is left, `known`
+    after this page, and whether the page went to the end of the gap: the value behind it came by itself, and with it
+    all that history has after it.
+    """
+    after, same, reaches_back = gap.after, gap.same, gap.reaches_back
+    over = False
+    for value in values:
+        source = value.source_ticks
+        if not TICKS_1970 <= source < TICKS_MAX:
+            source = ticks_of(value, 0, Counter())
+        if source < after:
+            continue
+        if reaches_back is None:
+            reaches_back = source == after
+        if source == after and known:
+            known -= 1
+            continue
+        if source > gap.before or (source == gap.before and checksum(value.status, value.value) == gap.check):
+            over = True
+            break
+        same = same + 1 if source == after else 1
+        after = source
+        readings.append(Reading(metric_id, (source - TICKS_1970) * 100, value.value, value.status))
+    return replace(gap, after=after, same=same, reaches_back=reaches_back), known, over

@@ -14,9 +14,6 @@ from shakedown.bridge.south.channel import Channel
 ITEMS_PER_CALL_MAX = 1000
 """Items in one call where the server states no limit."""
 
-HISTORY_PAGES_MAX = 10_000
-"""Pages that one gap may take; what lies behind them is declared."""
-
 _IDS = ua.ObjectIds
 _EPOCH_1601 = datetime(1601, 1, 1, tzinfo=UTC)
 
@@ -30,6 +27,14 @@ CONNECTION_FAULTS = frozenset(
 )  # fmt: skip
 """StatusCodes that say something of the connection or the moment, and nothing of what was asked."""
 
+MOMENTARY_FAULTS = CONNECTION_FAULTS | {
+    ua.StatusCodes.BadTooManyOperations,
+    ua.StatusCodes.BadNoContinuationPoints,
+    ua.StatusCodes.BadEncodingLimitsExceeded,
+    ua.StatusCodes.BadResponseTooLarge,
+}
+"""StatusCodes of a node's history that may be another one when fewer are asked for."""
+
 
 @dataclass(slots=True)
 class Server:
@@ -37,22 +42,32 @@ class Server:
 
     namespaces: tuple[str, ...]
     items_per_call: int
+    nodes_per_history_read: int = ITEMS_PER_CALL_MAX
 
 
 async def look(channel: Channel) -> Server:
     """Read the NamespaceArray and the OperationLimits; a server without limits gets ours."""
-    limit_id = _IDS.Server_ServerCapabilities_OperationLimits_MaxMonitoredItemsPerCall
+    limits = "Server_ServerCapabilities_OperationLimits_"
+    items_limit = getattr(_IDS, f"{limits}MaxMonitoredItemsPerCall")
+    namespaces, items = await _read(channel, _IDS.Server_NamespaceArray, items_limit)
+    # Apart from these: how many a server takes at a time is not known yet.
+    (history_nodes,) = await _read(channel, getattr(_IDS, f"{limits}MaxNodesPerHistoryReadData"))
+    namespaces.StatusCode.check()
+    return Server(tuple(namespaces.Value.Value or ()), _limit(items), _limit(history_nodes))
+
+
+async def _read(channel: Channel, *nodes: int) -> list[ua.DataValue]:
     request = ua.ReadRequest()
     request.Parameters.NodesToRead = [
-        ua.ReadValueId(NodeId=ua.NodeId(node), AttributeId=ua.AttributeIds.Value)
-        for node in (_IDS.Server_NamespaceArray, limit_id)
+        ua.ReadValueId(NodeId=ua.NodeId(node), AttributeId=ua.AttributeIds.Value) for node in nodes
     ]
-    namespaces, limit = (await channel.call(request, ua.ReadResponse)).Results
-    namespaces.StatusCode.check()
-    per_call = limit.Value.Value if limit.StatusCode.is_good() and limit.Value is not None else 0
-    if not isinstance(per_call, int) or per_call < 1:
-        per_call = ITEMS_PER_CALL_MAX
-    return Server(tuple(namespaces.Value.Value or ()), min(per_call, ITEMS_PER_CALL_MAX))
+    return (await channel.call(request, ua.ReadResponse)).Results
+
+
+def _limit(found: ua.DataValue) -> int:
+    value = found.Value.Value if found.StatusCode.is_good() and found.Value is not None else 0
+    is_limit = isinstance(value, int) and value >= 1
+    return min(value, ITEMS_PER_CALL_MAX) if is_limit else ITEMS_PER_CALL_MAX
 
 
 def node_id_of(text: str, namespaces: Sequence[str], server: Server) -> ua.NodeId | int:
@@ -201,10 +216,17 @@ async def read_values(
     return values
 
 
-async def history_page(
-    channel: Channel, node_id: ua.NodeId, start_ticks: int, end_ticks: int, continuation_point: bytes | None
-) -> decode.HistoryPage:
-    """Read raw history of one node from `start_ticks` to `end_ticks`, both included, as far as one answer goes."""
+async def history(
+    channel: Channel,
+    server: Server,
+    start_ticks: int,
+    end_ticks: int,
+    nodes: Sequence[tuple[ua.NodeId, bytes | None]],
+) -> list[decode.HistoryPage]:
+    """Read raw history of (node id, continuation point) between two times, both included, as far as one answer goes.
+
+    A server may give to understand that these are too many at a time: then each page has the status that says so.
+    """
     request = ua.HistoryReadRequest()
     request.Parameters.HistoryReadDetails = ua.ReadRawModifiedDetails(
         IsReadModified=False,
@@ -216,14 +238,17 @@ async def history_page(
     request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Both
     request.Parameters.ReleaseContinuationPoints = False
     request.Parameters.NodesToRead = [
-        ua.HistoryReadValueId(NodeId=node_id, ContinuationPoint=continuation_point)
+        ua.HistoryReadValueId(NodeId=node_id, ContinuationPoint=point) for node_id, point in nodes
     ]
     try:
         pages = decode.history_response(await channel.call_raw(request))
     except ua.UaStatusCodeError as error:
-        if error.code in CONNECTION_FAULTS:
+        if error.code == ua.StatusCodes.BadTooManyOperations:
+            server.nodes_per_history_read = max(1, len(nodes) // 2)
+        elif error.code in CONNECTION_FAULTS:
             raise
-        return decode.HistoryPage(error.code, [], None)  # a server without history says so in this way too
-    if len(pages) != 1:
-        raise decode.Malformed(f"{len(pages)} results for the history of one node")
-    return pages[0]
+        # a server without history says so in this way too
+        return [decode.HistoryPage(error.code, [], None) for _ in nodes]
+    if len(pages) != len(nodes):
+        raise decode.Malformed(f"{len(pages)} results for the history of {len(nodes)} nodes")
+    return pages

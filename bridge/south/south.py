@@ -7,11 +7,13 @@ from typing import Any, Protocol
 
 from shakedown.bridge.core.model import Metric, Reading
 
-OnReadings = Callable[[Sequence[Reading], Mapping[str, bytes]], Awaitable[None]]
+OnReadings = Callable[[Sequence[Reading], Mapping[str, bytes | None]], Awaitable[None]]
 """`await on_readings(readings, entries)` returns when both are in the journal, in one transaction.
 
-Only then may a source be asked to forget what it has sent. Either may be empty. A south calls it from one task, in the
-order of its source, and answers JournalError with the same call a little later: nothing of it was taken.
+Only then may a source be asked to forget what it has sent. Either may be empty; an entry of None is removed. A south
+delivers live values one call after the other, in the order of its source; a call that fills gaps may overlap them, and
+what it brings is older than what was delivered of a metric. JournalError is answered with the same call a little later:
+nothing of it was taken.
 """
 
 OnEvent = Callable[[str, dict[str, Any]], None]

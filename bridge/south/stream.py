@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from asyncua import ua
 from asyncua.common.utils import Buffer
@@ -34,11 +34,19 @@ class SubscriptionLost(ConnectionError):
 class Stream:
     """Receives one subscription, acknowledging what is in the journal and nothing else."""
 
-    def __init__(self, intake: Intake, items: MonitoredItems, life: Life, watchdog_s: float) -> None:
+    def __init__(
+        self,
+        intake: Intake,
+        items: MonitoredItems,
+        life: Life,
+        on_behind: Callable[[bool], None],
+        watchdog_s: float,
+    ) -> None:
         self.silent_resumes = 0  # connections in a row that went through and then brought nothing
         self._intake = intake
         self._items = items
         self._life = life
+        self._on_behind = on_behind
         self._watchdog_s = watchdog_s
         self._publish_requests = PUBLISH_REQUESTS
         self._acknowledge: list[int] = []  # bounded: publishing waits until what was received is journalled
@@ -68,6 +76,7 @@ class Stream:
         try:
             while True:
                 in_flight += [self._publish() for _ in range(self._publish_requests - len(in_flight))]
+                heard_s = max(heard_s, self._life.last_s)
                 patience_s = max(0.0, heard_s + self._watchdog_s - loop.time())
                 done, _ = await asyncio.wait(
                     [*in_flight, renewal], timeout=patience_s, return_when=asyncio.FIRST_COMPLETED
@@ -80,9 +89,10 @@ class Stream:
                 if notifications:
                     self.silent_resumes = 0
                     self._life.beat()
+                    self._on_behind(notifications[-1].more)
                     await self._deliver(notifications)
                     heard_s = loop.time()
-                elif loop.time() - heard_s >= self._watchdog_s - 0.001:
+                elif loop.time() - max(heard_s, self._life.last_s) >= self._watchdog_s - 0.001:
                     raise TimeoutError(f"neither data nor keep-alive for {self._watchdog_s} s")
                 await self._items.retry()
         finally:

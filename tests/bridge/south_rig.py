@@ -159,12 +159,19 @@ class Rig:
         return missing, surplus
 
     async def in_order(self) -> bool:
-        """Whether the values of each metric are in the order of their source."""
+        """Whether the values of each metric are in the order of their source: the live ones, and those of history."""
         rows = await self.journalled()
         for metric in self.metrics:
-            stamps = [ts_ms for metric_id, ts_ms, _ in rows if metric_id == metric.metric_id]
-            if stamps != sorted(stamps):
-                return False
+            newest, filled = 0, 0
+            for metric_id, ts_ms, _ in rows:
+                if metric_id != metric.metric_id:
+                    continue
+                if ts_ms >= newest:
+                    newest = ts_ms
+                elif ts_ms >= filled:
+                    filled = ts_ms
+                else:
+                    return False
         return True
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from asyncua import ua
 
+from shakedown.twin.servers.history import RawHistory
 from shakedown.twin.servers.limits import OpcUaLimits
 from tests.bridge.south_rig import Rig, metric, play
 
@@ -240,6 +243,103 @@ def test_messages_that_cannot_be_had_again_are_declared_and_filled(tmp_path: Pat
     (missing, surplus, _, declared, _), lost = play(tmp_path, scenario, limits=limits)
     assert lost >= 1
     assert (missing, surplus, declared) == ([], [], 0)
+
+
+def slow_history(patch: pytest.MonkeyPatch, each_s: float) -> list[int]:
+    """Have each HistoryRead take so long, and what follows it wait; returns how many nodes each one asked for."""
+    asked: list[int] = []
+    read = RawHistory.read_history
+
+    async def later(self: RawHistory, params: ua.HistoryReadParameters) -> list[ua.HistoryReadResult]:
+        asked.append(len(params.NodesToRead))
+        await asyncio.sleep(each_s)
+        return await read(self, params)
+
+    patch.setattr(RawHistory, "read_history", later)
+    return asked
+
+
+def test_live_values_do_not_wait_for_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six values an answer, one answer in 0.4 s: while that goes on, each tag has more values than come back."""
+
+    async def scenario(rig: Rig) -> tuple[list[int], Any]:
+        slow_history(monkeypatch, 0.4)
+        rig.start_line()
+        await rig.start_south()
+        await asyncio.sleep(5)
+        await rig.server.crash()
+        await asyncio.sleep(3)
+        await rig.network.host("plc").spawn(rig.server.start())
+        await asyncio.sleep(8)
+        assert rig.south.counters["gaps_filled"] == 0
+        found = await rig.journalled()
+        now_ms = time.time_ns() // 10**6
+        ages_ms = [now_ms - max(ts_ms for number, ts_ms, _ in found if number == i) for i in range(3)]
+        await rig.settle()
+        differences = await rig.differences()
+        assert await rig.in_order()
+        await rig.stop_south()
+        return ages_ms, differences
+
+    ages_ms, differences = play(tmp_path, scenario, limits=OpcUaLimits(history_values_per_read=6))
+    assert max(ages_ms) < 1500
+    assert differences == ([], [])
+
+
+def test_filling_goes_on_where_it_was_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten values an answer, one answer a second, and killed again and again."""
+
+    async def scenario(rig: Rig) -> tuple[list[Any], list[Any], bool, int, int]:
+        asked = slow_history(monkeypatch, 0.4)
+        rig.start_line()
+        await rig.start_south()
+        await asyncio.sleep(5)
+        await rig.server.crash()
+        await asyncio.sleep(20)
+        await rig.network.host("plc").spawn(rig.server.start())
+        for _ in range(4):
+            await asyncio.sleep(7.3)
+            await rig.kill_south()
+            assert len(asked) < 60, "it was over before it was killed"
+            await rig.start_south()
+        await asyncio.sleep(60)
+        await rig.settle()
+        missing, surplus = await rig.differences()
+        declared = sum(details["declared"] for kind, details in rig.events if kind == "gap")
+        in_order = await rig.in_order()
+        await rig.stop_south()
+        return missing, surplus, in_order, declared, len(asked)
+
+    *result, asked = play(tmp_path, scenario, limits=OpcUaLimits(history_values_per_read=10))
+    assert result == [[], [], True, 0]
+    assert 60 < asked < 80  # 3 tags x 200 values in tens: hardly any was read twice
+
+
+def test_many_nodes_go_into_one_history_read_as_far_as_the_server_allows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(rig: Rig) -> tuple[Any, list[int]]:
+        asked = slow_history(monkeypatch, 0.0)
+        return await outage(crashed_server)(rig), asked
+
+    result, asked = play(tmp_path, scenario, tags=90, limits=OpcUaLimits(operations_per_call=40))
+    assert result[:4] == ([], [], True, 0)
+    assert asked == [40, 40, 10]
+
+
+def test_refilling_does_not_feed_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A queue for two seconds, and a history that takes half a second an answer: each queue overflows once."""
+
+    async def scenario(rig: Rig) -> tuple[Any, int, int]:
+        slow_history(monkeypatch, 0.5)
+        result = await outage(blackhole)(rig)
+        return result, rig.south.counters["overflows"], rig.south.counters["gaps_filled"]
+
+    result, overflows, filled = play(
+        tmp_path, scenario, tags=40, queue_size=20, limits=OpcUaLimits(history_values_per_read=500)
+    )
+    assert result[:4] == ([], [], True, 0)
+    assert (overflows, filled) == (40, 40)
 
 
 def test_a_slow_journal_loses_nothing(tmp_path: Path) -> None:
