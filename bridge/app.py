@@ -237,7 +237,10 @@ class Bridge:
                 return
         everything = samples + outcome.samples
         try:
-            rows = await self._journal.append(everything, {**entries, **outcome.entries})
+            entries = {**entries, **outcome.entries}
+            for target in self._targets:
+                entries |= target.entries()
+            rows = await self._journal.append(everything, entries)
         except JournalError:
             if operations is not None:
                 operations.undo(outcome)

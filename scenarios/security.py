@@ -156,4 +156,5 @@ def _topics(plan: Plan, setup: Setup, json: JsonMapping | None) -> tuple[tuple[s
     node = (f"spBv1.0/{group}/{kind}/{edge}" for kind in ("NBIRTH", "NDATA", "NDEATH"))
     devices = (f"spBv1.0/{group}/{kind}/{edge}/+" for kind in ("DBIRTH", "DDATA", "DDEATH"))
     commands = (f"spBv1.0/{group}/NCMD/{edge}/#", f"spBv1.0/{group}/DCMD/{edge}/#")
-    return (*node, *devices, f"shakedown/barrier/{group}/{edge}"), (*commands, "spBv1.0/STATE/+")
+    barrier = f"shakedown/barrier/{group}/{edge}"
+    return (*node, *devices, barrier), (*commands, "spBv1.0/STATE/+", barrier)

@@ -57,6 +57,7 @@ class Message:
 
     topic: str
     payload: bytes
+    is_retained: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +174,19 @@ class Born:
 
 
 @dataclass(frozen=True, slots=True)
+class HostOnline:
+    """STATE of the primary host, not older than what was obeyed; a live one was published just now."""
+
+    ts: int
+    is_live: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HostOffline:
+    """STATE of the primary host says that it is gone."""
+
+
+@dataclass(frozen=True, slots=True)
 class Command:
     """A DCMD asks for a value of a metric that takes commands."""
 
@@ -187,4 +201,7 @@ class Note:
     text: str
 
 
-Effect = TakeBdSeq | Publish | Connect | Subscribe | Disconnect | Abort | Schedule | Born | Command | Note
+Effect = (
+    TakeBdSeq | Publish | Connect | Subscribe | Disconnect | Abort | Schedule | Born | HostOnline | HostOffline
+    | Command | Note
+)  # fmt: skip

@@ -134,7 +134,7 @@ class Session:
 
     def _message(self, event: ev.Message, now_ns: int) -> Outcome | None:
         if event.topic == self._state_topic:
-            return self._host_state(event.payload, now_ns)
+            return self._host_state(event, now_ns)
         if event.topic == self._ncmd:
             return self._command(event.payload, now_ns)
         if event.topic in self._dcmds:
@@ -143,9 +143,9 @@ class Session:
             self.counters["messages_unknown"] += 1
         return None
 
-    def _host_state(self, data: bytes, now_ns: int) -> Outcome | None:
+    def _host_state(self, event: ev.Message, now_ns: int) -> Outcome | None:
         """STATE of the primary host; what is older than what was obeyed is ignored (tck-id-message-flow-*-phid-*)."""
-        parsed = payload.host_state(data)
+        parsed = payload.host_state(event.payload)
         if parsed is None:
             self.counters["state_malformed"] += 1
             return None
@@ -153,12 +153,13 @@ class Session:
         if ts < self._host_ts:
             self.counters["state_older_ignored"] += 1
             return None
-        is_new = ts > self._host_ts
-        self._host_ts = ts
-        was_online, self._host_online = self._host_online, online
+        is_live = not event.is_retained
+        is_new = is_live or ts > self._host_ts or not self._host_online
+        self._host_ts, self._host_online = ts, online
+        self._effects.append(ev.HostOnline(ts, is_live) if online else ev.HostOffline())
         if not online:
             return self._host_gone(now_ns)
-        if self.state is State.WAITING or (self.state is State.ONLINE and (is_new or not was_online)):
+        if self.state is State.WAITING or (self.state is State.ONLINE and is_new):
             return self._births(now_ns)
         return None
 

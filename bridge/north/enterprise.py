@@ -15,6 +15,7 @@ from shakedown.bridge.core import events as ev
 from shakedown.bridge.core import naming
 from shakedown.bridge.core.events import Effect, Event, Publish
 from shakedown.bridge.core.forwarding import Forwarding, ForwardingConfig
+from shakedown.bridge.core.memory import Memory
 from shakedown.bridge.core.model import Model, Sample, Value
 from shakedown.bridge.core.session import Session, SessionConfig
 from shakedown.bridge.core.transitions import State
@@ -29,6 +30,9 @@ REPLAY_TICK_S = 0.05
 
 GOODBYE_S = 12.0
 """How long a polite stop may take at most; a little more than the session's own patience."""
+
+SAVE_S = 5.0
+"""How old what the journal knows of the forwarding may be: a SIGKILL costs sending so much again."""
 
 
 class EnterpriseTarget:
@@ -71,9 +75,13 @@ class EnterpriseTarget:
             margin_s=config.retention_margin_s,
             replay_per_s=config.replay_per_s,
         )
-        self.forwarding = forwarding(policy, journal.watermark(name), journal.last_row)
+        self._memory_key = f"bridge/forwarding/{name}"
+        self._saved_s = 0.0
+        self.forwarding = forwarding(policy, journal.watermark(name), journal.last_row, self._memory())
         self._connection: MqttConnection | None = None
         self._barriers: dict[int, tuple[int, float]] = {}  # packet identifier -> token, time sent
+        self._can_tell = False  # the broker grants the subscription to the barriers
+        self._is_asked = False  # on this connection, to show that it retains them
         self._timers: dict[ev.Timer, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._events: deque[Event] = deque()
@@ -112,7 +120,7 @@ class EnterpriseTarget:
         """Samples have been journaled as `rows`: publish them if that is possible now."""
         if not samples or self._is_cut:
             return
-        self.forwarding.journaled(rows[-1])
+        self.forwarding.journaled(rows[0], rows[-1])
         connection = self._connection
         if connection is not None and self.session.is_online and connection.is_blocked:
             self._step(ev.Held(samples))
@@ -132,6 +140,14 @@ class EnterpriseTarget:
         own = {"bridge/backlog": self.forwarding.backlog, "bridge/journal_rows": rows}
         self._step(ev.NodeValues({**own, **values}))
 
+    def entries(self) -> dict[str, bytes]:
+        """What is to be written beside the next rows: how far the forwarding is, every `SAVE_S`."""
+        now_s = time.monotonic()
+        if now_s - self._saved_s < SAVE_S:
+            return {}
+        self._saved_s = now_s
+        return {self._memory_key: self.forwarding.memory().encode()}
+
     # ---- the life of the target
 
     async def run(self) -> None:
@@ -149,6 +165,7 @@ class EnterpriseTarget:
             try:
                 if not self._is_cut:
                     await self._goodbye()
+                    await self._save()
             finally:
                 self._release()
 
@@ -177,9 +194,8 @@ class EnterpriseTarget:
         return self.forwarding.is_replaying and self.session.is_online and not blocked
 
     async def _tick(self) -> None:
-        now_ns = time.time_ns()
         try:
-            row = self.forwarding.confirmable(now_ns)
+            row = self.forwarding.confirmable()
             if row is not None:
                 await self._journal.confirm(self.name, row)
                 self.forwarding.confirmed(row)
@@ -187,15 +203,33 @@ class EnterpriseTarget:
                 await self._replay()
         except JournalError as error:
             self._log.error("north %s: %s", self.name, error)
-        if not self.session.is_online:
-            self.forwarding.closed()
+        if self.forwarding.is_unsaved:
+            await self._save()
         self._check_life()
         self._barrier()
+
+    def _memory(self) -> Memory:
+        """What the process before has left; a new journal has a name of its own in the barriers."""
+        stored = self._journal.get(self._memory_key)
+        try:
+            return Memory.decode(stored) if stored else Memory(run=f"{time.time_ns():x}")
+        except ValueError as error:
+            self._log.error("north %s: journal entry %s %s", self.name, self._memory_key, error)
+            return Memory(run=f"{time.time_ns():x}")
+
+    async def _save(self) -> None:
+        """Store what the forwarding knows. If that fails barriers go on, but are not retained."""
+        self.forwarding.is_unsaved, self._saved_s = False, time.monotonic()
+        try:
+            await self._journal.append([], {self._memory_key: self.forwarding.memory().encode()})
+        except JournalError as error:
+            self.forwarding.is_unsaved = True
+            self._log.error("north %s: %s", self.name, error)
 
     async def _replay(self) -> None:
         """Send one slice of history."""
         forwarding = self.forwarding
-        piece = forwarding.history(time.time_ns())
+        piece = forwarding.history(time.monotonic_ns())
         if piece is None:
             return
         epoch = forwarding.epoch
@@ -214,10 +248,12 @@ class EnterpriseTarget:
         connection = self._connection
         if connection is None or connection.is_blocked or not self.session.is_online:
             return
-        token = self.forwarding.barrier(time.time_ns())
-        if token is not None:
-            mid = connection.publish(Publish(self._barrier_topic, str(token).encode(), qos=1))
-            self._barriers[mid] = (token, time.monotonic())
+        barrier = self.forwarding.barrier(time.monotonic_ns())
+        if barrier is not None:
+            mid = connection.publish(
+                Publish(self._barrier_topic, barrier.payload, qos=1, retain=barrier.retain)
+            )
+            self._barriers[mid] = (barrier.token, time.monotonic())
 
     def _check_life(self) -> None:
         """A broker is dead when a barrier stays unanswered for a keep-alive, or nothing comes for 1.5 of them."""
@@ -238,21 +274,29 @@ class EnterpriseTarget:
         self._step(ev.Connected())
 
     def subscribed(self, granted: tuple[int, ...]) -> None:
-        self._step(ev.Subscribed(granted))
+        if self.session.state is State.SUBSCRIBING:  # the last filter is that of the barriers
+            self._can_tell = len(granted) > 0 and granted[-1] <= 2
+            self._step(ev.Subscribed(granted[:-1]))
 
-    def received(self, topic: str, payload: bytes) -> None:
-        self._step(ev.Message(topic, payload))
+    def received(self, topic: str, payload: bytes, is_retained: bool) -> None:
+        if topic != self._barrier_topic:
+            self._step(ev.Message(topic, payload, is_retained))
+        elif is_retained:
+            self._look_at_the_broker(lambda: self.forwarding.returned(payload))
 
     def acknowledged(self, mid: int) -> None:
         token, _ = self._barriers.pop(mid, (None, 0.0))
-        if token is not None:
-            self.forwarding.barrier_acked(token, time.time_ns())
+        if token is None:
+            return
+        self._look_at_the_broker(lambda: self.forwarding.barrier_acked(token, time.monotonic_ns()))
+        if self.forwarding.needs_proof and not self._is_asked and self._connection is not None:
+            self._is_asked = True
+            self._connection.subscribe(((self._barrier_topic, 1),))
 
     def writable(self) -> None:
         """Back pressure is over: present values first, what was held back follows as history."""
         if self.session.is_online:
             self._step(ev.Released())
-            self.forwarding.caught_up()
         self._wake.set()
 
     def lost(self, reason: str) -> None:
@@ -295,7 +339,7 @@ class EnterpriseTarget:
                 self._born()
             case ev.Subscribe(filters):
                 if self._connection is not None:
-                    self._connection.subscribe(filters)
+                    self._connection.subscribe((*filters, (self._barrier_topic, 1)))
             case ev.TakeBdSeq():
                 self._spawn(self._take_bd_seq())
             case ev.Connect(will):
@@ -307,6 +351,10 @@ class EnterpriseTarget:
                     self._connection.abort()
                 self._connection = None
                 self.forwarding.closed()
+            case ev.HostOnline(ts, is_live):
+                self.forwarding.host(ts, is_live=is_live)
+            case ev.HostOffline():
+                self.forwarding.host_gone()
             case ev.Command(metric_id, value):
                 if self._on_command is not None:
                     self._on_command(metric_id, value)
@@ -314,14 +362,28 @@ class EnterpriseTarget:
                 self._log.warning("north %s: %s", self.name, text)
 
     def _born(self) -> None:
-        self._barriers.clear()
-        self.forwarding.births(time.time_ns())
+        if self.forwarding.is_open:
+            self.forwarding.reborn(time.monotonic_ns())
+        else:
+            self._look_at_the_broker(
+                lambda: self.forwarding.opened(time.monotonic_ns(), can_tell=self._can_tell)
+            )
         self._log.info(
             "north %s: born bdSeq=%d history=%d", self.name, self.session.bd_seq, self.forwarding.backlog
         )
         if not self.forwarding.is_replaying:
             self._events.append(ev.HistoryDone())
         self._wake.set()
+
+    def _look_at_the_broker(self, look: Callable[[], None]) -> None:
+        """Do what may show that the broker has lost its memory, and say so if it does."""
+        was_distrusted = self.forwarding.is_distrusted
+        look()
+        if self.forwarding.is_distrusted and not was_distrusted:
+            self._log.warning(
+                "north %s: the broker has crashed or was replaced, and its STATE of %s is from before - nothing is "
+                "confirmed until the host says anew that it is online", self.name, self._config.primary_host,
+            )  # fmt: skip
 
     def _disconnect(self) -> None:
         if self._connection is not None:
@@ -350,6 +412,7 @@ class EnterpriseTarget:
         if self._connection is not None:
             self._connection.abort()  # a bdSeq came so late that the attempt after it has begun
         self._connection = connection
+        self._can_tell = self._is_asked = False
         self._barriers.clear()
         try:
             await connection.open(*self._address, tls=self._tls, server_name=self._server_name)

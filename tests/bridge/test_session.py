@@ -81,8 +81,9 @@ class Rig:
     def advance(self, seconds: float) -> None:
         self.now_ns += int(seconds * NS)
 
-    def host(self, online: bool, ts: int) -> None:
-        self.step(ev.Message(STATE_TOPIC, json.dumps({"online": online, "timestamp": ts}).encode()))
+    def host(self, online: bool, ts: int, *, is_retained: bool = False) -> None:
+        data = json.dumps({"online": online, "timestamp": ts}).encode()
+        self.step(ev.Message(STATE_TOPIC, data, is_retained))
 
     def rebirth(self, name: str = "Node Control/Rebirth", value: bool = True) -> None:
         self.step(ev.Message(NCMD, command(name, value)))
@@ -438,13 +439,17 @@ def test_a_late_offline_will_of_an_earlier_host_session_is_ignored() -> None:
     assert rig.session.state in (State.ONLINE, State.BIRTHING)
 
 
-def test_a_new_state_timestamp_repeats_the_births_an_equal_one_does_not() -> None:
+@pytest.mark.parametrize(
+    ("ts", "is_retained", "is_repeated"), [(1000, True, False), (1000, False, True), (1001, True, True)]
+)
+def test_a_new_state_timestamp_or_a_live_state_repeats_the_births(
+    ts: int, is_retained: bool, is_repeated: bool
+) -> None:
     rig = Rig().go(State.ONLINE)
     rig.advance(5)
-    rig.host(True, 1000)
-    assert rig.effects == []
-    rig.host(True, 1001)
-    assert rig.kinds() == ["NBIRTH", "DBIRTH cell.a", "DBIRTH cell.b"]
+    rig.host(True, ts, is_retained=is_retained)
+    assert rig.effects[0] == ev.HostOnline(ts, is_live=not is_retained)
+    assert rig.kinds() == (["NBIRTH", "DBIRTH cell.a", "DBIRTH cell.b"] if is_repeated else [])
 
 
 def test_the_host_must_be_heard_again_on_every_connection() -> None:

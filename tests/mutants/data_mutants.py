@@ -179,59 +179,55 @@ class SwapsTwoTags(Bridge):
 class ReplaysWhatWasNotSent(Forwarding):
     """Takes what it has sent for arrived: loses what was in flight before the outage was noticed."""
 
-    def births(self, now_ns):
-        if self._sent > self.watermark:
-            self.watermark = self._sent
-        super().births(now_ns)
+    def closed(self):
+        self._sent.clear()
+        self._barriers.clear()
+        super().closed()
 
 
 class AcknowledgesBeforeTheBarrier(Forwarding):
     """Frees rows as soon as they were written to the socket."""
 
-    def confirmable(self, now_ns):
-        return self.position if self.position > self.watermark else None
+    def closed(self):
+        self._barriers.clear()
+        super().closed()
+
+    def barrier(self, now_ns):
+        self._sent.clear()
+        return super().barrier(now_ns)
 
 
 class FreesHistoryAsItIsWritten(Forwarding):
     """Frees history as soon as it was written to the socket, and the rest when it should."""
 
-    written = 0
-
     def replayed(self, piece, upto, count):
         super().replayed(piece, upto, count)
-        self.written = upto
-
-    def confirmable(self, now_ns):
-        return self.written if self.written > self.watermark else super().confirmable(now_ns)
+        self._sent.remove(piece.after + 1, upto)
 
 
 class ForgetsTheRetention(Forwarding):
     """Frees rows at the PUBACK, although the host behind the broker may be dead."""
 
-    def confirmable(self, now_ns):
-        row = None
-        while self._acked:
-            row = self._acked.popleft()[0]
-        return row if row is not None and row > self.watermark else None
+    def barrier_acked(self, token, now_ns):
+        super().barrier_acked(token, now_ns)
+        self._acked.clear()
 
 
 class NeverReplays(Forwarding):
     """Sends live data only."""
 
-    def births(self, now_ns):
-        self.watermark = self.last_row
-        super().births(now_ns)
+    def history(self, now_ns):
+        self._unsent.clear()
+        self._doubtful.clear()
+        return super().history(now_ns)
 
 
 class SkipsTheEndOfHistory(Forwarding):
     """Ends its history 200 rows too early after each reconnect."""
 
-    def births(self, now_ns):
-        super().births(now_ns)
-        if self._ranges:
-            after, upto = self._ranges.pop()
-            if after < upto - 200:
-                self._ranges.append((after, upto - 200))
+    def opened(self, now_ns, *, can_tell):
+        super().opened(now_ns, can_tell=can_tell)
+        self._unsent.remove(self.last_row - 199, self.last_row)
 
 
 class RepeatsItsHistory(Forwarding):
@@ -243,9 +239,9 @@ class RepeatsItsHistory(Forwarding):
 
     def replayed(self, piece, upto, count):
         super().replayed(piece, upto, count)
-        if not self._ranges and self.watermark < upto and self._repeats:
+        if not self.is_replaying and self.watermark < upto and self._repeats:
             self._repeats -= 1
-            self._ranges.append((self.watermark, upto))
+            self._unsent.add(self.watermark + 1, upto)
 
 
 DATA = (
