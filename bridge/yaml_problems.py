@@ -182,15 +182,28 @@ def _fields_of(models: list[type[BaseModel]]) -> list[str]:
 
 
 def entry_of(model: type[BaseModel], path: Path_) -> Path_:
-    """The path of the innermost model, named or listed, that a path leads into; the whole path where there is none."""
+    """The path of what can be left out so that the rest goes on; the whole path where there is none.
+
+    That is the innermost model, named or listed, that a path leads into, or a plain value in it that may be missing.
+    """
     found: list[Any] = [model]
     end = 0
     for number, step in enumerate(path, 1):
-        is_entry = any(get_origin(kind) in (dict, list, tuple) for outer in found for kind in _flat(outer))
+        kinds = [kind for outer in found for kind in _flat(outer)]
+        is_entry = any(get_origin(kind) in (dict, list, tuple) for kind in kinds)
+        may_be_missing = end and bool(kinds) and all(_is_optional(kind, step) for kind in kinds)
         found = [inner for outer in found for inner in _inner(outer, step)]
-        if is_entry and any(_is_model(kind) for outer in found for kind in _flat(outer)):
+        if may_be_missing or (is_entry and any(_is_model(kind) for outer in found for kind in _flat(outer))):
             end = number
     return path[:end] or path
+
+
+def _is_optional(kind: Any, step: str | int) -> bool:
+    """Whether a kind is a model that goes on without its field of that name, a plain value to which nothing refers."""
+    fields = kind.model_fields.items() if _is_model(kind) else ()
+    own = [field for name, field in fields if step in (name, field.alias)]
+    plain = (bool, int, float, str, type(None))
+    return any(not field.is_required() and set(_flat(field.annotation)) <= set(plain) for field in own)
 
 
 def _flat(annotation: Any) -> list[Any]:

@@ -172,6 +172,21 @@ def test_what_hides_the_scenario_hides_nothing_of_its_plant(tmp_path: Path) -> N
         assert told in problems, (told, problems)
 
 
+def test_a_wrong_setting_of_the_only_connection_hides_nothing_of_the_metrics(tmp_path: Path) -> None:
+    text = (BOTTLING / "site.yaml").read_text()
+    for right, wrong in (
+        ("keep_alive_s: 30", "keep_alive_s: x"),
+        ("from: FAH, unit: CEL", "from: FAH, unit: CELX"),
+    ):
+        text = text.replace(right, wrong, 1)
+    (tmp_path / "site.yaml").write_text(text)
+    with pytest.raises(ConfigError) as refused:
+        config.load_site(tmp_path / "site.yaml")
+    problems = "\n".join(refused.value.problems)
+    assert "north.enterprise.keep_alive_s: is a text, expected a whole number ('x')" in problems
+    assert "bowl_temperature.unit: is not a UNECE unit known here ('CELX')" in problems
+
+
 @pytest.mark.parametrize(
     ("read", "file", "said"),
     [
