@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from shakedown.bridge.app import Bridge
     from shakedown.bridge.config import Site
 
-USAGE, INTERRUPTED = 2, 130
+FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
 
 class _Route(click.ParamType[tuple[str, tuple[str, int]]]):
@@ -76,7 +76,7 @@ def run(site_file: Path, journal: Path | None, connect_to: tuple[tuple[str, tupl
       shakedown-bridge run site.yaml --journal line1.journal --connect-to broker:1883=127.0.0.1:1883
     """
     from shakedown.bridge.app import Bridge
-    from shakedown.bridge.journal_file import JournalError
+    from shakedown.bridge.journal_file import JournalDamaged, JournalError, JournalFull
     from shakedown.bridge.listener import CannotListen
     from shakedown.bridge.south.security import SecurityFileError
     from shakedown.bridge.yamlfile import ConfigError
@@ -88,6 +88,9 @@ def run(site_file: Path, journal: Path | None, connect_to: tuple[tuple[str, tupl
             site, journal_path=journal or site_file.with_suffix(".journal"), connect_to=dict(connect_to)
         )
         sys.exit(asyncio.run(_run_until_signal(bridge)))
+    except (JournalDamaged, JournalFull) as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(FAILED)
     except (ConfigError, JournalError, SecurityFileError, CannotListen) as error:
         _refuse(str(error))
 

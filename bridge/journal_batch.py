@@ -99,6 +99,14 @@ def time_span(first: int, count: int, blob: bytes) -> tuple[int, int]:
         raise Damaged(str(error)) from error
 
 
+def keys(first: int, count: int, blob: bytes) -> set[int]:
+    """The metric keys in a blob; raises Damaged."""
+    try:
+        return set(_columns(first, count, blob)[0])
+    except (ValueError, TypeError, IndexError, struct.error, zlib.error) as error:
+        raise Damaged(str(error)) from error
+
+
 def _columns(
     first: int, count: int, blob: bytes
 ) -> tuple[Sequence[int], Iterable[int], Sequence[Value], Any]:

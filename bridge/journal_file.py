@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sqlite3
 from pathlib import Path
 from sqlite3 import Connection, DatabaseError, OperationalError
 
-from shakedown.bridge import journal_tables
+from shakedown.bridge import journal_salvage, journal_tables
+
+log = logging.getLogger("shakedown.bridge.journal")
 
 
 class JournalError(Exception):
@@ -23,29 +26,51 @@ class JournalFull(JournalError):
     """There is no room on the disk; what was durable still is, and appending works again once there is."""
 
 
+class JournalDamaged(Exception):
+    """The file is damaged: no other try will help, but the next start saves what can be read of it."""
+
+    def __init__(self, fault: object, where: Path) -> None:
+        super().__init__(
+            f"journal {where}: corrupt ({fault}). Start again: what can be read of it is saved then."
+        )
+
+
 def open_file(path: Path) -> Connection:
-    """Open or create the journal file for this process alone; raises JournalError."""
+    """Open or create the journal file for this process alone; raises JournalError.
+
+    Of a corrupt one what can be read is saved into a new one, and it is kept beside it.
+    """
     try:
         if path.exists():
             _check_header(path)
         else:
+            _set_aside_wal(path)
             _create(path)
-        connection = _connect(path)
+        try:
+            return _open(path)
+        except JournalDamaged as damaged:
+            _salvage(path, damaged)
+            return _open(path)
     except OSError as error:
         raise JournalError(
             f"cannot be opened: {error.strerror}", path, "Check the folder and who may write to it."
         ) from error
+
+
+def _open(path: Path) -> Connection:
+    connection = _connect(path)
     try:
         if (fault := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-            raise DatabaseError(fault.splitlines()[-1])
+            raise JournalDamaged(fault.splitlines()[-1], path)
         journal_tables.take_over(connection)
         journal_tables.read_state(connection)
         journal_tables.read_metrics(connection)
     except DatabaseError as error:
         connection.close()
-        if _is_busy(error):
-            raise explain(error, path) from error
-        raise _set_aside(path, str(error)) from error
+        raise explain(error, path) from error
+    except JournalDamaged:
+        connection.close()
+        raise
     return connection
 
 
@@ -57,7 +82,7 @@ def roll_back(connection: Connection) -> None:
         connection.execute("PRAGMA wal_checkpoint(RESTART)")
 
 
-def explain(error: DatabaseError, path: Path) -> JournalError:
+def explain(error: DatabaseError, path: Path) -> JournalError | JournalDamaged:
     """Turn SQLite's error into what, where and remedy."""
     name = getattr(error, "sqlite_errorname", "")
     if name == "SQLITE_FULL":
@@ -68,10 +93,9 @@ def explain(error: DatabaseError, path: Path) -> JournalError:
         return JournalError(
             "in use by another process", path, "Stop that process, or configure another journal path."
         )
-    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-        return JournalError(
-            f"corrupt ({error})", path, "Stop the bridge; the next start moves the file aside."
-        )
+    is_wrong = isinstance(error, journal_tables.WrongChecksum)
+    if is_wrong or name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        return JournalDamaged(error, path)
     return JournalError(
         f"cannot be read or written ({error})", path, "Check the disk and who may write to the folder."
     )
@@ -81,17 +105,17 @@ def _connect(path: Path) -> Connection:
     # The executor has one thread, or none under virtual time: SQLite's own check would be in the way.
     connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
     try:
-        connection.execute(
-            "PRAGMA locking_mode = EXCLUSIVE"
-        )  # two bridges on one journal: the second is refused
+        # Two bridges on one journal: the second is refused.
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(
+            "PRAGMA secure_delete = OFF"
+        )  # where it is on every row is written twice more, as zeros
         connection.execute("BEGIN IMMEDIATE")  # takes the lock now, not at the first append
         connection.execute("COMMIT")
     except DatabaseError as error:
         connection.close()
-        if getattr(error, "sqlite_errorname", "").startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-            raise _set_aside(path, str(error)) from error
         raise explain(error, path) from error
     return connection
 
@@ -107,7 +131,11 @@ def _create(path: Path) -> None:
     except DatabaseError as error:
         raise explain(error, path) from error
     os.replace(new, path)
-    folder = os.open(path.parent, os.O_RDONLY)
+    _sync(path.parent)
+
+
+def _sync(folder_path: Path) -> None:
+    folder = os.open(folder_path, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:
@@ -135,18 +163,45 @@ def _check_header(path: Path) -> None:
         )
 
 
-def _set_aside(path: Path, fault: str) -> JournalError:
-    number = next(n for n in range(1, 10_000) if not path.with_name(f"{path.name}.corrupt-{n}").exists())
-    aside = path.with_name(f"{path.name}.corrupt-{number}")
-    for suffix in ("-wal", ""):
-        with contextlib.suppress(FileNotFoundError):
-            os.replace(f"{path}{suffix}", f"{aside}{suffix}")
-    return JournalError(
-        f"corrupt ({fault})",
-        path,
-        f"It was moved to {aside}; keep it for salvage. The next start begins an empty journal: "
-        "what the old one still held has not been published.",
-    )
+def _salvage(path: Path, damaged: JournalDamaged) -> None:
+    """Put a new journal in the place of a corrupt one, with what can be read of it; interrupted, it begins anew."""
+    new = path.with_name(path.name + ".new")
+    new.unlink(missing_ok=True)
+    try:
+        result = journal_salvage.salvage(path, new)
+    except DatabaseError as error:
+        new.unlink(missing_ok=True)
+        raise JournalFull(
+            f"corrupt, and it cannot be saved ({error})", path, "Free space on its disk."
+        ) from error
+    aside = _aside(path)
+    with contextlib.suppress(FileNotFoundError):
+        os.replace(f"{path}-wal", f"{aside}-wal")
+    os.link(path, aside)
+    os.replace(new, path)
+    _sync(path.parent)
+    log.error(
+        "%s %d rows were saved, lost are %s%s; it was moved to %s",
+        damaged, result.rows, ", ".join(f"{n} for {name}" for name, n in result.lost.items()) or "none",
+        "" if result.is_exact else " and perhaps more: how many there were can no longer be read", aside,
+    )  # fmt: skip
+
+
+def _set_aside_wal(path: Path) -> None:
+    """A write-ahead log whose journal is gone belongs to no new one."""
+    if Path(f"{path}-wal").exists():
+        aside = _aside(path)
+        os.replace(f"{path}-wal", f"{aside}-wal")
+        log.error(
+            "journal %s: the file is missing, its write-ahead log was moved to %s-wal and a new journal begins; what "
+            "both hold has not been published - if the file comes back, put both in their places before a start",
+            path, aside,
+        )  # fmt: skip
+
+
+def _aside(path: Path) -> Path:
+    names = (path.with_name(f"{path.name}.corrupt-{number}") for number in range(1, 10_000))
+    return next(name for name in names if not name.exists() and not Path(f"{name}-wal").exists())
 
 
 def _is_busy(error: DatabaseError) -> bool:

@@ -14,10 +14,7 @@ from shakedown.bridge import journal_spans as spans
 from shakedown.bridge.core.model import Metric, Sample
 from shakedown.bridge.journal_batch import BATCH_MAX, Damaged
 from shakedown.bridge.journal_spans import Span, Spans
-from shakedown.bridge.journal_tables import State, Target
-
-OWN = "bridge/"
-"""What the names of the bridge's own targets begin with: they hold rows back, but none is lost for them."""
+from shakedown.bridge.journal_tables import OWN, State, Target
 
 DELETE_MAX = 64
 """Batches a transaction deletes beyond those it inserts: clearing a backlog never stalls an append."""
@@ -81,9 +78,10 @@ class Store:
         self._load_names(metrics)
         self._connection.execute("COMMIT")
         self.durable = state
-        self.entries, damaged = journal_tables.read_entries(self._connection)
-        if damaged:
-            log.error("journal %s: entries are damaged and begin anew: %s", self._path, sorted(damaged)[:5])
+        entries, is_whole = journal_tables.readable(self._connection, "entry")
+        self.entries = dict(entries)
+        if not is_whole:
+            log.error("journal %s: some entries are damaged: what they were for begins anew", self._path)
 
     def transact(self, works: Sequence[Callable[[], Any]]) -> list[Any]:
         """Run `works`, then drop and free what is due, in one transaction: all of it is on disk, or nothing."""

@@ -21,6 +21,9 @@ APPLICATION_ID = 0x5344_4A4C  # "SDJL", in the header of the file (SQLite file f
 VERSION = 3
 VERSIONS = (1, 2, VERSION)  # those that are taken over
 
+OWN = "bridge/"
+"""What the names of the bridge's own targets begin with: they hold rows back, but none is lost for them."""
+
 _TABLES = """
 CREATE TABLE state (last_row INTEGER, dropped INTEGER, held BLOB, crc INTEGER);
 CREATE TABLE target (name TEXT PRIMARY KEY, cursor INTEGER, bd_seq INTEGER, declared INTEGER, settled BLOB, gone BLOB,
@@ -39,6 +42,10 @@ DROP TABLE outbox;
 UPDATE target SET name = 'bridge/operations' WHERE name = 'derived'
 """
 """Format 1 had work orders apart from the other entries."""
+
+
+class WrongChecksum(DatabaseError):
+    """A row is not what was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +104,8 @@ def take_over(connection: Connection) -> None:
         held: Spans = ()
         for first, count in connection.execute("SELECT first, count FROM batch ORDER BY first"):
             held = spans.add(held, max(first, floor), first + count - 1)
-        targets = {name: Target(cursor, bd_seq) for name, cursor, bd_seq in old["target"]}
         write_state(connection, State(last_row, dropped, held))
-        write_targets(connection, targets.items())
+        write_targets(connection, _targets(old["target"]).items())
         write_metrics(connection, old["metric"])
         write_entries(connection, old["entry"])
         connection.execute(f"PRAGMA user_version = {VERSION}")
@@ -111,29 +117,48 @@ def take_over(connection: Connection) -> None:
 
 
 def read_state(connection: Connection) -> State:
-    """State with all targets; raises DatabaseError where a checksum is wrong."""
-    (last_row, dropped, held), *_ = _checked(connection, "state")
-    targets = {
-        name: Target(cursor, bd_seq, declared, _spans(settled), _spans(gone))
-        for name, cursor, bd_seq, declared, settled, gone in _checked(connection, "target")
-    }
-    return State(last_row, dropped, _spans(held), targets)
+    """State with all targets; raises WrongChecksum."""
+    [(last_row, dropped, held)] = _checked(connection, "state")
+    return State(last_row, dropped, _spans(held), _targets(_checked(connection, "target")))
 
 
 def read_metrics(connection: Connection) -> dict[str, int]:
-    """The file's key of each name; raises DatabaseError where a checksum is wrong."""
+    """The file's key of each name; raises WrongChecksum."""
     return {name: key for key, name in _checked(connection, "metric")}
 
 
-def read_entries(connection: Connection) -> tuple[dict[str, bytes], list[str]]:
-    """The entries, and the keys of those whose checksum is wrong."""
-    entries, damaged = {}, []
-    for key, value, crc in connection.execute("SELECT * FROM entry"):
-        if crc == _crc((key, value)):
-            entries[key] = value
-        else:
-            damaged.append(key)
-    return entries, damaged
+def readable(connection: Connection, table: str) -> tuple[list[Any], bool]:
+    """The rows of a table whose checksums are right, of any format, and whether these are all."""
+    rows: list[Any] = []
+    is_whole = True
+    try:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        for row in connection.execute(f"SELECT * FROM {table}"):
+            if version < VERSION:
+                rows.append(row)
+            elif row[-1] == _crc(row[:-1]):
+                rows.append(row[:-1])
+            else:
+                is_whole = False
+    except DatabaseError:
+        is_whole = False
+    return rows, is_whole
+
+
+def readable_state(connection: Connection) -> State | None:
+    """The state without targets, if it can be read."""
+    rows, _ = readable(connection, "state")
+    if not rows:
+        return None
+    last_row, dropped, held = rows[0]
+    if isinstance(held, int):  # formats 1 and 2 had the oldest row that counts
+        return State(last_row, dropped, spans.add((), held, last_row))
+    return State(last_row, dropped, _spans(held))
+
+
+def readable_targets(connection: Connection) -> dict[str, Target]:
+    """Those targets that can be read."""
+    return _targets(readable(connection, "target")[0])
 
 
 def write_state(connection: Connection, state: State) -> None:
@@ -166,11 +191,23 @@ def _write(connection: Connection, table: str, rows: Sequence[tuple[Any, ...]]) 
         )
 
 
-def _checked(connection: Connection, table: str) -> list[tuple[Any, ...]]:
-    rows = connection.execute(f"SELECT * FROM {table}").fetchall()
-    if any(crc != _crc(tuple(row)) for *row, crc in rows) or (table == "state" and len(rows) != 1):
-        raise DatabaseError(f"a checksum is wrong in table {table}")
-    return [tuple(row) for *row, _ in rows]
+def _checked(connection: Connection, table: str) -> list[Any]:
+    try:
+        rows = connection.execute(f"SELECT * FROM {table}").fetchall()
+    except DatabaseError as error:
+        if hasattr(error, "sqlite_errorname"):
+            raise
+        raise WrongChecksum(f"table {table}: {error}") from error  # text that is no UTF-8
+    if any(row[-1] != _crc(row[:-1]) for row in rows) or (table == "state" and len(rows) != 1):
+        raise WrongChecksum(f"a checksum is wrong in table {table}")
+    return [row[:-1] for row in rows]
+
+
+def _targets(rows: Iterable[Any]) -> dict[str, Target]:
+    return {
+        name: Target(cursor, bd_seq, *((rest[0], _spans(rest[1]), _spans(rest[2])) if rest else ()))
+        for name, cursor, bd_seq, *rest in rows
+    }
 
 
 def _crc(row: tuple[Any, ...]) -> int:

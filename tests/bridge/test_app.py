@@ -26,7 +26,7 @@ from shakedown.bridge.config import load_site
 from shakedown.bridge.core.model import BAD, Metric, Model, Reading, Sample
 from shakedown.bridge.core.normalise import normalise
 from shakedown.bridge.journal import Journal
-from shakedown.bridge.journal_file import JournalFull
+from shakedown.bridge.journal_file import JournalDamaged, JournalFull
 from shakedown.bridge.last_values import LastValues
 from shakedown.twin.clock import run
 from shakedown.twin.enterprise.broker import EmbeddedBroker
@@ -275,6 +275,18 @@ def test_the_image_of_an_earlier_format_is_read(tmp_path: Path) -> None:
 
 
 # ---- command line
+
+
+def test_a_damaged_journal_ends_with_another_exit_code_than_a_wrong_site(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(_: Bridge) -> None:
+        raise JournalDamaged("a page is gone", tmp_path / "j")
+
+    monkeypatch.setattr(Bridge, "run", fail)
+    result = CliRunner().invoke(bridge_group, ["run", str(site_file(tmp_path))])
+    assert result.exit_code == 1
+    assert "Start again: what can be read of it is saved then." in result.output
 
 
 def test_check_says_what_a_site_compiles_to(tmp_path: Path) -> None:

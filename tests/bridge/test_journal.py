@@ -353,23 +353,6 @@ def test_a_foreign_file_is_refused_and_left_untouched(tmp_path: Path, pragma: st
     assert snapshot(tmp_path) == before
 
 
-def test_a_damaged_file_is_moved_aside_and_said_so(tmp_path: Path) -> None:
-    path = tmp_path / "j"
-
-    async def write(journal: Journal) -> None:
-        await journal.append(samples(5000))
-
-    play(path, write)
-    content = bytearray(path.read_bytes())
-    content[4096:-4096] = bytes(len(content) - 8192)
-    path.write_bytes(content)
-    with pytest.raises(JournalError, match=r"corrupt .*moved to .*corrupt-1"):
-        play(path, write)
-    assert not path.exists()
-    assert (tmp_path / "j.corrupt-1").read_bytes() == content
-    play(path, write)  # the next start has a journal again
-
-
 def test_a_file_that_is_no_database_is_left_untouched(tmp_path: Path) -> None:
     path = tmp_path / "letter.txt"
     path.write_bytes(b"no database")
