@@ -355,6 +355,7 @@ class Bridge:
             "bridge/declared_gaps": self._counted["gaps_declared"],
             "bridge/refused_values": self._counted["values_refused"],
             "bridge/journal_failing": is_failing,
+            "bridge/lag_ms": max((south.counters.get("lag_ms", 0) for south in self._souths), default=0),
         }
         for target in self._targets:
             target.declare(values)

@@ -30,6 +30,7 @@ NODE_METRICS: tuple[tuple[str, int], ...] = (
     ("bridge/journal_rows", datatypes.UINT64),
     ("bridge/refused_values", datatypes.UINT64),
     ("bridge/journal_failing", datatypes.BOOLEAN),
+    ("bridge/lag_ms", datatypes.UINT64),
 )
 """What the edge node says of itself (device ""); their aliases follow those of the configured metrics."""
 

@@ -68,6 +68,7 @@ class Notification:
     status_change: int | None = None
     keep_alive: bool = True
     more: bool = False  # the server has more to send than this
+    published: int = 0  # PublishTime in ticks
 
 
 @dataclass(slots=True)
@@ -141,7 +142,7 @@ def _response(buffer: Buffer) -> tuple[bytes, int]:
 
 
 def _notification(data: bytes, at: int) -> Notification:
-    notification = Notification(_u32(data, at)[0])
+    notification = Notification(_u32(data, at)[0], published=_i64(data, at + 4)[0])
     count, at = _count(data, at + 12)  # sequence number and PublishTime
     for _ in range(count):
         type_id, body, at = _extension_object(data, at)

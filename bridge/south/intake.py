@@ -18,6 +18,7 @@ from shakedown.bridge.south import services
 from shakedown.bridge.south.channel import Channel
 from shakedown.bridge.south.decode import TICKS_1970, DataValue, Notification
 from shakedown.bridge.south.gaps import Gap, OpenGaps
+from shakedown.bridge.south.lag import Lag
 from shakedown.bridge.south.position import GAP, Position
 from shakedown.bridge.south.readings import take
 from shakedown.bridge.south.south import OnEvent, OnReadings
@@ -27,6 +28,9 @@ JOURNAL_RETRY_S = 1.0
 
 NAMES_MAX = 20
 """Names of metrics that one event lists."""
+
+LAG_SAMPLES = 32
+"""Values of a message whose age is looked at."""
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +54,7 @@ class Intake:
         self.on_gaps: Callable[[], None] = lambda: None
         self.server = services.Server((), services.ITEMS_PER_CALL_MAX)
         self.counters: Counter[str] = Counter()
+        self._lag = Lag()
         self._on_readings = on_readings
         self._on_event = on_event
 
@@ -84,6 +89,24 @@ class Intake:
         if opened:
             self.on_gaps()
         self.report(0, 0, hopeless)
+
+    def heard(self, notification: Notification) -> None:
+        """Note how old it is; what a new subscription begins with may be as old as it likes."""
+        now = _now_ticks()
+        sources: list[int] = []
+        if not notification.keep_alive:
+            ticks, gap, values = self.position.ticks, self.position.gap, notification.values
+            sources = [
+                value.source_ticks
+                for value in values[:: 1 + len(values) // LAG_SAMPLES]
+                if value.handle < len(ticks) and ticks[value.handle] and not gap[value.handle]
+            ]
+            if not sources:
+                return
+        if self._lag.note(now, notification.published, sources):
+            kind = "source_behind" if self._lag.is_behind else "source_caught_up"
+            self.event(kind, lag_ms=self._lag.ms)
+        self.counters["lag_ms"] = self._lag.ms
 
     async def take(self, notifications: Sequence[Notification]) -> None:
         """Journal notifications that follow each other, in one transaction."""
@@ -136,8 +159,12 @@ class Intake:
         draft = self.position.copy()
         readings: list[Reading] = []
         gaps: list[Gap] = []
-        now_ticks = time.time_ns() // 100 + TICKS_1970
+        now_ticks = _now_ticks()
         for values in batches:
             gaps += take(draft, values, readings, now_ticks=now_ticks, counters=self.counters)
         draft.sequence = sequence
         await self.store(readings, draft, gaps)
+
+
+def _now_ticks() -> int:
+    return time.time_ns() // 100 + TICKS_1970

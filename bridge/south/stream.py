@@ -90,6 +90,8 @@ class Stream:
                     self.silent_resumes = 0
                     self._life.beat()
                     self._on_behind(notifications[-1].more)
+                    for notification in notifications:
+                        self._intake.heard(notification)
                     await self._deliver(notifications)
                     heard_s = loop.time()
                 elif loop.time() - max(heard_s, self._life.last_s) >= self._watchdog_s - 0.001:

@@ -401,3 +401,27 @@ def test_metrics_may_change_while_the_bridge_is_down(tmp_path: Path) -> None:
     ids, missing, twice = play(tmp_path, scenario, metrics=[metric(0, "T0"), metric(1, "T1")])
     assert ids == {0, 1}
     assert (missing, twice) == ([], [])
+
+
+def test_a_source_that_is_behind_says_so_once_and_once_when_it_has_recovered(tmp_path: Path) -> None:
+    """A journal that takes four hundred values in two seconds, of the three hundred that are offered each second."""
+
+    async def scenario(rig: Rig) -> tuple[list[Any], int, int, int]:
+        rig.start_line()
+        await rig.start_south()
+        await asyncio.sleep(20)
+        before = rig.south.counters["lag_ms"]
+        rig.delay_s = 2.0
+        await asyncio.sleep(40)
+        behind = rig.south.counters["lag_ms"]
+        rig.delay_s = 0.0
+        await asyncio.sleep(20)
+        after = rig.south.counters["lag_ms"]
+        await rig.stop_south()
+        said = [kind for kind, _ in rig.events if kind.startswith("source_")]
+        return said, before, behind, after
+
+    limits = OpcUaLimits(notifications_per_publish=100)
+    said, before, behind, after = play(tmp_path, scenario, tags=30, limits=limits)
+    assert said == ["source_behind", "source_caught_up"]
+    assert max(before, after) < 1000 < 5000 < behind
