@@ -18,9 +18,12 @@ from typing import Any, Self, TypeVar
 
 from shakedown.bridge import journal_file
 from shakedown.bridge.core.model import Metric, Sample
-from shakedown.bridge.journal_file import JournalError
+from shakedown.bridge.journal_file import JournalError, JournalFull
 from shakedown.bridge.journal_spans import Span, Spans
-from shakedown.bridge.journal_store import Store
+from shakedown.bridge.journal_store import Store, Work
+
+SMALL_B = 4096
+"""Entries up to this size are written on a full disk too, without samples: a session needs them to go on."""
 
 T = TypeVar("T")
 
@@ -46,7 +49,7 @@ class Journal:
         self._executor = executor
         self._store = Store(connection, path, rows_max)
         self._on_dropped: OnDropped | None = None
-        self._waiting: list[tuple[Callable[[], object], asyncio.Future[Any]]] = []
+        self._waiting: list[tuple[Work, asyncio.Future[Any]]] = []
         self._committer: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -92,8 +95,10 @@ class Journal:
         the disk is full or fails, ValueError for a value without encoding (integer outside -2^63..2^64-1, lone
         surrogate).
         """
-        packed = self._store.pack(samples)
-        return await self._commit(lambda: self._store.append(packed, entries or {}))
+        packed = self._store.codec.pack(samples)
+        size_b = sum(len(value or b"") for value in (entries or {}).values())
+        room_b = sum(len(body) for _, body in packed) + (size_b if size_b > SMALL_B else 0)
+        return await self._commit(lambda: self._store.append(packed, entries or {}), room_b)
 
     async def read(self, target: str, after_row: int, limit: int) -> list[tuple[int, Sample]]:
         """Return at most `limit` rows after `after_row`, oldest first; [] at the end. Skips what is gone.
@@ -114,11 +119,11 @@ class Journal:
 
     def encoded(self, samples: Sequence[Sample]) -> bytes:
         """Samples as they can stand in an entry: like rows, under the names of their metrics. Raises ValueError."""
-        return self._store.encoded(samples)
+        return self._store.codec.encoded(samples)
 
     def decoded(self, blob: bytes) -> list[Sample]:
         """Those samples again, less those of metrics no longer configured."""
-        return self._store.decoded(blob)
+        return self._store.codec.decoded(blob)
 
     @property
     def last_row(self) -> int:
@@ -211,12 +216,12 @@ class Journal:
 
     # -- group commit --------------------------------------------------------------------------------------
 
-    async def _commit(self, work: Callable[[], T]) -> T:
-        """Run `work` in the next transaction; return its result once that is on disk."""
+    async def _commit(self, run: Callable[[], T], room_b: int = 0) -> T:
+        """Run it in the next transaction; return its result once that is on disk."""
         if self._closed:
             raise JournalError("journal is closed", self.path, "this is a defect of the caller")
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._waiting.append((work, future))
+        self._waiting.append((Work(run, room_b), future))
         if self._committer is None:
             self._committer = asyncio.create_task(self._commit_waiting(), name="journal commit")
         return await future
@@ -226,14 +231,18 @@ class Journal:
             while self._waiting:
                 group, self._waiting = self._waiting, []
                 try:
-                    results = await self._run(partial(self._store.transact, [work for work, _ in group]))
+                    results = await self._run(partial(self._store.commit, [work for work, _ in group]))
                 except Exception as error:  # whatever it is, it belongs to those who wait
                     for _, future in group:
                         if not future.done():
                             future.set_exception(error)
                 else:
                     for (_, future), result in zip(group, results, strict=True):
-                        if not future.done():  # its caller was cancelled: what it wrote stays written
+                        if future.done():
+                            continue  # its caller was cancelled: what it wrote stays written
+                        if isinstance(result, JournalFull):
+                            future.set_exception(result)
+                        else:
                             future.set_result(result)
         finally:
             self._committer = None

@@ -82,13 +82,21 @@ def roll_back(connection: Connection) -> None:
         connection.execute("PRAGMA wal_checkpoint(RESTART)")
 
 
+def is_full(error: DatabaseError) -> bool:
+    """Whether there was no room on the disk."""
+    return getattr(error, "sqlite_errorname", "") == "SQLITE_FULL"
+
+
+def full(path: Path) -> JournalFull:
+    """What is said then."""
+    return JournalFull("disk is full, nothing was written", path, "Free space; appending then works again.")
+
+
 def explain(error: DatabaseError, path: Path) -> JournalError | JournalDamaged:
     """Turn SQLite's error into what, where and remedy."""
     name = getattr(error, "sqlite_errorname", "")
-    if name == "SQLITE_FULL":
-        return JournalFull(
-            "disk is full, nothing was written", path, "Free space; appending then works again."
-        )
+    if is_full(error):
+        return full(path)
     if _is_busy(error):
         return JournalError(
             "in use by another process", path, "Stop that process, or configure another journal path."

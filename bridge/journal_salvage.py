@@ -79,6 +79,8 @@ def _mend(corrupt: Path, new: Path, mended: Path) -> Path:
 def _copy(source: Connection, new: Connection) -> Salvaged:
     names, are_names_whole = journal_tables.readable(source, "metric")
     entries, _ = journal_tables.readable(source, "entry")
+    if not are_names_whole:  # it is encoded like rows, and a key may be given out again
+        entries = [entry for entry in entries if not entry[0].startswith("bridge/image")]
     journal_tables.write_metrics(new, names)
     journal_tables.write_entries(new, entries)
     state = journal_tables.readable_state(source)

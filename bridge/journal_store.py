@@ -6,13 +6,15 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from sqlite3 import Connection
+from sqlite3 import Connection, DatabaseError
 from typing import Any, NamedTuple
 
 from shakedown.bridge import journal_batch, journal_file, journal_tables
 from shakedown.bridge import journal_spans as spans
 from shakedown.bridge.core.model import Metric, Sample
-from shakedown.bridge.journal_batch import BATCH_MAX, Damaged
+from shakedown.bridge.journal_batch import Damaged
+from shakedown.bridge.journal_codec import Codec, Packed
+from shakedown.bridge.journal_reserve import Reserve
 from shakedown.bridge.journal_spans import Span, Spans
 from shakedown.bridge.journal_tables import OWN, State, Target
 
@@ -25,9 +27,17 @@ GONE_MAX = 256
 POISONED_MAX = 64
 """Damaged batches that are kept for somebody to look at; beyond it the oldest is deleted."""
 
+PAGE_B, FREE_PAGES_MIN = 4096, 4
+"""On a full disk what fits into the unused pages of the file is written, as long as so many more are left."""
+
 log = logging.getLogger("shakedown.bridge.journal")
 
-Packed = tuple[int, bytes]  # number of samples, their encoding
+
+class Work(NamedTuple):
+    """What is to be done in a transaction."""
+
+    run: Callable[[], Any]
+    room_b: int = 0  # what needs so much new room has to wait on a full disk: a session goes on without it
 
 
 class Loss(NamedTuple):
@@ -54,8 +64,7 @@ class Store:
         self.entries: dict[str, bytes] = {}
         self.spare: dict[str, tuple[Span, ...]] = {}  # rows that a target would rather lose, best first
         self.reports = False  # whether somebody decides what of the rows dropped is declared, and when
-        self.keys: dict[int, int] = {}  # metric_id in this configuration -> key in the file
-        self.metric_ids: dict[int, int] | None = None  # the other way round; None: the metric_id is the key
+        self.codec = Codec(path, rows_max)
         self._connection = connection
         self._path = path
         self._rows_max = rows_max
@@ -64,6 +73,8 @@ class Store:
         self._budget = 0  # batches that it may still delete
         self._new_losses: list[Loss] = []  # its own
         self._losses: list[Loss] = []  # those of the transactions before
+        self._reserve = Reserve(path)
+        self._is_loaded = False
         self._is_settled = False  # whether batches beyond the lowest cursor may be free
 
     def load(self, targets: Sequence[str], metrics: Sequence[Metric]) -> None:
@@ -71,17 +82,42 @@ class Store:
         state = journal_tables.read_state(self._connection)
         start = (state.held[0][0] if state.held else state.last_row + 1) - 1
         # One that is no longer configured keeps its bdSeq, and holds nothing back.
-        state.targets = {name: state.targets.get(name, Target(start)) for name in targets}
-        self.durable, self._state = replace(state, targets={}), state
-        self._connection.execute("BEGIN")
-        self._save()
-        self._load_names(metrics)
-        self._connection.execute("COMMIT")
+        state.targets = {name: state.targets[name] for name in targets if name in state.targets}
         self.durable = state
+        self.commit([Work(lambda: self._begin({name: Target(start) for name in targets}, metrics))])
+        self._is_loaded = True
         entries, is_whole = journal_tables.readable(self._connection, "entry")
         self.entries = dict(entries)
         if not is_whole:
             log.error("journal %s: some entries are damaged: what they were for begins anew", self._path)
+
+    def _begin(self, targets: dict[str, Target], metrics: Sequence[Metric]) -> None:
+        self._state.targets = {name: self._state.targets.get(name, new) for name, new in targets.items()}
+        self.codec.load(self._connection, metrics)
+
+    def commit(self, works: Sequence[Work]) -> list[Any]:
+        """Run works in one transaction and return what they return; raises DatabaseError, then none is done.
+
+        On a full disk a JournalFull stands in the place of what needs new room, and the rest is done: the reserve
+        is given up for it, and what needs room waits until it can be had again or the file has enough within it.
+        """
+        if not self._reserve.is_spent or self._has_room(sum(work.room_b for work in works)):
+            try:
+                return self.transact([work.run for work in works])
+            except DatabaseError as error:
+                if not journal_file.is_full(error):
+                    raise
+                self._reserve.spend()
+                journal_file.roll_back(self._connection)
+        rest = [work.run for work in works if not work.room_b]
+        done = iter(self.transact(rest) if rest else [])
+        return [journal_file.full(self._path) if work.room_b else next(done) for work in works]
+
+    def _has_room(self, room_b: int) -> bool:
+        if not room_b or self._reserve.regain():
+            return True
+        free = self._connection.execute("PRAGMA freelist_count").fetchone()[0]
+        return room_b // PAGE_B + FREE_PAGES_MIN <= free
 
     def transact(self, works: Sequence[Callable[[], Any]]) -> list[Any]:
         """Run `works`, then drop and free what is due, in one transaction: all of it is on disk, or nothing."""
@@ -202,7 +238,7 @@ class Store:
     def _drop(self) -> None:
         """At the bound: batches that all targets have, then those that they would rather lose, then the oldest."""
         excess = spans.count(self._state.held) - self._rows_max
-        if excess <= 0:
+        if excess <= 0 or not self._is_loaded:  # before, nobody can have said what it would rather lose
             return
         for first, last in self._ranked():
             for start, count, blob in self._batches(first, last):
@@ -281,36 +317,6 @@ class Store:
 
     # -- rows ----------------------------------------------------------------------------------------------
 
-    def pack(self, samples: Sequence[Sample]) -> list[Packed]:
-        """Encode samples as batches. Raises ValueError for a value without encoding, or a metric not configured."""
-        size = max(1, min(BATCH_MAX, self._rows_max // 64))  # at the bound a batch goes as a whole
-        pieces = [samples[start : start + size] for start in range(0, len(samples), size)]
-        try:
-            return [(len(piece), journal_batch.encode(piece, self.keys)) for piece in pieces]
-        except KeyError:
-            unknown = sorted({sample.metric_id for sample in samples} - self.keys.keys())
-            if self.metric_ids is not None:
-                raise ValueError(
-                    f"journal {self._path}: metric_id {unknown[:5]} is not in the configuration"
-                ) from None
-            self.keys.update((metric_id, metric_id) for metric_id in unknown)
-            return self.pack(samples)
-        except ValueError as error:
-            raise ValueError(f"journal {self._path}: {error}") from error
-
-    def encoded(self, samples: Sequence[Sample]) -> bytes:
-        """Samples of metrics with a key, as they can stand in an entry."""
-        if not samples:
-            return b""
-        return len(samples).to_bytes(4) + journal_batch.seal(0, journal_batch.encode(samples, self.keys))
-
-    def decoded(self, blob: bytes) -> list[Sample]:
-        """Those samples again; raises Damaged."""
-        if not blob:
-            return []
-        rows = journal_batch.decode(0, int.from_bytes(blob[:4]), blob[4:], self.metric_ids)
-        return [sample for _, sample in rows]
-
     def read(self, after_row: int, limit: int) -> list[tuple[int, Sample]]:
         """At most `limit` rows after `after_row`; a batch that is damaged is set aside on the way."""
         while True:
@@ -331,7 +337,7 @@ class Store:
         while len(rows) < limit and (batch := batches.fetchone()) is not None:
             first, count, blob = batch
             try:
-                found = journal_batch.decode(first, count, blob, self.metric_ids)
+                found = self.codec.rows(first, count, blob)
             except Damaged as error:
                 batches.close()
                 raise _Poisoned(first, count, error) from error
@@ -341,7 +347,7 @@ class Store:
 
     def _set_aside(self, poisoned: _Poisoned) -> None:
         first, last = poisoned.first, poisoned.first + poisoned.count - 1
-        self.transact([lambda: self._poison(first, poisoned.count)])
+        self.commit([Work(lambda: self._poison(first, poisoned.count))])
         log.error(
             "journal %s: rows %d to %d are damaged (%s); they were moved to table `poisoned` and are lost",
             self._path, first, last, poisoned,
@@ -357,22 +363,3 @@ class Store:
         )
         self._delete(first, count)
         self._lose(here, (0, 0))
-
-    # -- opening -------------------------------------------------------------------------------------------
-
-    def _load_names(self, metrics: Sequence[Metric]) -> None:
-        if not metrics:
-            return
-        keys = journal_tables.read_metrics(self._connection)
-        names = {metric.metric_id: f"{metric.device}/{metric.name}" for metric in metrics}
-        following = max(keys.values(), default=0) + 1
-        new = list(enumerate(dict.fromkeys(name for name in names.values() if name not in keys), following))
-        journal_tables.write_metrics(self._connection, new)
-        keys |= {name: key for key, name in new}
-        self.keys = {metric_id: keys[name] for metric_id, name in names.items()}
-        self.metric_ids = {key: metric_id for metric_id, key in self.keys.items()}
-        if retired := sorted(keys.keys() - set(names.values())):
-            log.warning(
-                "journal %s: rows of %d metrics no longer configured are skipped: %s",
-                self._path, len(retired), retired[:5],
-            )  # fmt: skip
