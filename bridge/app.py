@@ -143,6 +143,7 @@ class Bridge:
                 for name, config in site.north.items()
             )  # fmt: skip
             self._last_values = LastValues(journal)
+            journal.on_dropped = self._on_dropped
             for target in self._targets:
                 target.recall(await self._last_values.recall(model, target.name))
             if self.operations is not None:
@@ -250,6 +251,11 @@ class Bridge:
         self._due.set()
         for target in self._targets:
             target.deliver(rows, everything)
+
+    def _on_dropped(self, name: str, first_row: int, last_row: int, from_ts_ms: int, to_ts_ms: int) -> None:
+        for target in self._targets:
+            if target.name == name:
+                target.dropped(first_row, last_row, from_ts_ms, to_ts_ms)
 
     async def _flush(self) -> None:
         """Journal and hand on what the engines have decided without a new sample. Raises JournalError."""

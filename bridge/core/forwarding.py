@@ -16,12 +16,12 @@ Live samples do not wait. History is paced: first what was never sent, then what
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from shakedown.bridge.core.evidence import Broker, Evidence
 from shakedown.bridge.core.memory import Memory
-from shakedown.bridge.core.spans import Spans
+from shakedown.bridge.core.spans import Span, Spans
 
 SPANS_MAX = 256
 """Intervals of one set of rows. Beyond it gaps are filled (rows are repeated), or rows are doubted."""
@@ -113,8 +113,16 @@ class Forwarding:
     """The policy of one target. Rows are journal rows; every method is told the monotonic time where it matters."""
 
     def __init__(
-        self, config: ForwardingConfig, watermark: int, last_row: int, memory: Memory | None = None
+        self,
+        config: ForwardingConfig,
+        watermark: int,
+        last_row: int,
+        memory: Memory | None = None,
+        *,
+        settled: Iterable[Span] = (),
+        gone: Iterable[Span] = (),
     ) -> None:
+        """`settled` rows beyond the watermark have arrived, `gone` ones are not in the journal any more."""
         self.config = config
         self.watermark = watermark
         self.last_row = last_row  # newest row in the journal
@@ -129,13 +137,16 @@ class Forwarding:
         self._asked_ns = 0
         self._told = Spans()  # sent since births that were accepted
         self._sent = Spans()  # no barrier behind it yet
+        self.arrived = Spans()  # confirmed, and the journal does not know yet
+        self.lost = Spans()  # gone from the journal and not known to have arrived: to be declared
+        self._gone = Spans(gone)  # not in the journal any more, and lost if doubt falls on them
         self._barriers: deque[_Sent] = deque()
         self._barrier_ns: int | None = None
         self._acked: deque[_Acked] = deque()
         self._burst = min(config.slice_max, max(1, config.replay_per_s // 10))
         self._credit = 0.0
         self._credit_ns = 0
-        self._recall(memory)
+        self._recall(memory, settled)
 
     # ---- the connection, and who is behind it
 
@@ -172,6 +183,7 @@ class Forwarding:
         for rows in (self._sent, *(b.rows for b in self._barriers), *(a.rows for a in self._acked)):
             rows.subtract(self._told)
         self._told.clear()
+        self._lose()
         self.is_unsaved = True
 
     def host(self, ts: int, *, is_live: bool) -> None:
@@ -208,6 +220,7 @@ class Forwarding:
         self.last_row = max(self.last_row, last_row)
         self._unsent.add(first_row, last_row)
         self._unsent.join(SPANS_MAX)
+        self._lose()
 
     def live(self, first_row: int, last_row: int) -> None:
         """Rows were sent as they came."""
@@ -233,6 +246,30 @@ class Forwarding:
     def confirmed(self, row: int) -> None:
         """The journal's cursor has moved."""
         self.watermark = max(self.watermark, row)
+        for rows in (self.arrived, self._gone):
+            rows.remove(0, row)
+
+    def settled(self, rows: Spans) -> None:
+        """The journal knows of these rows that they have arrived."""
+        self.arrived.subtract(rows)
+        self._gone.subtract(rows)
+
+    def dropped(self, first_row: int, last_row: int) -> None:
+        """Rows are not in the journal any more: those that wait to be sent are lost, others if doubt falls on them."""
+        self._gone.add(first_row, last_row)
+        self._lose()
+
+    def declared(self, rows: Spans) -> None:
+        """These rows were declared lost."""
+        self.lost.subtract(rows)
+
+    def spare(self) -> tuple[Span, ...]:
+        """The rows to be dropped first at the journal's bound: acknowledged ones, then all that were sent."""
+        acked = Spans(span for acked in self._acked for span in acked.rows)
+        sent = Spans(acked)
+        for rows in (self._doubtful, self._asked_again, self._sent, *(b.rows for b in self._barriers)):
+            sent.update(rows)
+        return (*acked, *sent)
 
     # ---- what is to be done
 
@@ -287,7 +324,9 @@ class Forwarding:
         if self.is_open and self._evidence.broker is not Broker.UNKNOWN and not self.is_distrusted:
             limit_ns = self._evidence.answered_ns - self.config.retention_s * NS
             while self._acked and self._acked[0].clock_ns <= limit_ns:
-                self._told.subtract(self._acked.popleft().rows)
+                rows = self._acked.popleft().rows
+                self._told.subtract(rows)
+                self.arrived.update(rows)
         row = min((rows.first for rows in self._outstanding() if rows), default=self.last_row + 1) - 1
         return row if row > self.watermark else None
 
@@ -296,10 +335,6 @@ class Forwarding:
     def memory(self) -> Memory:
         """What a next process must know; store it soon, and before the next barrier where `is_unsaved`."""
         evidence = self._evidence
-        settled = Spans([(self.watermark + 1, self.last_row)])
-        for rows in self._outstanding():
-            settled.subtract(rows)
-        settled.trim(SPANS_MAX)
         return Memory(
             run=evidence.run,
             token=evidence.token,
@@ -312,19 +347,20 @@ class Forwarding:
             is_renewed=evidence.is_renewed,
             acked=tuple((acked.clock_ns, tuple(acked.rows)) for acked in self._acked if acked.rows),
             doubtful=(*self._doubtful, *self._asked_again),
-            settled=tuple(settled),
         )
 
-    def _recall(self, memory: Memory) -> None:
+    def _recall(self, memory: Memory, settled: Iterable[Span]) -> None:
         """Take up what the process before has stored, of rows that are still there."""
         for clock_ns, spans in memory.acked:
             self._acked.append(_Acked(self.epoch, clock_ns, clock_ns, Spans(spans)))
         self._doubtful.update(memory.doubtful)
-        settled = Spans(memory.settled)
-        for rows in (self._doubtful, settled, *(acked.rows for acked in self._acked)):
+        for rows in (self._doubtful, *(acked.rows for acked in self._acked)):
             rows.remove(0, self.watermark)
             rows.remove(self.last_row + 1, max(self.last_row + 1, 1 << 62))
+            rows.subtract(settled)
             self._unsent.subtract(rows)
+        self._unsent.subtract(settled)
+        self._lose()
         if memory.host is None:
             self._doubt_the_newest()
 
@@ -332,15 +368,16 @@ class Forwarding:
 
     def _outstanding(self) -> Iterator[Spans]:
         """Every row above the watermark that is not confirmed is in one of these."""
-        yield from (self._unsent, self._doubtful, self._asked_again, self._sent)
+        yield from (self._unsent, self._doubtful, self._asked_again, self._sent, self.lost)
         yield from (barrier.rows for barrier in self._barriers)
         yield from (acked.rows for acked in self._acked)
 
     def _went_out(self, first_row: int, last_row: int) -> None:
-        for rows in (self._unsent, self._doubtful):
-            rows.remove(first_row, last_row)
-        for rows in (self._sent, self._told):
-            rows.add(first_row, last_row)
+        for waiting in (self._unsent, self._doubtful):
+            rows = waiting.within([(first_row, last_row)])
+            waiting.subtract(rows)
+            self._sent.update(rows)
+            self._told.update(rows)
         self._told.join(SPANS_MAX)
         self._doubt([self._sent.trim(SPANS_MAX)])
 
@@ -381,3 +418,13 @@ class Forwarding:
             self._doubtful.update(rows)
             self.is_unsaved |= bool(rows)
         self._doubtful.join(SPANS_MAX)
+        self._lose()
+
+    def _lose(self) -> None:
+        """What is to be sent and is not there is lost."""
+        if self._gone:
+            for waiting in (self._unsent, self._doubtful, self._asked_again):
+                rows = waiting.within(self._gone)
+                waiting.subtract(rows)
+                self.lost.update(rows)
+            self._gone.subtract(self.lost)

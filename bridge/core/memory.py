@@ -8,7 +8,7 @@ from shakedown.bridge.core.spans import Span
 
 
 class Memory(msgspec.Struct, frozen=True):
-    """Everything but the rows to be sent: what is neither here nor confirmed is sent again."""
+    """Everything but the rows to be sent: what is neither here nor has arrived is sent again."""
 
     run: str  # names the journal, in its barriers
     token: int = 0  # newest barrier
@@ -21,7 +21,6 @@ class Memory(msgspec.Struct, frozen=True):
     is_renewed: bool = False
     acked: tuple[tuple[int, tuple[Span, ...]], ...] = ()  # connected time of the PUBACK, rows
     doubtful: tuple[Span, ...] = ()
-    settled: tuple[Span, ...] = ()  # confirmed above the watermark
 
     def encode(self) -> bytes:
         return msgspec.msgpack.encode(self)

@@ -67,6 +67,15 @@ class Spans:
         for first, last in other:
             self.remove(first, last)
 
+    def within(self, other: Iterable[Span]) -> Spans:
+        """The rows that are in both."""
+        both = Spans()
+        for first, last in other:
+            low = bisect_left(self._spans, first, key=_last)
+            high = bisect_right(self._spans, last, lo=low, key=_first)
+            both.update((max(first, begin), min(last, end)) for begin, end in self._spans[low:high])
+        return both
+
     def clear(self) -> None:
         self._spans.clear()
 

@@ -15,12 +15,12 @@ from shakedown.bridge.core import events as ev
 from shakedown.bridge.core import naming
 from shakedown.bridge.core.events import Effect, Event, Publish
 from shakedown.bridge.core.forwarding import Forwarding, ForwardingConfig
-from shakedown.bridge.core.memory import Memory
 from shakedown.bridge.core.model import Model, Sample, Value
 from shakedown.bridge.core.session import Session, SessionConfig
 from shakedown.bridge.core.transitions import State
 from shakedown.bridge.journal import Journal
 from shakedown.bridge.journal_file import JournalError
+from shakedown.bridge.north.keeping import Keeper
 from shakedown.bridge.north.mqtt import MqttConnection
 from shakedown.bridge.north.tls import tls_context
 from shakedown.bridge.secret import Secret
@@ -30,9 +30,6 @@ REPLAY_TICK_S = 0.05
 
 GOODBYE_S = 12.0
 """How long a polite stop may take at most; a little more than the session's own patience."""
-
-SAVE_S = 5.0
-"""How old what the journal knows of the forwarding may be: a SIGKILL costs sending so much again."""
 
 
 class EnterpriseTarget:
@@ -75,9 +72,10 @@ class EnterpriseTarget:
             margin_s=config.retention_margin_s,
             replay_per_s=config.replay_per_s,
         )
-        self._memory_key = f"bridge/forwarding/{name}"
-        self._saved_s = 0.0
-        self.forwarding = forwarding(policy, journal.watermark(name), journal.last_row, self._memory())
+        self._keeper = Keeper(name, policy, journal, forwarding, self._log)
+        self.forwarding = self._keeper.forwarding
+        self.dropped = self._keeper.dropped
+        self.entries = self._keeper.entries
         self._connection: MqttConnection | None = None
         self._barriers: dict[int, tuple[int, float]] = {}  # packet identifier -> token, time sent
         self._can_tell = False  # the broker grants the subscription to the barriers
@@ -140,14 +138,6 @@ class EnterpriseTarget:
         own = {"bridge/backlog": self.forwarding.backlog, "bridge/journal_rows": rows}
         self._step(ev.NodeValues({**own, **values}))
 
-    def entries(self) -> dict[str, bytes]:
-        """What is to be written beside the next rows: how far the forwarding is, every `SAVE_S`."""
-        now_s = time.monotonic()
-        if now_s - self._saved_s < SAVE_S:
-            return {}
-        self._saved_s = now_s
-        return {self._memory_key: self.forwarding.memory().encode()}
-
     # ---- the life of the target
 
     async def run(self) -> None:
@@ -165,7 +155,7 @@ class EnterpriseTarget:
             try:
                 if not self._is_cut:
                     await self._goodbye()
-                    await self._save()
+                    await self._keeper.save()
             finally:
                 self._release()
 
@@ -195,36 +185,15 @@ class EnterpriseTarget:
 
     async def _tick(self) -> None:
         try:
-            row = self.forwarding.confirmable()
-            if row is not None:
-                await self._journal.confirm(self.name, row)
-                self.forwarding.confirmed(row)
+            await self._keeper.keep()
             if self._may_replay():
                 await self._replay()
         except JournalError as error:
             self._log.error("north %s: %s", self.name, error)
         if self.forwarding.is_unsaved:
-            await self._save()
+            await self._keeper.save()
         self._check_life()
         self._barrier()
-
-    def _memory(self) -> Memory:
-        """What the process before has left; a new journal has a name of its own in the barriers."""
-        stored = self._journal.get(self._memory_key)
-        try:
-            return Memory.decode(stored) if stored else Memory(run=f"{time.time_ns():x}")
-        except ValueError as error:
-            self._log.error("north %s: journal entry %s %s", self.name, self._memory_key, error)
-            return Memory(run=f"{time.time_ns():x}")
-
-    async def _save(self) -> None:
-        """Store what the forwarding knows. If that fails barriers go on, but are not retained."""
-        self.forwarding.is_unsaved, self._saved_s = False, time.monotonic()
-        try:
-            await self._journal.append([], {self._memory_key: self.forwarding.memory().encode()})
-        except JournalError as error:
-            self.forwarding.is_unsaved = True
-            self._log.error("north %s: %s", self.name, error)
 
     async def _replay(self) -> None:
         """Send one slice of history."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from shakedown.bridge.core.forwarding import NS, Forwarding, ForwardingConfig
@@ -83,6 +84,7 @@ class Plant:
     host_kind: str = "standard"
     silence_s: float = 6.0  # how long the bridge takes to notice a dead link
     latency_steps: int = 2  # of the way down
+    rows_max: int = 1_000_000  # of the journal
     now_ns: int = NS
     boot_ns: int = 0
     received: set[int] = field(default_factory=set)
@@ -92,6 +94,10 @@ class Plant:
     link: str = "up"  # up, swallow (both ways), no_acks (down direction only), down (visibly)
 
     def __post_init__(self) -> None:
+        self.journal: list[tuple[int, int]] = []  # batches of rows
+        self.settled: set[int] = set()  # what the journal knows to have arrived
+        self.gone: set[int] = set()  # dropped, neither arrived nor declared
+        self.declared: set[int] = set()
         self.broker, self.host = BrokerModel(self.broker_kind), HostModel(self.host_kind)
         if self.host_kind != "none":
             self.broker.retain_state((True, self.host.ts))
@@ -124,6 +130,7 @@ class Plant:
         self._rebirths()
         if rows:
             first, self.last_row = self.last_row + 1, self.last_row + rows
+            self._append(first, self.last_row)
             self.forwarding.journaled(first, self.last_row)
             if self.is_online:
                 self._send(range(first, self.last_row + 1))
@@ -252,7 +259,21 @@ class Plant:
         """Whether the broker reads what the bridge sends."""
         return self.link in ("up", "no_acks") and self.broker.is_up and not self.is_dead
 
-    def _send(self, rows: range) -> None:
+    def _append(self, first: int, last: int) -> None:
+        """One batch; at the bound whole batches go, as the forwarding wants it."""
+        self.journal.append((first, last))
+        excess = sum(b - a + 1 for a, b in self.journal) - self.rows_max
+        for low, high in (*self.forwarding.spare(), (0, last)):
+            for a, b in [batch for batch in self.journal if low <= batch[0] and batch[1] <= high]:
+                if excess > 0:
+                    excess -= b - a + 1
+                    self.journal.remove((a, b))
+                    lost = {row for row in range(a, b + 1) if row > self.confirmed} - self.settled
+                    self.gone |= lost
+                    for row in sorted(lost):
+                        self.forwarding.dropped(row, row)
+
+    def _send(self, rows: Sequence[int]) -> None:
         self.sent += len(rows)
         assert not self.since_births & set(rows), "what comes twice between births is taken for two"
         self.since_births |= set(rows)
@@ -266,9 +287,14 @@ class Plant:
     def _replay(self) -> None:
         piece = self.forwarding.history(self.mono_ns) if self.is_online else None
         if piece is not None:
-            upto = piece.after + piece.limit
-            self._send(range(piece.after + 1, upto + 1))
-            self.forwarding.replayed(piece, upto, piece.limit)
+            rows = [
+                r for a, b in self.journal if b > piece.after for r in range(max(a, piece.after + 1), b + 1)
+            ]
+            rows = rows[: piece.limit]
+            complete = len(rows) < piece.limit or rows[-1] >= piece.upto
+            rows = [row for row in rows if row <= piece.upto]
+            self._send(rows)
+            self.forwarding.replayed(piece, piece.upto if complete else rows[-1], len(rows))
 
     def _barrier(self) -> None:
         barrier = self.forwarding.barrier(self.mono_ns) if self.is_online else None
@@ -278,16 +304,22 @@ class Plant:
             self._down("puback", barrier.token)
 
     def _confirm(self) -> None:
-        row = self.forwarding.confirmable()
-        gone = set(range(self.confirmed + 1, (row or 0) + 1))
-        for first, last in self.forwarding.memory().settled:
-            gone |= set(range(first, last + 1))
-        missing = gone - self.received
+        forwarding, row = self.forwarding, self.forwarding.confirmable()
+        lost = Spans(forwarding.lost)
+        self.declared |= _rows(lost) & self.gone
+        self.gone -= self.declared
+        forwarding.declared(lost)
+        arrived = set(range(self.confirmed + 1, (row or 0) + 1)) | _rows(forwarding.arrived)
+        missing = arrived - self.received - self.declared
         assert not missing, f"rows {sorted(missing)[:5]} left the journal, the host never had them"
+        self.gone -= arrived
+        self.settled |= arrived
         if row is not None:
             assert row > self.confirmed
             self.confirmed = row
-            self.forwarding.confirmed(row)
+            forwarding.confirmed(row)
+        forwarding.settled(Spans(forwarding.arrived))
+        self.journal = [(a, b) for a, b in self.journal if not set(range(a, b + 1)) <= self.settled]
 
     # ---- faults
 
@@ -327,12 +359,17 @@ class Plant:
         if is_reboot:
             self.boot_ns = self.now_ns
         self.host_ts = -1
-        self.forwarding = self.policy(self.config, self.confirmed, self.last_row, Memory.decode(self.saved))
+        settled, gone = (
+            Spans((row, row) for row in rows if row > self.confirmed) for rows in (self.settled, self.gone)
+        )
+        memory = Memory.decode(self.saved)
+        self.forwarding = self.policy(
+            self.config, self.confirmed, self.last_row, memory, settled=settled, gone=gone
+        )
 
-    def outstanding(self) -> Spans:
-        rows = Spans([(self.confirmed + 1, self.last_row)])
-        rows.subtract(self.forwarding.memory().settled)
-        return rows
+
+def _rows(spans: Spans) -> set[int]:
+    return {row for first, last in spans for row in range(first, last + 1)}
 
 
 LASTING = ("up", "swallow", "no_acks", "down")
