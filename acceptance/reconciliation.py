@@ -77,7 +77,7 @@ def _identity(device: str, metric: str, ts_ms: int, value: Value, quality: int) 
 
 def reconcile(run: Run, passed: Passed | None = None) -> list[Problem]:
     """Every pair of counts that does not agree; `passed` is what was seen on the wire, read here if nobody has."""
-    problems = [*_ledger(run), *_values(run), *_server(run), *_totals(run), *_orders(run)]
+    problems = [*_ledger(run), *_values(run), *_server(run), *_totals(run), *_orders(run), *_choked(run)]
     if run.wire is not None and run.wire.is_broker and (run.folder / "observer.jsonl").is_file():
         problems += _broker(run, run.wire)
     if run.wire is not None and run.bridge.promises.protocol == "sparkplug":
@@ -250,6 +250,21 @@ def _was_there(away: list[int], ns: int) -> bool:
     """Whether the observer was connected at `ns`, and some time before and after."""
     before, after = bisect_right(away, ns - MARGIN_NS), bisect_right(away, ns + MARGIN_NS)
     return before == after and before % 2 == 1
+
+
+def _choked(run: Run) -> Iterator[Problem]:
+    """A Mosquitto writes down for whom it drops messages: for no client of the lab, unless that was struck."""
+    struck = [f for f in run.timeline if not f.is_phase and f.affects & {"broker", "host"}]
+    dropped = (run.counters.get("broker") or {}).get("dropped_for") or []
+    for second, client in dropped:
+        is_excused = any(f.start_ns - S <= second * S <= f.end_ns + MARGIN_NS for f in struck)
+        if client.startswith(("host-", "shakedown-")) and not is_excused:
+            yield Problem(
+                f"the broker dropped messages for {client}, which could not take them in as fast as they came",
+                "mosquitto.log",
+                "a load that the lab cannot carry on this machine, and no word about the bridge: give it a smaller one",
+            )
+            return
 
 
 def _host(run: Run, passed: Passed) -> Iterator[Problem]:

@@ -169,7 +169,6 @@ async def _play_one(asked: Asked, bridge: str, drill: str) -> Cell:
                 folder.with_name(f"{folder.name}.partial"), ignore_errors=True
             )  # the lab failed: again
     if folder.exists():
-        cell.trouble = ""
         await asyncio.to_thread(measure, folder, cell)
     return cell
 
@@ -197,6 +196,7 @@ def measure(folder: Path, cell: Cell) -> None:
     verdict = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
     counts = verdict["counts"]
     cell.verdict = verdict["verdict"]
+    cell.trouble = "; ".join(problem["what"] for problem in verdict["harness"])
     cell.offered, cell.lost = counts["eligible"], counts["lost"] + counts["late"]
     cell.pending = counts["pending"]
     cell.duplicated, cell.out_of_order = counts["duplicated"], counts["out_of_order"]

@@ -137,7 +137,7 @@ def as_markdown(cells: Sequence[Cell], drills: Sequence[str], outage_s: float) -
 
 
 def _lost(cell: Cell | None) -> str:
-    if cell is None or cell.lost is None:
+    if cell is None or cell.lost is None or cell.trouble:
         return "no run"
     pending = f", {cell.pending:,} not there yet" if cell.pending else ""
     twice = f" ({cell.duplicated:,})" if cell.duplicated else ""

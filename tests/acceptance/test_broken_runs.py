@@ -458,6 +458,26 @@ def test_a_server_that_offered_less_than_the_ledger_is_a_harness_fault(plan, tmp
     assert judge(plan.write(tmp_path)).verdict == "HARNESS_FAULT"
 
 
+def test_what_mosquitto_dropped_for_the_labs_own_client_is_a_harness_fault(plan, lab, tmp_path: Path) -> None:
+    def said(*dropped: tuple[int, str]) -> list[str]:
+        plan.server = {"broker": {"dropped_for": dropped}}
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        folder.mkdir()
+        return [problem.what for problem in judged_by({"bridge_ran"}, plan.write(folder)).harness]
+
+    at_s = lab.at(400) // 10**9
+    assert said((at_s, "node-red-line1")) == []
+    for client in ("host-scada", "shakedown-observer"):
+        assert said((at_s, "edge"), (at_s, client)) == [
+            f"the broker dropped messages for {client}, which could not take them in as fast as they came"
+        ]
+    plan.timeline.append(
+        {"id": "still", "kind": "freeze", "affects": ["host"], "start_ns": lab.at(390), "end_ns": lab.at(401),
+         "applied_ns": lab.at(390), "verified": True}
+    )  # fmt: skip
+    assert said((at_s, "host-scada")) == []
+
+
 def test_a_deaf_host_is_not_the_labs_loss_but_the_bridges_to_repair(plan, lab, tmp_path: Path) -> None:
     ignores_the_deaf_host(plan, lab)
     verdict = judge(plan.write(tmp_path))

@@ -56,10 +56,19 @@ def test_the_table_links_each_run_and_says_why_there_is_none():
     cells = [
         Cell(bridge="mine", drill="cut", run="mine/cut", offered=12_345, lost=67, duplicated=0),
         Cell(bridge="other", drill="cut", run="other/cut", trouble="error: not installed"),
+        Cell(
+            bridge="fast",
+            drill="cut",
+            run="fast/cut",
+            offered=9,
+            lost=9,
+            trouble="the broker dropped messages",
+        ),
         Cell(bridge="slow", drill="cut", run="slow/cut", offered=900, lost=1, pending=345, duplicated=2),
     ]
     text = as_markdown(cells, ["cut"], 30)
     assert "| [mine](mine/cut/report.html) | [67](mine/cut/) | [12,345](mine/cut/) | [0](mine/cut/) |" in text
     assert "| mine | [67 of 12,345](mine/cut/report.html) |" in text
+    assert "| fast | no run |" in text
     assert "| slow | [1 of 900](slow/cut/report.html), 345 not there yet (2) |" in text
     assert "| other | no run: error: not installed |" in text

@@ -17,7 +17,7 @@ from shakedown.twin.enterprise.broker import EmbeddedBroker
 from shakedown.twin.enterprise.errors import LabServiceError
 from shakedown.twin.enterprise.mosquitto import ForeignBroker, MosquittoBroker, mosquitto_missing
 from tests.twin.mqtt_lab import ADDRESS, free_port
-from tests.twin.mqtt_wire import WAIT_S, Client
+from tests.twin.mqtt_wire import PINGREQ, PINGRESP, WAIT_S, Client, packet, publish
 
 pytestmark = pytest.mark.wall
 needs_mosquitto = pytest.mark.skipif(bool(mosquitto_missing()), reason=mosquitto_missing() or "present")
@@ -50,6 +50,30 @@ def test_a_stop_keeps_sessions_and_a_crash_resets_connections(tmp_path: Path) ->
             await Client.dial(ADDRESS, broker.port)
         with pytest.raises(LabServiceError, match="not running"):
             await broker.crash()
+
+    asyncio.run(main())
+
+
+@needs_mosquitto
+def test_it_says_for_which_client_it_drops_messages(tmp_path: Path) -> None:
+    async def main() -> None:
+        broker = MosquittoBroker(ADDRESS, free_port(), tmp_path)
+        await broker.start()
+        try:
+            assert broker.counters == {"dropped_for": []}
+            slow = await connected(broker.port, "host-slow")
+            await slow.subscribe(("t", 1))  # and acknowledges nothing
+            fast = await connected(broker.port, "fast")
+            fast.send(
+                publish("t", b"x", 1) * (1_000 + 100_000 + 1), packet(PINGREQ)
+            )  # in flight, queued, one more
+            async with asyncio.timeout(60):
+                while not (await fast.reader.read(1 << 16)).endswith(packet(PINGRESP)):
+                    pass
+        finally:
+            await broker.stop()
+        ((second, client),) = broker.counters["dropped_for"]
+        assert (client, second > 1_700_000_000) == ("host-slow", True)
 
     asyncio.run(main())
 

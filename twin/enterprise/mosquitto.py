@@ -8,6 +8,7 @@ import ctypes
 import hashlib
 import os
 import pwd
+import re
 import shutil
 import signal
 import sys
@@ -53,6 +54,8 @@ require_certificate true
 password_file {passwords}
 acl_file {rights}
 """
+_DROPPED = re.compile(r"(\d+): Outgoing messages are being dropped for client (.+)\.")
+_DROPPED_MAX = 1_000  # that are read of its log
 _HASH_ROUNDS = 101  # as mosquitto_passwd
 
 
@@ -187,6 +190,14 @@ class MosquittoBroker:
             f"mosquitto on {self.address}:{self.port} {what}; its log says: {' / '.join(lines) or 'nothing'}; "
             f"choose another port, or run it by hand: mosquitto -c {self.folder / 'mosquitto.conf'}"
         )
+
+    @property
+    def counters(self) -> dict[str, list[tuple[int, str]]]:
+        """`dropped_for`: when (s since 1970) it began to drop messages for a client that does not take them in."""
+        log = self.folder / "mosquitto.log"
+        text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+        found = (_DROPPED.fullmatch(line) for line in text.splitlines())
+        return {"dropped_for": [(int(one[1]), one[2]) for one in found if one is not None][:_DROPPED_MAX]}
 
     async def stop(self) -> None:
         """Stop it politely (SIGTERM): it saves its database. Does nothing when not running."""
