@@ -80,8 +80,11 @@ class PartModel(Strict):
         default=(), description="Other parts that it needs: they are started before it"
     )
     options: dict[str, Any] = Field(default_factory=dict, description="What a kind of your own wants to know")
-    keeps_retained: bool = Field(
-        default=False, description="Of a broker: retained messages outlive its crash, old STATE too"
+    saves_retained_s: float | None = Field(
+        default=None,
+        ge=0,
+        le=3600,
+        description="Of a broker: how often it saves what is retained, old STATE too, for after a crash; 0: at once",
     )
     plant: str | None = Field(
         default=None, description="Of a bridge: the plant of its line, if not the scenario's"
@@ -97,9 +100,9 @@ class PartModel(Strict):
         if self.kind != "bridge" and named:
             raise ValueError(f"{', '.join(sorted(named))} is for a part of kind bridge, and this is a {self.kind}"
                              " - remove it")  # fmt: skip
-        if self.keeps_retained and self.kind != "broker":
+        if self.saves_retained_s is not None and self.kind != "broker":
             raise ValueError(
-                f"keeps_retained is for a part of kind broker, and this is a {self.kind} - remove it"
+                f"saves_retained_s is for a part of kind broker, and this is a {self.kind} - remove it"
             )
         return self
 

@@ -52,8 +52,8 @@ class BrokerPart(Part):
 
     kind = "broker"
     what = (
-        "an MQTT broker; the embedded one comes back with an empty memory, or with its retained messages "
-        "(`keeps_retained: true`), Mosquitto with what it had saved"
+        "an MQTT broker; the embedded one comes back with an empty memory, or with the retained messages "
+        "that it had saved (`saves_retained_s`), Mosquitto with what it had saved"
     )
     affects = "broker"
 
@@ -75,7 +75,7 @@ class BrokerPart(Part):
             self._log = AcceptanceLog(self.folder / "broker.jsonl")
             return EmbeddedBroker(
                 address, port, on_accept=self._log.on_accept, on_refuse=self._log.on_refuse,
-                keeps_retained=self.plan.options.get("keeps_retained", False), **self._access(),
+                saves_retained_s=self.plan.options.get("saves_retained_s"), **self._access(),
             )  # fmt: skip
         if choice == "mosquitto":
             return MosquittoBroker(address, port, self.folder, security=self._security_of_mosquitto())

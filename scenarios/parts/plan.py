@@ -217,8 +217,8 @@ class _Planner:
             self._report(written, f"{one.name!r} is a host of the lab itself - rename it")
         placed = self._parts.get(one.name)
         if placed is not None and placed.kind == one.kind:
-            kept = {"keeps_retained": True} if placed.keeps_retained else {}
-            one = replace(one, zone=placed.zone or one.zone, options=one.options | kept)
+            asked = placed.model_dump(include={"saves_retained_s"}, exclude_none=True)
+            one = replace(one, zone=placed.zone or one.zone, options=one.options | asked)
         elif placed is not None and placed.kind != one.kind:
             text = f"{one.name!r} is the {one.kind} of a site.yaml, and no {placed.kind} - rename one of them"
             self._report((self._marks, ("parts", one.name, "kind")), text)

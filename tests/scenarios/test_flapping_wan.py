@@ -13,7 +13,6 @@ from tests.scenarios.health import assert_healthy, sent_per_sample
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(reason="a connection that does not outlive the retention confirms nothing")
 def test_a_flapping_link_loses_nothing_and_repeats_little(tmp_path):
     request = Request(model.set_up(model.find("flapping_wan")), tmp_path / "run", strict=True)
     verdict = accept(request, Console(file=io.StringIO())).verdict

@@ -184,7 +184,7 @@ BAD = [
         "parts wait for each other: ",
     ),
     ({"parts": {"broker": {"kind": "broker", "plant": "x"}}}, "plant is for a part of kind bridge"),
-    ({"parts": {"scada": {"kind": "primary_host", "keeps_retained": True}}}, "keeps_retained is for a part of kind"),
+    ({"parts": {"scada": {"kind": "primary_host", "saves_retained_s": 5}}}, "saves_retained_s is for a part of kind"),
     ({"parts": {"bridge_b": {"kind": "bridge"}}}, "bridges 'bridge' and 'bridge_b' are one edge node"),
     ({"parts": {"bridge_b": {"kind": "bridge"}}}, "'plc1' is the name of two parts, both plc"),
     ({"parts": {"bridge_b": line_2(host_keep_alive_s=9)}},

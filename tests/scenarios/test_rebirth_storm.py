@@ -40,7 +40,6 @@ def storm(per_s: int) -> dict:
     }
 
 
-@pytest.mark.xfail(reason="each births begin the replay again")
 @pytest.mark.parametrize("per_s", [1, 5])
 def test_a_storm_of_rebirth_commands_repeats_births_and_little_else(tmp_path, per_s: int) -> None:
     file = tmp_path / "scenario.yaml"

@@ -121,19 +121,29 @@ def test_a_crash_resets_every_connection_and_loses_everything() -> None:
     assert (counters.wills, counters.accepted) == (0, 1)
 
 
-@pytest.mark.parametrize("end", [EmbeddedBroker.crash, EmbeddedBroker.stop])
-def test_retained_messages_outlive_every_end_of_a_broker_that_keeps_them(end) -> None:
+@pytest.mark.parametrize(
+    ("saves_s", "end", "kept"),
+    [
+        (0, EmbeddedBroker.crash, b"two"),
+        (0, EmbeddedBroker.stop, b"two"),
+        (5, EmbeddedBroker.crash, b"one"),
+        (5, EmbeddedBroker.stop, b"two"),
+    ],
+)
+def test_a_broker_has_again_what_it_had_saved_of_what_was_retained(saves_s, end, kept) -> None:
     async def case(broker: EmbeddedBroker) -> None:
         host = await client("host", will=Will("state", b"offline", qos=1, retain=True))
-        await host.publish("state", b"online", retain=True)
+        await host.publish("state", b"one", retain=True)
+        await asyncio.sleep(5.5)
+        await host.publish("state", b"two", retain=True)
         for _ in range(2):
             await end(broker)
             await broker.start()
         reader = await client("reader")
         reader.send(wire.subscribe([("state", 0)]))
-        assert [(got.kind, got.payload) for got in await reader.fence()][1:] == [(wire.PUBLISH, b"online")]
+        assert [(got.kind, got.payload) for got in await reader.fence()][1:] == [(wire.PUBLISH, kept)]
 
-    assert on_virtual_time(case, keeps_retained=True).counters.wills == 0
+    assert on_virtual_time(case, saves_retained_s=saves_s).counters.wills == 0
 
 
 def test_a_stop_closes_politely_after_the_last_bytes() -> None:

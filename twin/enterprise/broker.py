@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Mapping
 
@@ -22,9 +23,10 @@ class EmbeddedBroker:
     reported once.
 
     Nothing is persistent: after `stop()` and after `crash()` alike, a new `start()` begins without sessions,
-    subscriptions and, unless `keeps_retained`, retained messages (a host's retained STATE is lost too; publishers must
-    send it again). Neither publishes wills: whoever could have received them is cut off at the same moment. So a STATE
-    that is kept may say online of a host that died meanwhile.
+    subscriptions and retained messages (a host's retained STATE is lost too; publishers must send it again). Neither
+    publishes wills: whoever could have received them is cut off at the same moment. With `saves_retained_s` what is
+    retained is saved every so many seconds (0: each message at once) and at `stop()`, and is there again: a STATE
+    may then say online of a host that died meanwhile.
     Every bound is in `limits`, what was dropped at one in `counters.dropped`.
 
     `port` 0 takes a free port; `port` tells it after `start()`. `tls` is a server-side context. With `users` nobody
@@ -43,7 +45,7 @@ class EmbeddedBroker:
         users: Mapping[str, User] | None = None,
         on_refuse: OnRefuse | None = None,
         limits: BrokerLimits | None = None,
-        keeps_retained: bool = False,
+        saves_retained_s: float | None = None,
     ) -> None:
         self.address = address
         self.port = port
@@ -53,7 +55,8 @@ class EmbeddedBroker:
         self._tls = tls
         self._access = Access(users)
         self._on_refuse = on_refuse
-        self._keeps_retained = keeps_retained
+        self._saves_retained_s = saves_retained_s
+        self._saving: asyncio.Task[None] | None = None
         self._retained: Retained = {}
         self._broker: CorrectedBroker | None = None
 
@@ -75,6 +78,8 @@ class EmbeddedBroker:
                 "choose another port, or end what is using it"
             ) from error
         self._broker = broker
+        if self._saves_retained_s:
+            self._saving = asyncio.create_task(self._save(broker, self._saves_retained_s))
         if not self.port:
             self.port = broker.port
 
@@ -94,6 +99,13 @@ class EmbeddedBroker:
         await self._end(broker, crash=True)
 
     async def _end(self, broker: CorrectedBroker, *, crash: bool) -> None:
-        if self._keeps_retained:
+        if self._saving is not None:
+            self._saving.cancel()
+        if self._saves_retained_s == 0 or (self._saves_retained_s and not crash):
             self._retained = dict(broker.retained_messages)
         await broker.end(crash=crash)
+
+    async def _save(self, broker: CorrectedBroker, interval_s: float) -> None:
+        while True:
+            await asyncio.sleep(interval_s)
+            self._retained = dict(broker.retained_messages)
