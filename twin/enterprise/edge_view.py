@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from shakedown.twin.enterprise.sparkplug import HostMetric, HostPayload, typed
+from shakedown.twin.enterprise.sparkplug import HostPayload, typed
 
 REORDER_MESSAGES_MAX = 64  # more than this many messages ahead of a gap is no reordering: ask for a rebirth
 IDENTITIES_PER_METRIC_MAX = 200_000  # what the host remembers to recognise a repeat: over two days at 1 Hz
@@ -15,51 +15,50 @@ Row = tuple[str, str, int, object, int, bool, str]
 
 
 @dataclass(slots=True)
-class _Held:
+class Held:
     """The identities of one metric: how often each is held, and how often it came in this session."""
 
     held: OrderedDict[tuple[int, object, int], int] = field(default_factory=OrderedDict)
     session: dict[tuple[int, object, int], int] = field(default_factory=dict)
 
-
-class Dedupe:
-    """Keep a sample once: same device, metric, source timestamp, value and quality, the k-th of its kind.
-
-    A session (from one birth to the next) carries every row at most once, so the k-th of its kind within a session is
-    the k-th row; it is new when fewer than k are held. A value repeated in a birth is never a duplicate.
-    """
-
-    def __init__(self) -> None:
-        self._metrics: dict[tuple[str, str], _Held] = {}
-
-    def new_session(self) -> None:
-        """A birth begins: count the repeats anew."""
-        for metric in self._metrics.values():
-            metric.session.clear()
-
-    def is_new(
-        self, device: str, metric: str, ts_ms: int, value: object, quality: int, *, birth: bool = False
-    ) -> bool:
+    def is_new(self, ts_ms: int, value: object, quality: int, *, birth: bool = False) -> bool:
         """Whether this sample is not held yet; it is from now on."""
-        known = self._metrics.get((device, metric))
-        if known is None:
-            known = self._metrics[device, metric] = _Held()
-        identity = (
-            ts_ms,
-            repr(value) if isinstance(value, float) else value,
-            quality,
-        )  # NaN equals itself here
-        held = known.held.get(identity, 0)
+        if isinstance(value, float):
+            value = value.hex()  # NaN equals itself here
+        identity = ts_ms, value, quality
+        held = self.held.get(identity, 0)
         if birth:
             fresh = held == 0
         else:
-            count = known.session[identity] = known.session.get(identity, 0) + 1
+            count = self.session[identity] = self.session.get(identity, 0) + 1
             fresh = count > held
         if fresh:
-            known.held[identity] = held + 1
-            if len(known.held) > IDENTITIES_PER_METRIC_MAX:
-                known.held.popitem(last=False)
+            self.held[identity] = held + 1
+            if len(self.held) > IDENTITIES_PER_METRIC_MAX:
+                self.held.popitem(last=False)
         return fresh
+
+
+class Dedupe(dict[tuple[str, str], Held]):
+    """Keep a sample once: same device, metric, source timestamp, value and quality, the k-th of its kind.
+
+    By device and metric. A session (from one birth to the next) carries every row at most once, so the k-th of its
+    kind within a session is the k-th row; it is new when fewer than k are held. A value repeated in a birth is never a
+    duplicate.
+    """
+
+    def __missing__(self, metric: tuple[str, str]) -> Held:
+        held = self[metric] = Held()
+        return held
+
+    def new_session(self) -> None:
+        """A birth begins: count the repeats anew."""
+        for metric in self.values():
+            metric.session.clear()
+
+
+_Named = tuple[str, str, int, Held]
+"""(device, metric, datatype, what is held of it), as a birth has named it"""
 
 
 class EdgeView:
@@ -74,8 +73,8 @@ class EdgeView:
         self.dedupe = Dedupe()
         self._bd_seq: int | None = None
         self._next_seq = 0
-        self._aliases: dict[int, tuple[str, str, int]] = {}
-        self._types: dict[tuple[str, str], int] = {}
+        self._aliases: dict[int | None, _Named] = {}
+        self._names: dict[tuple[str, str], _Named] = {}
         self._devices: set[str] = set()
 
     def death(self, payload: HostPayload) -> bool:
@@ -95,7 +94,7 @@ class EdgeView:
         """NBIRTH: a new session; aliases and sequence start anew."""
         self.online, self._bd_seq = True, _bd_seq(payload)
         self._aliases.clear()
-        self._types.clear()
+        self._names.clear()
         self._devices = {""}
         self.waiting.clear()
         self.dedupe.new_session()
@@ -134,37 +133,31 @@ class EdgeView:
             return [], f"data of device {device!r} before its birth"
         rows: list[Row] = []
         unknown = 0
-        for metric in payload.metrics:
-            named = self._resolve(device, metric)
-            if named is None:
+        for name, alias, ts_ms, _, historical, value, quality in payload.metrics:
+            named = self._names.get((device, name)) if name else self._aliases.get(alias)
+            if named is None or named[0] != device:
                 unknown += 1
                 continue
-            name, datatype = named
-            value = typed(metric.value, datatype)
-            if self.dedupe.is_new(device, name, metric.ts_ms, value, metric.quality):
-                rows.append((device, name, metric.ts_ms, value, metric.quality, metric.historical, "data"))
+            _, name, datatype, held = named
+            value = typed(value, datatype)
+            if held.is_new(ts_ms, value, quality):
+                rows.append((device, name, ts_ms, value, quality, historical, "data"))
             else:
                 self.duplicates += 1
         self.unknown += unknown
         return rows, f"{unknown} metrics that no birth has named" if unknown else None
-
-    def _resolve(self, device: str, metric: HostMetric) -> tuple[str, int] | None:
-        if metric.name:
-            datatype = self._types.get((device, metric.name))
-            return None if datatype is None else (metric.name, datatype)
-        known = self._aliases.get(-1 if metric.alias is None else metric.alias)
-        return None if known is None or known[0] != device else known[1:]
 
     def _born(self, device: str, payload: HostPayload) -> list[Row]:
         rows: list[Row] = []
         for metric in payload.metrics:
             if not metric.name or metric.name in ("bdSeq", "Node Control/Rebirth"):
                 continue
+            held = self.dedupe[device, metric.name]
+            named = self._names[device, metric.name] = device, metric.name, metric.datatype, held
             if metric.alias is not None:
-                self._aliases[metric.alias] = (device, metric.name, metric.datatype)
-            self._types[device, metric.name] = metric.datatype
+                self._aliases[metric.alias] = named
             value = typed(metric.value, metric.datatype)
-            if self.dedupe.is_new(device, metric.name, metric.ts_ms, value, metric.quality, birth=True):
+            if held.is_new(metric.ts_ms, value, metric.quality, birth=True):
                 rows.append((device, metric.name, metric.ts_ms, value, metric.quality, False, "birth"))
         return rows
 

@@ -26,6 +26,7 @@ GOODBYE_S = 2.0  # how long the last STATE may take to be acknowledged
 RECONNECT_S = (1.0, 5.0)  # first and longest pause between attempts to reach the broker
 MESSAGES_QUEUED_MAX = 100_000  # beyond it aiomqtt drops and warns: the loss then shows in the broker's count
 MESSAGE_BYTES_MAX = 4 << 20
+RECALLED_BYTES = 1 << 20  # of the log at once
 
 Display = Callable[[str, list[Row]], None]
 """Is shown new rows of an edge node, `group/node`."""
@@ -72,16 +73,20 @@ class PrimaryHost:
         self._log = JsonLines(log, append=True)
 
     def _recall(self, log: Path) -> None:
-        with log.open("rb") as lines:
-            for line in lines:
-                if not line.startswith(b'["H"') or not line.endswith(b"]\n"):
-                    continue
-                _, _, edge, device, metric, ts_ms, value, quality, _, _ = msgspec.json.decode(line)
-                self._edge(edge).dedupe.is_new(device, metric, ts_ms, value, quality)
-                self.samples += 1
+        whole = msgspec.json.Decoder()
+        with log.open("rb") as file:
+            while lines := file.readlines(RECALLED_BYTES):
+                samples = [line for line in lines if line.startswith(b'["H"') and line.endswith(b"]\n")]
+                for _, _, edge, device, metric, ts_ms, value, quality, *_ in whole.decode_lines(
+                    b"".join(samples)
+                ):
+                    self._edge(edge).dedupe[device, metric].is_new(ts_ms, value, quality)
+                self.samples += len(samples)
 
     def _edge(self, name: str) -> EdgeView:
-        return self._edges.setdefault(name, EdgeView(name))
+        if name not in self._edges:
+            self._edges[name] = EdgeView(name)
+        return self._edges[name]
 
     @property
     def duplicates(self) -> int:
@@ -219,7 +224,7 @@ class PrimaryHost:
         now_ns = time.time_ns()
         if rows:
             self.samples += len(rows)
-            self._log.write_all(["H", now_ns, edge.edge, *row] for row in rows)
+            self._log.write_all([("H", now_ns, edge.edge, *row) for row in rows])
             for show in self._displays:
                 show(edge.edge, rows)
         repeated = edge.duplicates - self._reported_duplicates.get(edge.edge, 0)

@@ -52,6 +52,10 @@ def _payload_class() -> Any:
             added = entry.field.add(name=field, number=number, label=label, type=kind)
             if of:
                 added.type_name = f".shakedown.host.{of}"
+            if name == "Metric" and field.endswith("_value"):  # `oneof value` (6.4.1)
+                added.oneof_index = 0
+        if name == "Metric":
+            entry.oneof_decl.add(name="value")
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("shakedown.host.Payload"))
@@ -60,15 +64,6 @@ def _payload_class() -> Any:
 _Payload = _payload_class()
 _SIGNED_BITS = {1: 8, 2: 16, 3: 32, 4: 64}
 _UNSIGNED_MASK = {5: 0xFF, 6: 0xFFFF, 7: 0xFFFFFFFF, 8: 0xFFFFFFFFFFFFFFFF, 13: 0xFFFFFFFFFFFFFFFF}
-_VALUE_FIELDS = (
-    "int_value",
-    "long_value",
-    "float_value",
-    "double_value",
-    "boolean_value",
-    "string_value",
-    "bytes_value",
-)
 
 
 class HostMetric(NamedTuple):
@@ -93,7 +88,7 @@ class HostPayload(NamedTuple):
 
 def typed(value: object, datatype: int) -> object:
     """Bring a raw integer to its declared width and sign (Sparkplug B 3.0, 6.4.16: two's complement)."""
-    if not isinstance(value, int) or isinstance(value, bool):
+    if type(value) is not int:
         return value
     if bits := _SIGNED_BITS.get(datatype):
         value &= (1 << bits) - 1
@@ -107,17 +102,13 @@ def decode(payload: bytes) -> HostPayload:
         parsed = _Payload.FromString(payload)
     except message.DecodeError as error:
         raise ValueError(f"not a Sparkplug B payload ({len(payload)} bytes): {error}") from None
-    metrics = tuple(_metric(entry) for entry in parsed.metrics)
+    metrics = tuple(map(_metric, parsed.metrics))
     return HostPayload(parsed.timestamp, parsed.seq if parsed.HasField("seq") else None, metrics)
 
 
 def _metric(entry: Any) -> HostMetric:
-    value: object = None
-    if not entry.is_null:
-        for field in _VALUE_FIELDS:
-            if entry.HasField(field):
-                value = getattr(entry, field)
-                break
+    field = None if entry.is_null else entry.WhichOneof("value")
+    value = getattr(entry, field) if field else None
     quality = 192
     if entry.HasField("properties"):
         keys = entry.properties.keys
