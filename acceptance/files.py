@@ -49,6 +49,11 @@ class LogFile:
 
     def records(self) -> Iterator[Any]:
         """Every readable record in order, a `Z` record included nowhere: it sets `complete`, `totals`, `end_ns`."""
+        for block in self.blocks():
+            yield from block
+
+    def blocks(self) -> Iterator[list[Any]]:
+        """The same records, as many at once as were decoded at once."""
         if not self.path.is_file():
             self._problem("is missing", "", "a complete run writes it: " + RERUN)
             return
@@ -60,7 +65,7 @@ class LogFile:
                 yield from self._with_ends(number, decoded)
             elif decoded:
                 self.complete = False
-                yield from decoded
+                yield decoded
         if torn:
             self._unreadable(*torn, last=True)
             self.complete = False
@@ -69,7 +74,7 @@ class LogFile:
 
     def _line_by_line(
         self, first: int, text: bytes, torn: tuple[int, str] | None
-    ) -> Generator[Any, None, tuple[int, str] | None]:
+    ) -> Generator[list[Any], None, tuple[int, str] | None]:
         """The records of a block in which some line is no plain record; returns the torn line it ends with, if any."""
         for number, line in enumerate(text.splitlines(), first):
             record = _lenient(line)
@@ -89,17 +94,23 @@ class LogFile:
             yield from self._with_ends(number, [record])
         return torn
 
-    def _with_ends(self, first: int, records: list[Any]) -> Iterator[Any]:
+    def _with_ends(self, first: int, records: list[Any]) -> Iterator[list[Any]]:
         """The records, from line `first` on, without those that say where the log ends."""
+        plain: list[Any] = []
         for number, record in enumerate(records, first):
-            if isinstance(record, list) and record and record[0] == "Z":
-                if self._is_end(record):
-                    self.complete, self.end_ns, self.totals = True, record[1], record[2]
-                else:
-                    self._unreadable(number, repr(record)[:60])
+            if not (isinstance(record, list) and record and record[0] == "Z"):
+                plain.append(record)
                 continue
+            if plain:
+                yield plain
+            plain = []
+            if self._is_end(record):
+                self.complete, self.end_ns, self.totals = True, record[1], record[2]
+            else:
+                self._unreadable(number, repr(record)[:60])
+        if plain:
             self.complete = False
-            yield record
+            yield plain
 
     @staticmethod
     def _is_end(record: list[Any]) -> bool:

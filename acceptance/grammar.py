@@ -346,19 +346,19 @@ class Grammar:
             self.breach("alias_only", message, "a metric by its name that has an alias")
         if any(metric.datatype is not None for metric in payload.metrics):
             self.breach("data_datatype", message, "a metric with a datatype")
-        for sample in message.samples:
-            if sample.ts_ms is None:
-                self.breach("timestamps", message, f"metric {sample.metric} without timestamp")
-            elif sample.historical:
+        for device, metric_name, ts_ms, _, quality, historical in message.samples:
+            if ts_ms is None:
+                self.breach("timestamps", message, f"metric {metric_name} without timestamp")
+            elif historical:
                 self.historical += 1
-            elif sample.quality == GOOD:
-                key = (sample.device, sample.metric)
+            elif quality == GOOD:
+                key = (device, metric_name)
                 newest = self._live_ts_ms.get(key, 0)
-                if sample.ts_ms < newest:
-                    text = f"{sample.metric} of {sample.ts_ms} ms unflagged after {newest} ms was sent"
+                if ts_ms < newest:
+                    text = f"{metric_name} of {ts_ms} ms unflagged after {newest} ms was sent"
                     self.breach("historical", message, text)
                 else:
-                    self._sent_live(key, sample.ts_ms)
+                    self._sent_live(key, ts_ms)
 
     def _sent_live(self, key: tuple[str, str], ts_ms: int) -> None:
         if len(self._live_ts_ms) >= LIVE_MAX and key not in self._live_ts_ms:

@@ -208,23 +208,24 @@ def _match(run: Run, joined: Joined, part: TopicJoin, rows: Ints, siblings: list
         at.setdefault(ts_ms, []).append(index)
     joined.breaches["out_of_order"] += _out_of_order(run, rows)
     first_ts_ms = int(part.ts_ms[0]) if len(part.ts_ms) else NEVER
-    arrived = part.received_ns.tolist()
+    arrived, offered_ns = part.received_ns.tolist(), part.ns.tolist()
     by_data = bytearray(len(arrived))  # 1: a data message has brought it
     live: list[tuple[int, int, bool]] = []
     before: tuple[int, Value] | None = None  # what is shown of the time before the ledger began
     claims: list[int] = []
     is_json = run.bridge.promises.protocol == "json"
     values, quality = part.values, part.quality.tolist()
-    for row in rows.tolist():
-        ts_ms, value, seen_quality = host.ts_ms[row], host.values[row], host.quality[row]
-        received_ns, birth = host.received_ns[row], host.birth[row]
+    columns = (np.frombuffer(column, column.typecode)[rows].tolist() for column in host.columns)
+    for row, ts_ms, seen_quality, received_ns, birth, is_live in zip(rows.tolist(), *columns, strict=True):
+        value = host.values[row]
         if birth and part.first_birth_ns is None:
             part.first_birth_ns = received_ns
         candidates = at.get(ts_ms, ())
         equal = [i for i in candidates if topic.answers(values[i], quality[i], value, seen_quality)]
         if equal:
             index = equal[0] if len(equal) == 1 else _first_open(equal, arrived, by_data)
-            _early(joined, part, index, value, received_ns)
+            if received_ns + EARLY_NS < offered_ns[index]:
+                _early(joined, part, index, value, received_ns)
             if arrived[index] == NEVER:
                 arrived[index], part.row[index] = received_ns, row
             elif not birth and by_data[index]:
@@ -232,11 +233,11 @@ def _match(run: Run, joined: Joined, part: TopicJoin, rows: Ints, siblings: list
                 joined.breach("duplicated", topic, ts_ms=ts_ms, value=value, received_ns=received_ns)
             if not birth:
                 by_data[index] = 1
-            if host.live[row]:  # null is as good an answer to what cannot be carried as there is
+            if is_live:  # null is as good an answer to what cannot be carried as there is
                 live.append((received_ns, ts_ms, GOOD in (seen_quality, quality[index])))
         elif seen_quality != GOOD:
             claims.append(row)
-            if host.live[row]:
+            if is_live:
                 live.append((received_ns, ts_ms, False))
         elif candidates:
             part.strays.append((row, "wrong" if quality[candidates[0]] == GOOD else "wrong_quality"))
@@ -322,7 +323,8 @@ def _match_values(run: Run, joined: Joined, part: TopicJoin, rows: Ints) -> None
                 ts_ms = host.ts_ms[row]
                 joined.breach("unexpected", part.topic, ts_ms=ts_ms, value=value, received_ns=received_ns)
             continue
-        _early(joined, part, index, value, received_ns)
+        if received_ns + EARLY_NS < part.ns[index]:
+            _early(joined, part, index, value, received_ns)
         if quality[index] != GOOD and host.quality[row] == GOOD:
             part.strays.append((row, "wrong_quality"))
             _wrong(joined, part, index, value, int(part.ts_ms[index]), [])
@@ -344,8 +346,7 @@ def _match_values(run: Run, joined: Joined, part: TopicJoin, rows: Ints) -> None
 
 def _early(joined: Joined, part: TopicJoin, index: int, value: Value, received_ns: int) -> None:
     """A row before its sample was there is no reading of it, however right."""
-    if received_ns + EARLY_NS < part.ns[index]:
-        joined.breach("early", part.topic, ts_ms=int(part.ts_ms[index]), value=value, received_ns=received_ns)
+    joined.breach("early", part.topic, ts_ms=int(part.ts_ms[index]), value=value, received_ns=received_ns)
 
 
 def _number(value: Value) -> float:

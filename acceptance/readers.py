@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import binascii
+import itertools
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from operator import not_
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from shakedown.acceptance.files import RERUN, LogFile, Problem
 from shakedown.acceptance.physical import Physical
 from shakedown.acceptance.sparkplug import Value
+
+Column = tuple[Any, ...]
+"""One field of many records."""
+
+_MALFORMED = (ValueError, TypeError, KeyError, IndexError, OverflowError)
 
 
 @dataclass
@@ -30,41 +37,41 @@ class Ledger:
     events: int = 0
     totals: dict[str, Any] = field(default_factory=dict)
 
+    def take(self, _kinds: Column, ns: Column, indices: Column, values: Column, codes: Column) -> None:
+        """Samples, as columns. Raises before it takes one of them, if any is of no known shape."""
+        new = array("q", ns), array("i", indices), array("Q", codes)
+        if not 0 <= min(new[1]) <= max(new[1]) < len(self.signals):
+            raise ValueError("signal index")
+        self.ns += new[0]
+        self.signal += new[1]
+        self.status += new[2]
+        self.values += values
+
+    def note(self, record: Any) -> None:
+        """What is no sample. Raises as `take` does."""
+        if record[0] == "P":
+            self.events += 1
+            self.physical.add(record)
+        elif record[0] != "N":
+            raise ValueError("kind")
+
 
 def read_ledger(path: Path, problems: list[Problem]) -> Ledger | None:
     """The samples of `ledger.jsonl`; None, with problems told, without a usable header."""
     log = LogFile(path)
-    records = log.records()
-    ledger = _ledger_of(next(records, None))
+    blocks = log.blocks()
+    first = next(blocks, [None])
+    ledger = _ledger_of(first[0])
     if ledger is None:
         what = "ledger.jsonl is missing, or begins with no header of format 1"
         problems.append(Problem(what, "ledger.jsonl, line 1", RERUN))
         return None
-    signals = len(ledger.signals)
-    physical = ledger.physical
-    ns, signal, status, values = ledger.ns, ledger.signal, ledger.status, ledger.values
-    for record in records:
-        try:
-            if record[0] == "S":
-                _, at_ns, index, value, code = record
-                if not 0 <= index < signals:
-                    raise ValueError("signal index")
-                ns.append(at_ns)
-                signal.append(index)
-                status.append(code)
-                values.append(value)
-            elif record[0] == "P":
-                ledger.events += 1
-                physical.add(record)
-            elif record[0] != "N":
-                raise ValueError("kind")
-        except (ValueError, TypeError, KeyError, IndexError, OverflowError):
-            log.malformed_record(record)
-            _even(ns, signal, status, values)
+    for block in itertools.chain([first[1:]], blocks):
+        _by_columns(log, block, "S", ledger.take, ledger.note)
     ledger.totals = log.totals
-    ledger.end_ns = log.end_ns or (ns[-1] if ns else ledger.start_ns)
-    if log.complete and log.totals.get("samples") != len(values):
-        what = f"ledger.jsonl says {log.totals.get('samples')} samples and holds {len(values)}"
+    ledger.end_ns = log.end_ns or (ledger.ns[-1] if ledger.ns else ledger.start_ns)
+    if log.complete and log.totals.get("samples") != len(ledger.values):
+        what = f"ledger.jsonl says {log.totals.get('samples')} samples and holds {len(ledger.values)}"
         problems.append(Problem(what, "ledger.jsonl, last line", RERUN))
     problems += log.problems
     return ledger
@@ -81,11 +88,30 @@ def _ledger_of(header: Any) -> Ledger | None:
     return Ledger(signals, start_ns, header=header)
 
 
-def _even(*columns: Any) -> None:
-    """Cut columns back to the shortest: a record that failed half way leaves no trace."""
-    length = min(map(len, columns))
-    for column in columns:
-        del column[length:]
+def _by_columns(
+    log: LogFile, block: list[Any], kind: str, take: Callable[..., None], note: Callable[[Any], None]
+) -> None:
+    """Give the records of `kind` in a block to `take`, as columns, and the others to `note`, one by one.
+
+    Where anything in the block is of no known shape, each record goes by itself, and the malformed are told.
+    """
+    try:
+        samples = [record for record in block if record[0] == kind]
+        if samples:
+            take(*zip(*samples, strict=True))
+        others = [record for record in block if record[0] != kind] if len(samples) < len(block) else []
+    except _MALFORMED:
+        if len(block) == 1:
+            log.malformed_record(block[0])
+            return
+        for record in block:
+            _by_columns(log, [record], kind, take, note)
+        return
+    for record in others:
+        try:
+            note(record)
+        except _MALFORMED:
+            log.malformed_record(record)
 
 
 @dataclass
@@ -103,6 +129,38 @@ class HostLog:
     events: list[tuple[int, str, dict[str, Any]]] = field(default_factory=list)
     end_ns: int = 0
     totals: dict[str, Any] = field(default_factory=dict)
+    _keys: dict[tuple[str, str, str], int] = field(default_factory=dict)
+
+    @property
+    def columns(self) -> tuple[array[int], ...]:
+        """`ts_ms`, `quality`, `received_ns`, `birth` and `live`."""
+        return self.ts_ms, self.quality, self.received_ns, self.birth, self.live
+
+    def take(
+        self, _kinds: Column, received_ns: Column, edges: Column, devices: Column, metrics: Column, ts_ms: Column,
+        values: Column, quality: Column, historical: Column, origin: Column,
+    ) -> None:  # fmt: skip
+        """Samples, as columns. Raises before it takes one of them, if any is of no known shape."""
+        new = array("q", received_ns), array("q", ts_ms), array("i", quality)
+        topics = list(zip(edges, devices, metrics, strict=True))
+        for topic in dict.fromkeys(topics):
+            if topic not in self._keys:
+                self._keys[topic] = len(self._keys)
+                self.edges.append(topic)
+        self.key.extend(map(self._keys.__getitem__, topics))
+        self.received_ns += new[0]
+        self.ts_ms += new[1]
+        self.quality += new[2]
+        self.live.extend(map(not_, historical))
+        self.birth.extend([one == "birth" for one in origin])
+        self.values += values
+
+    def note(self, record: Any) -> None:
+        """The host's own events. Raises as `take` does."""
+        if record[0] != "E" or len(self.events) >= EVENTS_MAX:
+            raise ValueError("kind, or more events than EVENTS_MAX")
+        _, at_ns, kind, details = record
+        self.events.append((int(at_ns), str(kind), dict(details)))
 
 
 EVENTS_MAX = 1_000_000
@@ -112,31 +170,8 @@ def read_host(path: Path, problems: list[Problem]) -> HostLog:
     """The samples and events of `host.jsonl` (empty, with problems told, when it cannot be read)."""
     log = LogFile(path, torn_before=("E", "started"))
     host = HostLog()
-    keys: dict[tuple[str, str, str], int] = {}
-    for record in log.records():
-        try:
-            if record[0] == "H":
-                _, received_ns, edge, device, metric, ts_ms, value, quality, historical, origin = record
-                topic = (edge, device, metric)
-                key = keys.get(topic)
-                if key is None:
-                    key = keys[topic] = len(keys)
-                    host.edges.append(topic)
-                host.key.append(key)
-                host.received_ns.append(received_ns)
-                host.ts_ms.append(ts_ms)
-                host.quality.append(quality)
-                host.live.append(not historical)
-                host.birth.append(origin == "birth")
-                host.values.append(value)
-            elif record[0] == "E" and len(host.events) < EVENTS_MAX:
-                _, at_ns, kind, details = record
-                host.events.append((int(at_ns), str(kind), dict(details)))
-            else:
-                raise ValueError("kind, or more events than EVENTS_MAX")
-        except (ValueError, TypeError, KeyError, IndexError, OverflowError):
-            log.malformed_record(record)
-            _even(host.key, host.received_ns, host.ts_ms, host.quality, host.live, host.birth, host.values)
+    for block in log.blocks():
+        _by_columns(log, block, "H", host.take, host.note)
     host.totals = log.totals
     host.end_ns = log.end_ns or (host.received_ns[-1] if host.received_ns else 0)
     problems += log.problems

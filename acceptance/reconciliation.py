@@ -56,10 +56,15 @@ class Passed:
             return
         before_end = message.ns < self._run.end_ns - MARGIN_NS
         reach = before_end and message.in_order and not self._deaf.at(message.ns)
-        for device, metric, ts_ms, value, quality, _ in message.samples:
-            self.ids.append(_identity(device, metric, ts_ms or 0, value, quality))
-            self.ns.append(message.ns)
-            self.in_reach.append(reach and metric not in NOT_KEPT)
+        samples = message.samples
+        self.ids.extend(
+            [
+                _identity(device, metric, ts_ms or 0, value, quality)
+                for device, metric, ts_ms, value, quality, _ in samples
+            ]
+        )
+        self.ns.extend([message.ns] * len(samples))
+        self.in_reach.extend([reach and sample.metric not in NOT_KEPT for sample in samples])
 
     def end(self, replay: Replay) -> None:
         """Nothing more follows."""
@@ -313,13 +318,10 @@ def _rows(run: Run) -> tuple[Ints, Ints]:
     """The host's rows of this edge node, each as one number, and when each was received."""
     host = run.host
     names = [(device, metric) if edge == run.site.edge else None for edge, device, metric in host.edges]
-    found: list[int] = []
-    received: list[int] = []
-    for key, ts_ms, value, quality, ns in zip(
-        host.key, host.ts_ms, host.values, host.quality, host.received_ns, strict=True
-    ):
-        name = names[key]
-        if name is not None:
-            found.append(_identity(*name, ts_ms, value, quality))
-            received.append(ns)
-    return np.array(found, np.int64), np.array(received, np.int64)
+    found = [
+        _identity(*name, ts_ms, value, quality)
+        for key, ts_ms, value, quality in zip(host.key, host.ts_ms, host.values, host.quality, strict=True)
+        if (name := names[key]) is not None
+    ]
+    is_ours = np.array([name is not None for name in names], np.bool_)[np.frombuffer(host.key, np.int32)]
+    return np.array(found, np.int64), np.frombuffer(host.received_ns, np.int64)[is_ours]

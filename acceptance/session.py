@@ -209,14 +209,13 @@ class Sessions:
                 self._sample(message, metric, known[1], known[2])
 
     def _sample(self, message: Message, metric: Metric, name: str, datatype: int | None) -> None:
+        _, _, ts_ms, _, historical, _, raw, quality, _ = metric
         try:
-            value = typed(metric.value, datatype)
+            value = typed(raw, datatype)
         except Malformed:
             self.malformed["values"] += 1
             return
-        message.samples.append(
-            Sample(message.device, name, metric.ts_ms, value, metric.quality, metric.historical)
-        )
+        message.samples.append(Sample(message.device, name, ts_ms, value, quality, historical))
 
 
 @dataclass

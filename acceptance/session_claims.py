@@ -306,8 +306,10 @@ class SessionClaims:
 
     def _check_history(self, message: Message) -> None:
         for sample in message.samples:
+            if not sample.historical or sample.ts_ms is None:
+                continue
             key = (sample.device, sample.metric)
-            if not sample.historical or sample.ts_ms is None or key not in self._topics:
+            if key not in self._topics:
                 continue
             after_ms = self._history.take(key, sample.ts_ms)
             if after_ms is not None:

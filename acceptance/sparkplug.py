@@ -182,6 +182,7 @@ _PROPERTY_FIELDS = {1: 0, 2: 0, 3: 0, 4: 0, 5: 5, 6: 1, 7: 0, 8: 2}
 def _payload(data: bytes) -> Payload:
     ts_ms = seq = None
     metrics: list[Metric] = []
+    times: dict[bytes, int] = {}
     at, end = 0, len(data)
     while at < end:
         tag, at = _varint(data, at)
@@ -189,7 +190,7 @@ def _payload(data: bytes) -> Payload:
             start, at = _span(data, at, end)
             if len(metrics) >= METRICS_MAX:
                 raise Malformed(f"more than {METRICS_MAX} metrics")
-            metrics.append(_metric(data, start, at))
+            metrics.append(_metric(data, start, at, times))
         elif tag == 0x08:
             ts_ms, at = _varint(data, at)
         elif tag == 0x18:
@@ -202,8 +203,11 @@ def _payload(data: bytes) -> Payload:
     return Payload(ts_ms, seq, metrics)
 
 
-def _metric(data: bytes, at: int, end: int) -> Metric:
-    """One metric; the branches stand in the order of how often their fields occur in data."""
+def _metric(data: bytes, at: int, end: int, times: dict[bytes, int]) -> Metric:
+    """One metric; the branches stand in the order of how often their fields occur in data.
+
+    Metrics of a payload share their timestamps, six bytes each until the year 2109: `times` holds those read before.
+    """
     name = alias = ts_ms = datatype = None
     historical = is_null = False
     value: Value = None
@@ -214,7 +218,14 @@ def _metric(data: bytes, at: int, end: int) -> Metric:
         if tag == 0x10:
             alias, at = _varint(data, at)
         elif tag == 0x18:
+            ts_ms = times.get(data[at : at + 6])
+            if ts_ms is not None:
+                at += 6
+                continue
+            start = at
             ts_ms, at = _varint(data, at)
+            if at - start == 6:
+                times[data[start:at]] = ts_ms
         elif tag == 0x69:
             value, at = _F64(data, at)[0] if at + 8 <= end else None, _fixed(at, 8, end)
         elif tag == 0x28:

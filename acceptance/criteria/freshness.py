@@ -69,10 +69,8 @@ class Figures(msgspec.Struct, kw_only=True, frozen=True):
 def judge(evidence: Evidence) -> Finding:
     """Integrate over the changes and arrivals of each topic; no polling."""
     run = evidence.run
-    cuts = cut_spans(run)
-    topics = [
-        topic_share(run, part, cuts, _host_stale(run)) for part in evidence.joined.topics if part.identified
-    ]
+    cuts, host_stale = cut_spans(run), _host_stale(run)
+    topics = [topic_share(run, part, cuts, host_stale) for part in evidence.joined.topics if part.identified]
     critical = [topic for topic in topics if topic.critical]
     within = [topic for topic in critical if topic.share >= SHARE_MIN]
     judged_s = min((topic.judged_s for topic in critical), default=0.0)
