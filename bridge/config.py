@@ -53,7 +53,7 @@ class NorthConfig(UserConfig):
     reconnect_s: ReconnectConfig = ReconnectConfig()
     barrier_s: float = Field(1.0, gt=0, le=60)
     retention_margin_s: float = Field(10.0, ge=0, le=3600)
-    replay_per_s: int = Field(5000, ge=1, le=1_000_000)
+    replay_per_s: int | None = Field(None, ge=1, le=1_000_000)
 
     @field_validator("broker")
     @classmethod

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 from shakedown.bridge.core.evidence import Broker, Evidence
 from shakedown.bridge.core.memory import Memory
+from shakedown.bridge.core.pace import Pace
 from shakedown.bridge.core.spans import Span, Spans
 
 SPANS_MAX = 256
@@ -46,11 +47,11 @@ NS = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class ForwardingConfig:
-    """Times of the policy; `retention_s` is R."""
+    """Times of the policy; `retention_s` is R; without `replay_per_s` the pace follows the line."""
 
     barrier_s: float = 1.0
     retention_s: float = 70.0
-    replay_per_s: int = 5000
+    replay_per_s: int | None = None
     slice_max: int = 1000
 
     @classmethod
@@ -61,7 +62,7 @@ class ForwardingConfig:
         host_keep_alive_s: float,
         reconnect_max_s: float,
         margin_s: float,
-        replay_per_s: int,
+        replay_per_s: int | None,
     ) -> ForwardingConfig:
         """R = 1.5 x host keep-alive + longest reconnect delay + margin.
 
@@ -143,9 +144,7 @@ class Forwarding:
         self._barriers: deque[_Sent] = deque()
         self._barrier_ns: int | None = None
         self._acked: deque[_Acked] = deque()
-        self._burst = min(config.slice_max, max(1, config.replay_per_s // 10))
-        self._credit = 0.0
-        self._credit_ns = 0
+        self.pace = Pace(config.replay_per_s, config.slice_max)
         self._recall(memory, settled)
 
     # ---- the connection, and who is behind it
@@ -156,8 +155,7 @@ class Forwarding:
         self.is_open = True
         self._barrier_ns = None
         self._told.clear()
-        self._credit_ns = now_ns
-        self._credit = self._burst
+        self.pace.opened(now_ns)
         self._evidence.opened(now_ns, can_tell=can_tell)
         self._conclude()
 
@@ -218,6 +216,7 @@ class Forwarding:
     def journaled(self, first_row: int, last_row: int) -> None:
         """Rows are in the journal."""
         self.last_row = max(self.last_row, last_row)
+        self.pace.came(last_row - first_row + 1)
         self._unsent.add(first_row, last_row)
         self._unsent.join(SPANS_MAX)
         self._lose()
@@ -228,7 +227,7 @@ class Forwarding:
 
     def replayed(self, piece: Slice, upto: int, count: int) -> None:
         """History of a slice was sent, up to row `upto`."""
-        self._credit -= count
+        self.pace.went(count)
         self._went_out(piece.after + 1, upto)
 
     def barrier_acked(self, token: int, now_ns: int) -> None:
@@ -239,6 +238,7 @@ class Forwarding:
         while self._barriers and self._barriers[0].token <= token:
             barrier = self._barriers.popleft()
             rows.update(barrier.rows)
+        self.pace.answered(barrier.sent_ns, now_ns)
         self._evidence.answered(barrier.sent_ns, token if barrier.is_retained else 0)
         self._take_acked(rows, now_ns)
         self._conclude()
@@ -299,25 +299,18 @@ class Forwarding:
         return barrier
 
     def history(self, now_ns: int) -> Slice | None:
-        """The next slice of history, as far as `replay_per_s` allows by now: a tenth of a second's rows, or all."""
+        """The next slice of history, as far as the pace allows by now: a tenth of a second's rows, or all."""
         if self._asked_again and now_ns - self._asked_ns >= QUIET_S * NS:
             self._doubt([self._asked_again])
             self._asked_again.clear()
         waiting = self._unsent
-        if (
-            not waiting and self._evidence.broker is not Broker.UNKNOWN
-        ):  # older ones may still become doubtful
-            waiting = self._doubtful
+        if not waiting and self._evidence.broker is not Broker.UNKNOWN:
+            waiting = self._doubtful  # and not before all are known, so that they go in their order
         if not self.is_open or not waiting:
             return None
-        elapsed_s = max(0, now_ns - self._credit_ns) / NS
-        self._credit_ns = now_ns
-        self._credit = min(self._credit + elapsed_s * self.config.replay_per_s, self._burst)
         first, last = next(iter(waiting))
-        limit = min(
-            self._burst, last - first + 1
-        )  # smaller ones would cost as many messages as they hold rows
-        return Slice(first - 1, last, limit) if self._credit >= limit else None
+        limit = min(self.pace.burst, last - first + 1)  # smaller slices would be as many messages
+        return Slice(first - 1, last, limit) if self.pace.allows(limit, now_ns) else None
 
     def confirmable(self) -> int | None:
         """The row up to which everything has outlived R, as a later barrier shows; if that is new."""

@@ -25,9 +25,6 @@ from shakedown.bridge.north.mqtt import MqttConnection
 from shakedown.bridge.north.tls import tls_context
 from shakedown.bridge.secret import Secret
 
-REPLAY_TICK_S = 0.05
-"""Pause between two slices of history; live samples go out in between."""
-
 GOODBYE_S = 12.0
 """How long a polite stop may take at most; a little more than the session's own patience."""
 
@@ -146,7 +143,9 @@ class EnterpriseTarget:
         try:
             while True:
                 await self._tick()
-                pause_s = REPLAY_TICK_S if self._may_replay() else min(1.0, self._config.barrier_s)
+                pause_s = (
+                    self.forwarding.pace.pause_s if self._may_replay() else min(1.0, self._config.barrier_s)
+                )
                 self._wake.clear()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(pause_s):
@@ -155,7 +154,8 @@ class EnterpriseTarget:
             try:
                 if not self._is_cut:
                     await self._goodbye()
-                    await self._keeper.save()
+                    with contextlib.suppress(JournalError):
+                        await self._keeper.save()
             finally:
                 self._release()
 
@@ -184,14 +184,9 @@ class EnterpriseTarget:
         return self.forwarding.is_replaying and self.session.is_online and not blocked
 
     async def _tick(self) -> None:
-        try:
-            await self._keeper.keep()
-            if self._may_replay():
-                await self._replay()
-        except JournalError as error:
-            self._log.error("north %s: %s", self.name, error)
-        if self.forwarding.is_unsaved:
-            await self._keeper.save()
+        await self._keeper.keep()
+        if self._may_replay():
+            await self._replay()
         self._check_life()
         self._barrier()
 
@@ -202,7 +197,11 @@ class EnterpriseTarget:
         if piece is None:
             return
         epoch = forwarding.epoch
-        rows = await self._journal.read(self.name, piece.after, piece.limit)
+        try:
+            rows = await self._journal.read(self.name, piece.after, piece.limit)
+        except JournalError as error:
+            self._log.error("north %s: %s", self.name, error)
+            return
         if epoch != forwarding.epoch or not self._may_replay():
             return
         complete = len(rows) < piece.limit or rows[-1][0] >= piece.upto
@@ -265,6 +264,7 @@ class EnterpriseTarget:
     def writable(self) -> None:
         """Back pressure is over: present values first, what was held back follows as history."""
         if self.session.is_online:
+            self.forwarding.pace.blocked(time.monotonic_ns())
             self._step(ev.Released())
         self._wake.set()
 

@@ -16,6 +16,9 @@ from shakedown.bridge.journal_file import JournalError
 SAVE_S = 5.0
 """How old what the journal knows of the forwarding may be: a SIGKILL costs sending so much again."""
 
+RETRY_S = 1.0
+"""Pause after what could not be written."""
+
 DROPS_MAX = 256
 """Dropped spans whose time is remembered for the log."""
 
@@ -35,7 +38,7 @@ class Keeper:
         self._journal = journal
         self._log = log
         self._key = f"bridge/forwarding/{name}"
-        self._saved_s = 0.0
+        self._saved_s = self._retry_s = 0.0
         self._drops: deque[tuple[int, int, int, int]] = deque(maxlen=DROPS_MAX)
         self.forwarding = make(
             policy,
@@ -60,7 +63,17 @@ class Keeper:
         self.forwarding.dropped(first_row, last_row)
 
     async def keep(self) -> None:
-        """Declare, confirm and settle what is due, and say what may be dropped first. Raises JournalError."""
+        """Do what is due, if the journal can be written: again after `RETRY_S` if it cannot."""
+        if time.monotonic() < self._retry_s:
+            return
+        try:
+            await self._keep()
+        except JournalError as error:
+            self._retry_s = time.monotonic() + RETRY_S
+            self._log.error("north %s: %s", self._name, error)
+
+    async def _keep(self) -> None:
+        """Declare, confirm and settle, write down what was doubted, and say what may be dropped first."""
         forwarding, journal, name = self.forwarding, self._journal, self._name
         if forwarding.lost:  # before the cursor passes them
             await self._declare(Spans(forwarding.lost))
@@ -71,16 +84,19 @@ class Keeper:
             rows = Spans(forwarding.arrived)
             await journal.settle(name, tuple(rows))
             forwarding.settled(rows)
+        if forwarding.is_unsaved:
+            await self.save()
         journal.spare(name, forwarding.spare())
 
     async def save(self) -> None:
-        """Write down at once what the forwarding knows. If that fails barriers go on, but are not retained."""
-        self.forwarding.is_unsaved, self._saved_s = False, time.monotonic()
+        """Write down what the forwarding knows. Until that succeeds barriers are not retained. Raises JournalError."""
+        forwarding = self.forwarding
+        forwarding.is_unsaved, self._saved_s = False, time.monotonic()
         try:
-            await self._journal.append([], {self._key: self.forwarding.memory().encode()})
-        except JournalError as error:
-            self.forwarding.is_unsaved = True
-            self._log.error("north %s: %s", self._name, error)
+            await self._journal.append([], {self._key: forwarding.memory().encode()})
+        except JournalError:
+            forwarding.is_unsaved = True
+            raise
 
     async def _declare(self, rows: Spans) -> None:
         number = await self._journal.declare(self._name, tuple(rows))

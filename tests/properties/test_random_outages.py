@@ -40,9 +40,6 @@ def test_the_healthy_bridge_is_healthy_and_nobody_else_is_blamed(tmp_path, seed)
     assert_healthy(verdict)
 
 
-@pytest.mark.xfail(
-    reason="rows that were acknowledged and dropped are declared lost before doubt falls on them"
-)
 @pytest.mark.parametrize("seed", [*FEW, *MORE, *MANY])
 def test_a_flapping_link_makes_progress_and_little_is_sent_twice(tmp_path, seed):
     file = tmp_path / "scenario.yaml"
