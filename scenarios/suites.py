@@ -7,5 +7,5 @@ DEFAULT = "default"
 
 SUITES: dict[str, tuple[str, ...]] = {
     "default": ("wan_outage", "shift_short"),
-    "full": ("wan_outage", "shift", "shift_with_outages", "alarm_flood", "cmms_down"),
+    "full": ("wan_outage", "flapping_wan", "shift", "shift_with_outages", "alarm_flood", "cmms_down"),
 }
