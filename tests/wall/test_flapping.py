@@ -9,7 +9,7 @@ from rich.console import Console
 from shakedown.scenarios import model
 from shakedown.scenarios.runner import Request, accept
 from shakedown.twin.enterprise.mosquitto import mosquitto_missing
-from tests.scenarios.health import assert_healthy, sent_per_sample
+from tests.scenarios.health import assert_healthy, declared_lost, sent_per_sample
 
 UP_S, DOWN_S, TIMES = 11, 3, 5
 SCENARIO = {
@@ -52,4 +52,5 @@ def test_a_flapping_link_loses_nothing_and_repeats_little(tmp_path):
     verdict = accept(request, Console(file=io.StringIO())).verdict
     assert_healthy(verdict)
     assert verdict.verdict == "PASS"
+    assert declared_lost(tmp_path / "run") == 0
     assert sent_per_sample(tmp_path / "run") <= 2.5
