@@ -4,7 +4,8 @@
     bytes 1..4   CRC-32 of the first row's number (8 bytes) and of all that follows, little-endian
     then         MessagePack: [count, oldest ts_ms, newest ts_ms, columns, values, unusual]
 
-`columns` are metric keys and milliseconds after the oldest, each as wide as it must be (1, 2, 4 or 8 bytes), deflated.
+`columns` are metric keys and milliseconds after the oldest, each as wide as it must be (1, 2, 4 or 8 bytes), deflated
+where that makes many of them shorter.
 `values` are doubles or singles where all are floats and stay what they are; else a MessagePack array: the slow lane.
 `unusual` has [place, quality, status] of every sample that is not plainly GOOD.
 """
@@ -29,6 +30,7 @@ BATCH_MAX = 500
 
 _HEADER = struct.Struct("<BI")
 _MAGIC = 3
+_DEFLATE_B = 512  # less is not worth the time
 _PROBE = 8  # so many values show cheaply whether singles are worth a try
 
 _sample = partial(tuple.__new__, Sample)  # half of the price of Sample(...)
@@ -50,10 +52,12 @@ def encode(samples: Sequence[Sample], keys: Mapping[int, int]) -> bytes:
     if qualities.count(GOOD) + statuses.count(0) != 2 * len(ids):
         rest = enumerate(zip(qualities, statuses, strict=True))
         unusual = [(place, quality, status) for place, (quality, status) in rest if quality != GOOD or status]
-    deflated = zlib.compress(columns[0][1] + columns[1][1], 1)
+    column = columns[0][1] + columns[1][1]
+    if len(column) >= _DEFLATE_B:
+        column = min(column, zlib.compress(column, 1), key=len)
     try:
         return msgspec.msgpack.encode(
-            (len(ids), oldest, max(times), columns[0][0] + columns[1][0], deflated, *_pack(values), unusual)
+            (len(ids), oldest, max(times), columns[0][0] + columns[1][0], column, *_pack(values), unusual)
         )
     except (OverflowError, UnicodeEncodeError, TypeError) as error:
         raise ValueError(f"a value among {len(ids)} samples has no encoding: {error}") from error
@@ -115,9 +119,10 @@ def _columns(
         if len(old) != count:
             raise Damaged(f"{len(old)} samples, not {count}")
         return old, times, values, [(place, *pair) for place, pair in enumerate(zip(*rest, strict=True))]
-    _, oldest, _, widths, deflated, kind, packed, unusual = _open(first, count, blob)
-    plain = zlib.decompress(deflated)
-    border = count * array(widths[0]).itemsize
+    _, oldest, _, widths, plain, kind, packed, unusual = _open(first, count, blob)
+    border, size = (count * sum(array(code).itemsize for code in codes) for codes in (widths[0], widths))
+    if len(plain) < size:
+        plain = zlib.decompress(plain)
     keys, deltas = widen(widths[0], plain[:border]), widen(widths[1], plain[border:])
     if kind:
         floats: array[float] = array(kind)

@@ -75,6 +75,7 @@ class Store:
         self._losses: list[Loss] = []  # those of the transactions before
         self._reserve = Reserve(path)
         self._is_loaded = False
+        self._freed = 0  # every batch wholly before this row was deleted
         self._is_settled = False  # whether batches beyond the lowest cursor may be free
 
     def load(self, targets: Sequence[str], metrics: Sequence[Metric]) -> None:
@@ -131,6 +132,7 @@ class Store:
             self._save()
             self._connection.execute("COMMIT")
         except BaseException:
+            self._freed = 0
             self._restore_entries()
             journal_file.roll_back(self._connection)
             raise
@@ -223,11 +225,13 @@ class Store:
     def _free(self) -> None:
         state = self._state
         start = state.held[0][0] if state.held else state.last_row + 1
-        self._connection.execute(
-            "DELETE FROM batch WHERE first IN"
-            " (SELECT first FROM batch WHERE first < ?1 AND first + count <= ?1 ORDER BY first LIMIT ?2)",
-            (start, self._budget),
-        )
+        if start != self._freed:
+            done = self._connection.execute(
+                "DELETE FROM batch WHERE first IN"
+                " (SELECT first FROM batch WHERE first < ?1 AND first + count <= ?1 ORDER BY first LIMIT ?2)",
+                (start, self._budget),
+            )
+            self._freed = start if done.rowcount < self._budget else 0
         if not self._is_settled:
             return
         for first, last in self._arrived(state.targets):

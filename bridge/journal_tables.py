@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from sqlite3 import Connection, DatabaseError
 from typing import Any, Self
 
@@ -70,7 +70,7 @@ class State:
 
     def copy(self) -> Self:
         """A draft."""
-        return replace(self, targets=dict(self.targets))
+        return type(self)(self.last_row, self.dropped, self.held, dict(self.targets))
 
 
 def create(connection: Connection) -> None:
@@ -163,8 +163,11 @@ def readable_targets(connection: Connection) -> dict[str, Target]:
 
 def write_state(connection: Connection, state: State) -> None:
     """Write what is not the targets'."""
-    connection.execute("DELETE FROM state")
-    _write(connection, "state", [(state.last_row, state.dropped, _blob(state.held))])
+    row = (state.last_row, state.dropped, _blob(state.held))
+    if not connection.execute(
+        "UPDATE state SET last_row = ?, dropped = ?, held = ?, crc = ?", (*row, _crc(row))
+    ).rowcount:
+        _write(connection, "state", [row])
 
 
 def write_targets(connection: Connection, targets: Iterable[tuple[str, Target]]) -> None:
