@@ -11,6 +11,8 @@ from sqlite3 import Connection, DatabaseError, OperationalError
 
 from shakedown.bridge import journal_salvage, journal_tables
 
+MAGIC = b"SQLite format 3\0"
+
 log = logging.getLogger("shakedown.bridge.journal")
 
 
@@ -30,9 +32,9 @@ class JournalDamaged(Exception):
     """The file is damaged: no other try will help, but the next start saves what can be read of it."""
 
     def __init__(self, fault: object, where: Path) -> None:
-        super().__init__(
-            f"journal {where}: corrupt ({fault}). Start again: what can be read of it is saved then."
-        )
+        remedy = "Start again: what can be read of it is saved then."
+        super().__init__(f"journal {where}: corrupt ({fault}). {remedy}")
+        self.fault = fault
 
 
 def open_file(path: Path) -> Connection:
@@ -41,12 +43,12 @@ def open_file(path: Path) -> Connection:
     Of a corrupt one what can be read is saved into a new one, and it is kept beside it.
     """
     try:
-        if path.exists():
-            _check_header(path)
-        else:
-            _set_aside_wal(path)
-            _create(path)
         try:
+            if path.exists():
+                _check_header(path)
+            else:
+                _set_aside_wal(path)
+                _create(path)
             return _open(path)
         except JournalDamaged as damaged:
             _salvage(path, damaged)
@@ -154,15 +156,24 @@ def _check_header(path: Path) -> None:
     """Read the version from the first 100 bytes, there since creation: a foreign file stays untouched."""
     with path.open("rb") as file:
         header = file.read(100)
-    if len(header) < 100 or not header.startswith(b"SQLite format 3\0"):
+    magic, expected = header[:16] + header[68:72], MAGIC + journal_tables.APPLICATION_ID.to_bytes(4)
+    wrong_bits = (int.from_bytes(magic) ^ int.from_bytes(expected)).bit_count()
+    if len(header) == 100 and wrong_bits == 1:
+        raise JournalDamaged("one bit of its header has flipped", path)
+    if len(header) < 100 or not header.startswith(MAGIC):
         raise JournalError(
             "not a journal, or its header is damaged",
             path,
             "Check the path; a damaged journal must be moved away by hand. The file was left untouched.",
         )
-    application_id, version = int.from_bytes(header[68:72]), int.from_bytes(header[60:64])
-    if application_id != journal_tables.APPLICATION_ID:
+    if not wrong_bits and header[18:24] not in (
+        b"\1\1\0@  ",
+        b"\2\2\0@  ",
+    ):  # constants; another makes it read-only
+        raise JournalDamaged("its header is damaged", path)
+    if wrong_bits:
         raise JournalError("some other SQLite database", path, "Configure a path of its own for the journal.")
+    version = int.from_bytes(header[60:64])
     if version not in journal_tables.VERSIONS:
         raise JournalError(
             f"written in format {version}, this bridge reads format {journal_tables.VERSION}",
@@ -189,8 +200,8 @@ def _salvage(path: Path, damaged: JournalDamaged) -> None:
     os.replace(new, path)
     _sync(path.parent)
     log.error(
-        "%s %d rows were saved, lost are %s%s; it was moved to %s",
-        damaged, result.rows, ", ".join(f"{n} for {name}" for name, n in result.lost.items()) or "none",
+        "journal %s: corrupt (%s): %d rows were saved, lost are %s%s; it was moved to %s",
+        path, damaged.fault, result.rows, ", ".join(f"{n} for {name}" for name, n in result.lost.items()) or "none",
         "" if result.is_exact else " and perhaps more: how many there were can no longer be read", aside,
     )  # fmt: skip
 

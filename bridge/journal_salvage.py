@@ -19,7 +19,7 @@ from shakedown.bridge.journal_tables import OWN, State, Target
 
 ROW_MAX = 2**62  # beyond any row number
 
-PAGE_B, HEADER_B = 4096, 100  # SQLite's page, and the file's header at the begin of the first one
+PAGE_B = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,21 +58,25 @@ def _connect(path: Path) -> Connection:
 def _has_tables(path: Path) -> bool:
     try:
         with contextlib.closing(_connect(path)) as connection:
-            connection.execute("SELECT name FROM sqlite_schema").fetchall()
+            return (
+                connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'batch'").fetchone()[0]
+                > 0
+            )
     except DatabaseError:
         return False
-    return True
 
 
 def _mend(corrupt: Path, new: Path, mended: Path) -> Path:
-    """A copy whose first page says where the tables are as that of any journal does that began in this format."""
+    """A copy with the first page of `new`: any journal that began in this format has its tables in the same places."""
     shutil.copyfile(corrupt, mended)
     with contextlib.suppress(FileNotFoundError):
         shutil.copyfile(f"{corrupt}-wal", f"{mended}-wal")
     with new.open("rb") as whole, mended.open("r+b") as file:
-        whole.seek(HEADER_B)
-        file.seek(HEADER_B)
-        file.write(whole.read(PAGE_B - HEADER_B))
+        page = bytearray(whole.read(PAGE_B))
+        page[28:40] = (mended.stat().st_size // PAGE_B).to_bytes(4) + bytes(8)  # size in pages, no free pages
+        if Path(f"{mended}-wal").exists():
+            page[18:20] = b"\2\2"  # its log is to be read
+        file.write(page)
     return mended
 
 

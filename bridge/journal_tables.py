@@ -75,6 +75,7 @@ class State:
 
 def create(connection: Connection) -> None:
     """Make the tables of an empty journal."""
+    connection.execute("PRAGMA page_size = 4096")
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute("BEGIN")
     _run(connection, _TABLES)
@@ -87,7 +88,9 @@ def create(connection: Connection) -> None:
 def take_over(connection: Connection) -> None:
     """Bring a journal of format 1 or 2 to this one in one transaction; its batches are read as they are."""
     version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version == VERSION:
+    if _is_current(connection):
+        if version != VERSION:
+            raise WrongChecksum(f"its version says {version}, its tables are those of format {VERSION}")
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
@@ -132,9 +135,9 @@ def readable(connection: Connection, table: str) -> tuple[list[Any], bool]:
     rows: list[Any] = []
     is_whole = True
     try:
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        is_current = _is_current(connection)
         for row in connection.execute(f"SELECT * FROM {table}"):
-            if version < VERSION:
+            if not is_current:
                 rows.append(row)
             elif row[-1] == _crc(row[:-1]):
                 rows.append(row[:-1])
@@ -184,6 +187,11 @@ def write_metrics(connection: Connection, keys: Iterable[tuple[int, str]]) -> No
 def write_entries(connection: Connection, entries: Iterable[tuple[str, bytes]]) -> None:
     """Write entries."""
     _write(connection, "entry", list(entries))
+
+
+def _is_current(connection: Connection) -> bool:
+    """Whether the tables are of this format, whatever the number in the header says."""
+    return "crc" in [column[1] for column in connection.execute("PRAGMA table_info(target)")]
 
 
 def _write(connection: Connection, table: str, rows: Sequence[tuple[Any, ...]]) -> None:

@@ -338,7 +338,7 @@ def snapshot(folder: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in sorted(folder.iterdir())}
 
 
-@pytest.mark.parametrize("pragma", ["user_version = 99", f"application_id = {APPLICATION_ID + 1}"])
+@pytest.mark.parametrize("pragma", ["user_version = 99", f"application_id = {APPLICATION_ID + 7}"])
 def test_a_foreign_file_is_refused_and_left_untouched(tmp_path: Path, pragma: str) -> None:
     path = tmp_path / "j"
     play(path, nothing)
