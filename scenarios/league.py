@@ -258,7 +258,7 @@ def _cost(usage: Path, arrived: int, span: tuple[int, int], cell: Cell) -> None:
 
 def in_short(cell: Cell) -> str:
     """One line for who waits."""
-    pending = f", {cell.pending} not there yet" if cell.pending else ""
+    pending = f", {cell.pending} missing" if cell.pending else ""
     return cell.trouble or f"{cell.lost} of {cell.offered} lost{pending}, {cell.duplicated} twice"
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from shakedown.scenarios.league import Cell
 
 COLUMNS: tuple[tuple[str, str], ...] = (
-    ("lost", "lost"), ("offered", "of"), ("pending", "not there yet"), ("duplicated", "twice"),
+    ("lost", "lost"), ("offered", "of"), ("pending", "missing"), ("duplicated", "twice"),
     ("out_of_order", "out of order"), ("wrong", "wrong"), ("fresh", "topics fresh"), ("recovery_s", "recovery, s"),
     ("cpu_s_per_100k", "CPU-s per 100,000"), ("rss_mb", "memory, MB"), ("p50_ms", "p50, ms"), ("p99_ms", "p99, ms"),
     ("breaches", "Sparkplug breaches"),
@@ -108,7 +108,7 @@ def as_markdown(cells: Sequence[Cell], drills: Sequence[str], outage_s: float) -
 
     lines = [f"Outages of {outage_s:g} s; {platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python "
              f"{platform.python_version()}."]  # fmt: skip
-    lines += ["", "What was lost, of what was offered (what was not there yet still had time when the run ended), "
+    lines += ["", "What was lost, of what was offered (and is missing, with time left when the run ended), "
                   "and in brackets what arrived twice:", ""]  # fmt: skip
     lines += ["| bridge | " + " | ".join(drills) + " |", "|---" * (len(drills) + 1) + "|"]
     of = {(cell.bridge, cell.drill): cell for cell in cells}
@@ -139,7 +139,7 @@ def as_markdown(cells: Sequence[Cell], drills: Sequence[str], outage_s: float) -
 def _lost(cell: Cell | None) -> str:
     if cell is None or cell.lost is None or cell.trouble:
         return "no run"
-    pending = f", {cell.pending:,} not there yet" if cell.pending else ""
+    pending = f", {cell.pending:,} missing" if cell.pending else ""
     twice = f" ({cell.duplicated:,})" if cell.duplicated else ""
     return f"[{cell.lost:,} of {cell.offered:,}]({cell.run}/report.html){pending}{twice}"
 

@@ -70,5 +70,5 @@ def test_the_table_links_each_run_and_says_why_there_is_none():
     assert "| [mine](mine/cut/report.html) | [67](mine/cut/) | [12,345](mine/cut/) | [0](mine/cut/) |" in text
     assert "| mine | [67 of 12,345](mine/cut/report.html) |" in text
     assert "| fast | no run |" in text
-    assert "| slow | [1 of 900](slow/cut/report.html), 345 not there yet (2) |" in text
+    assert "| slow | [1 of 900](slow/cut/report.html), 345 missing (2) |" in text
     assert "| other | no run: error: not installed |" in text
