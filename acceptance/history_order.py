@@ -46,6 +46,8 @@ class HistoryOrder:
         return None
 
     def _allowed(self, ns: int) -> list[int]:
-        allowed = [ONCE_MORE] if ns <= self._sent_until_ns else []
-        allowed += [ASKED_AGAIN] if allowed and self._asked_again else []
-        return [*allowed, FILLED_IN] if self.may_be_filled_in(ns) else allowed
+        """The narrower ones first: of two that a row may begin it takes the one that fewer rows may belong to."""
+        allowed = [FILLED_IN] if self.may_be_filled_in(ns) else []
+        if ns <= self._sent_until_ns:
+            allowed += [ASKED_AGAIN, ONCE_MORE] if self._asked_again else [ONCE_MORE]
+        return allowed
