@@ -59,17 +59,18 @@ def scenario(seed: int) -> dict[str, Any]:
     }
 
 
-def flapping(seed: int) -> dict[str, Any]:
+def flapping(seed: int, *, fits: bool = True) -> dict[str, Any]:
     """Scenario file number `seed` of a WAN that is never up for as long as the retention.
 
     The broker keeps its memory and nobody dies. The journal holds what an outage keeps back two and a half times, and
-    much less than the retention; history may go half as fast again as it has to, which is slower than the line.
+    much less than the retention; history may go half as fast again as it has to, which is slower than the line. Unless
+    it `fits`: then outages are longer than the journal.
     """
     rng = np.random.Generator(np.random.PCG64([seed, 0xF1A9]))
     duration_s = 150.0
-    scan_ms = _one_of(rng, (500, 1000))
+    scan_ms = _one_of(rng, (500, 1000)) if fits else 500
     kinds = _one_of(rng, (("down",), ("down", "blackhole", "stall")))
-    up_s, down_s = _one_of(rng, (12, 22, 35)), _one_of(rng, (0.5, 2, 6))
+    up_s, down_s = _one_of(rng, (12, 22, 35)), _one_of(rng, (0.5, 2, 6) if fits else (12, 20))
     keep_alive_s, reconnect_max_s = _one_of(rng, (2, 3)), _one_of(rng, (0.5, 2))
     away_s = FAULT_MIN_S + down_s + 1.5 * reconnect_max_s + (2 * keep_alive_s if len(kinds) > 1 else 0)
     per_s = CHANGES_PER_SCAN * 1000 / scan_ms
@@ -86,10 +87,8 @@ def flapping(seed: int) -> dict[str, Any]:
         fault = {"kind": _one_of(rng, kinds), "target": "wan", "at_s": at_s, "for_s": for_s}
         faults.append({"id": f"wan_{len(faults)}", **fault})
         at_s = round(at_s + for_s + up_s * rng.uniform(0.7, 1.3), 2)
-    site = {
-        "north": {"enterprise": north},
-        "journal": {"rows_max": max(1000, round(2.5 * per_s * (away_s + 2)))},
-    }
+    rows_max = max(1000, round(2.5 * per_s * (away_s + 2)) if fits else 0)
+    site = {"north": {"enterprise": north}, "journal": {"rows_max": rows_max}}
     return {
         "name": f"flapping_{seed}",
         "title": f"A flapping link, number {seed}",

@@ -50,6 +50,22 @@ def test_a_flapping_link_makes_progress_and_little_is_sent_twice(tmp_path, seed)
     assert sent_per_sample(tmp_path / "run") <= 2.5
 
 
+@pytest.mark.parametrize("seed", [*FEW, *MORE, *MANY])
+def test_what_a_journal_cannot_hold_is_lost_and_declared_as_it_is(tmp_path, seed):
+    file = tmp_path / "scenario.yaml"
+    scenario = OUTAGES.flapping(seed, fits=False)
+    file.write_text(yaml.safe_dump(scenario))
+    verdict = accept(Request(model.set_up(file), tmp_path / "run", seed=seed), QUIET).verdict
+    assert verdict.harness == []
+    assert {c.name for c in verdict.criteria if c.verdict == "FAIL"} <= {"loss"}
+    lost, declared = verdict.counts["lost"], declared_lost(tmp_path / "run")
+    assert verdict.counts["late"] == 0
+    # of each outage two seconds are in doubt: they may have arrived
+    in_doubt = 2 * 2 * OUTAGES.CHANGES_PER_SCAN * len(scenario["faults"])
+    assert declared > 0
+    assert lost <= declared <= lost + in_doubt
+
+
 @pytest.mark.parametrize("draw", [OUTAGES.scenario, OUTAGES.flapping])
 def test_a_seed_is_a_scenario(draw):
     assert draw(7) == draw(7) != draw(8)
