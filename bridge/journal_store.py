@@ -267,6 +267,10 @@ class Store:
                     if other != name:
                         agreed = spans.common(agreed, self._willing(other))
                 yield from agreed
+        willing: Spans = ((0, self._state.last_row),)
+        for name in norths:  # batches of which each row is spare, for one reason or another
+            willing = spans.common(willing, self._willing(name))
+        yield from willing
         yield 0, self._state.last_row
 
     def _arrived(self, names: Any) -> Spans:

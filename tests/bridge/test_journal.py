@@ -584,6 +584,18 @@ def test_what_a_target_would_rather_lose_goes_first(tmp_path: Path) -> None:
     play(tmp_path / "j", look, targets=["enterprise"], rows_max=640)
 
 
+def test_a_batch_that_is_spare_for_two_reasons_goes_before_one_that_is_needed(tmp_path: Path) -> None:
+    async def scenario(journal: Journal) -> list[int]:
+        for start in range(0, 640, 10):
+            await journal.append(samples(10, start))
+        journal.spare("enterprise", [(301, 304), (305, 315)])
+        await journal.append(samples(10, 640))
+        return [row for row, _ in await journal.read("enterprise", 0, 1000)]
+
+    rows = play(tmp_path / "j", scenario, targets=["enterprise"], rows_max=640)
+    assert rows == [*range(1, 301), *range(311, 651)]
+
+
 def test_what_one_target_spares_another_may_need(tmp_path: Path) -> None:
     async def scenario(journal: Journal) -> list[int]:
         for start in range(0, 640, 10):
