@@ -46,9 +46,7 @@ class Evidence:
         self.keeps = memory.keeps  # whether the broker has shown that it retains barriers
         self.host = memory.host  # timestamp of the newest STATE, None before the first
         self.is_foreign = memory.is_foreign
-        self.is_distrusted = (
-            memory.is_distrusted
-        )  # a retained STATE is of before: a crash of the broker, an offline
+        self.is_distrusted = memory.is_distrusted  # a retained STATE is of before a crash or an offline
         self.answered_ns = memory.clock_ns  # connected time that was shown by answered barriers
         self.broker = Broker.UNKNOWN
         self._since_ns: int | None = None  # when this connection's births were sent

@@ -102,7 +102,7 @@ class IgnoresThatTheHostIsOffline(Session):
     """Goes on publishing while the primary host is offline."""
 
     def _host_gone(self, now_ns):
-        return None
+        self._effects.pop()  # the forwarding does not hear of it either
 
 
 class ForgetsIsHistorical(Session):
@@ -321,7 +321,7 @@ class ObeysAnyHost(Session):
 
     def _message(self, event, now_ns):
         if event.topic.startswith("spBv1.0/STATE/"):
-            return self._host_state(event.payload, now_ns)
+            return self._host_state(event, now_ns)
         return super()._message(event, now_ns)
 
 
