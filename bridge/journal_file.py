@@ -196,7 +196,10 @@ def _salvage(path: Path, damaged: JournalDamaged) -> None:
     aside = _aside(path)
     with contextlib.suppress(FileNotFoundError):
         os.replace(f"{path}-wal", f"{aside}-wal")
-    os.link(path, aside)
+    try:
+        os.link(path, aside)
+    except OSError:  # a file system without links, as of memory cards
+        os.replace(path, aside)
     os.replace(new, path)
     _sync(path.parent)
     log.error(

@@ -10,11 +10,13 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from shakedown.bridge.core.model import Metric, Sample
 from shakedown.bridge.journal import Journal
 from shakedown.bridge.journal_file import JournalDamaged, JournalError
+from tests.bridge.test_journal import FORMAT_2
 
 METRICS = [Metric(i, "filler.filler_1", f"signal_{i}", 10) for i in range(7)]
 ROWS = 30_000
@@ -90,6 +92,48 @@ def test_of_a_corrupt_journal_the_rest_is_saved(whole: Path, tmp_path: Path, pla
         await journal.close()
 
     asyncio.run(go_on())
+
+
+def test_a_corrupt_journal_of_format_2_is_saved_too(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.executescript(FORMAT_2)
+        connection.execute("DELETE FROM target WHERE name != 'enterprise'")
+        connection.execute("UPDATE state SET last_row = 30000, floor = 3, dropped = 11")
+        names = [(number + 1, f"filler.filler_1/signal_{number}") for number in range(7)]
+        connection.execute("DELETE FROM metric")
+        connection.executemany("INSERT INTO metric VALUES (?, ?)", names)
+        for first in range(1, ROWS, 300):
+            rows = [(sample(row).metric_id + 1, *sample(row)[1:]) for row in range(first, first + 300)]
+            blob = msgspec.msgpack.encode(rows)
+            connection.execute("INSERT INTO batch VALUES (?, ?, ?)", (first, len(rows), blob))
+        connection.commit()
+    content = bytearray(path.read_bytes())
+    at = list(leaves(path))[3]
+    content[at : at + 4096] = bytes(4096)
+    path.write_bytes(content)
+
+    async def read() -> None:
+        journal = await Journal.open(path, targets=["enterprise"], rows_max=10**6, metrics=METRICS)
+        rows = await journal.read("enterprise", 0, 10**6)
+        assert all(found == sample(row) for row, found in rows)
+        assert journal.dropped == 11 + journal.declared("enterprise") > 11
+        assert len(rows) + journal.declared("enterprise") == ROWS - 2
+        assert (journal.get("plc1"), await journal.next_bd_seq("enterprise")) == (b"\0\xff", 3)
+        await journal.close()
+
+    asyncio.run(read())
+
+
+@pytest.mark.parametrize("share", [0.2, 0.8])
+def test_of_a_journal_that_was_cut_short_the_rest_is_saved(whole: Path, tmp_path: Path, share: float) -> None:
+    content = whole.read_bytes()
+    path = tmp_path / "j"
+    path.write_bytes(content[: round(share * len(content))])
+    rows, lost = asyncio.run(look(path))
+    assert lost > 0
+    assert len(rows) + lost == ROWS - CONFIRMED
+    assert all(found == sample(row) for row, found in rows)
 
 
 @pytest.mark.parametrize("seed", range(4))
