@@ -22,7 +22,7 @@ from shakedown.bridge.journal_file import JournalError, JournalFull
 from shakedown.bridge.journal_spans import Span, Spans
 from shakedown.bridge.journal_store import Store, Work
 
-SMALL_B = 4096
+SMALL_B = 16_384
 """Entries up to this size are written on a full disk too, without samples: a session needs them to go on."""
 
 T = TypeVar("T")

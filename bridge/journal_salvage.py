@@ -83,11 +83,16 @@ def _mend(corrupt: Path, new: Path, mended: Path) -> Path:
 def _copy(source: Connection, new: Connection) -> Salvaged:
     names, are_names_whole = journal_tables.readable(source, "metric")
     entries, _ = journal_tables.readable(source, "entry")
-    if not are_names_whole:  # it is encoded like rows, and a key may be given out again
-        entries = [entry for entry in entries if not entry[0].startswith("bridge/image")]
+    state = journal_tables.readable_state(source)
+    # The newest values are encoded like rows: a key without its name may be given out again. So may the numbers of
+    # rows that nobody knows of, and what a target knows of those must not be taken for them.
+    void = [
+        () if are_names_whole else ("bridge/image",),
+        () if state is not None else ("bridge/forwarding/",),
+    ]
+    entries = [entry for entry in entries if not entry[0].startswith((*void[0], *void[1]))]
     journal_tables.write_metrics(new, names)
     journal_tables.write_entries(new, entries)
-    state = journal_tables.readable_state(source)
     held: Spans = ()
     known = {key for key, _ in names}
     for first, count, blob in _batches(source):

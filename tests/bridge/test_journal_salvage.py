@@ -35,6 +35,7 @@ async def write(path: Path) -> None:
     journal = await Journal.open(path, targets=["enterprise"], rows_max=10**6, metrics=METRICS)
     for first in range(1, ROWS, 300):
         await journal.append([sample(row) for row in range(first, first + 300)], {"plc1": b"%d" % first})
+    await journal.append([], {"bridge/forwarding/enterprise": b"acknowledged"})
     await journal.next_bd_seq("enterprise")
     await journal.confirm("enterprise", CONFIRMED)
     await journal.close()
@@ -186,6 +187,11 @@ def test_a_state_that_is_damaged_is_made_from_the_rows(
     shutil.copy(whole, path)
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("UPDATE state SET last_row = last_row + 4096")
+    journal = opened(path)
+    assert journal.entries("").keys() == {"plc1"}, (
+        "row numbers may be used again: what was known of them is void"
+    )
+    asyncio.run(journal.close())
     rows, lost = asyncio.run(look(path))
     assert [row for row, _ in rows] == list(range(CONFIRMED + 1, ROWS + 1))
     assert lost == 0
