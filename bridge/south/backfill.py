@@ -25,7 +25,7 @@ VALUES_PER_READ = 5000
 PAGES_MAX = 10_000
 """Pages that one HistoryRead may take; what lies behind them is declared."""
 
-PAUSE_MAX_S, BEHIND_MAX_S = 1.0, 10.0
+PAUSE_MAX_S, BEHIND_MAX_S = 1.0, 2.0
 """After a page as long a pause as it took, at most the first; while the live values are behind, at most the second."""
 
 TRIES_MAX = 5
@@ -67,6 +67,7 @@ class Backfill:
         self._is_new = True  # gaps were opened, or given back
         self._work = asyncio.Event()
         self._connected = asyncio.Event()
+        self._connections = 0
         self._live_is_drained = asyncio.Event()
         self._live_is_drained.set()
         intake.on_gaps = self._opened
@@ -74,6 +75,7 @@ class Backfill:
     def connected(self, is_connected: bool) -> None:
         """Whether the server can be asked."""
         if is_connected:
+            self._connections += 1
             self._connected.set()
         else:
             self._connected.clear()
@@ -129,7 +131,7 @@ class Backfill:
             return
         span = min(read.gap.after for read in reads), max(read.gap.before for read in reads)
         loop = asyncio.get_running_loop()
-        nodes, values = len(reads), 0
+        nodes, values, connection = len(reads), 0, self._connections
         for _ in range(PAGES_MAX):
             began_s = loop.time()
             intake = self._intake
@@ -142,6 +144,9 @@ class Backfill:
             if not reads:
                 break
             await self._give_way(loop.time() - began_s)
+            if self._connections != connection:
+                self._is_new = True  # continuation points are those of a session: on from what is journaled
+                return
         else:
             await self._close(reads, f"history takes more than {PAGES_MAX} pages")
         if values > 2 * VALUES_PER_READ:
@@ -183,7 +188,9 @@ class Backfill:
         hopeless: list[Gap] = []
         for read, page in zip(reads, pages, strict=True):
             read.continuation_point = None
-            if page.status in services.MOMENTARY_FAULTS and len(reads) > 1:
+            if page.status in services.MOMENTARY_FAULTS:
+                if len(reads) == 1:
+                    raise ua.UaStatusCodeError(page.status)
                 self._is_new = True  # it takes fewer at a time
                 self._nodes = max(1, len(reads) // 2)
                 continue
@@ -198,7 +205,8 @@ class Backfill:
                 changed[read.number] = read.gap
             elif not read.gap.reaches_back:
                 hopeless.append(replace(read.gap, why="history does not reach back far enough"))
-        await self._store(readings, changed, hopeless)
+        if changed:
+            await self._store(readings, changed, hopeless)
 
     async def _close(self, reads: Sequence[_Read], why: str) -> None:
         if reads:

@@ -112,8 +112,9 @@ class OpcUaSouth:
                 delay_s = min(2 * delay_s, self._timing.reconnect_max_s)
             backfill.result()  # it ends by a defect alone
         finally:
-            backfill.cancel()
             self._life.stop()
+            backfill.cancel()
+            await asyncio.wait([backfill])
 
     async def _session(self) -> None:
         """Live through one connection; ends with the exception that ended it."""

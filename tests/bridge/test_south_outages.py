@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 from asyncua import ua
+from asyncua.common.utils import ServiceError
 
-from shakedown.twin.servers.history import RawHistory
+from shakedown.bridge.south.backfill import Backfill
+from shakedown.twin.servers.history import Continuation, RawHistory
 from shakedown.twin.servers.limits import OpcUaLimits
 from tests.bridge.south_rig import Rig, metric, play
 
@@ -313,6 +315,53 @@ def test_filling_goes_on_where_it_was_killed(tmp_path: Path, monkeypatch: pytest
     *result, asked = play(tmp_path, scenario, limits=OpcUaLimits(history_values_per_read=10))
     assert result == [[], [], True, 0]
     assert 60 < asked < 80  # 3 tags x 200 values in tens: hardly any was read twice
+
+
+def test_continuation_points_are_those_of_a_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection breaks in each pause between two pages."""
+    encode, given = Continuation.encode, set()
+    decode = Continuation.decode
+
+    async def scenario(rig: Rig) -> Any:
+        def give(self: Continuation) -> bytes:
+            given.add((rig.south.counters["connects"], encode(self)))
+            return encode(self)
+
+        def take(point: bytes) -> Continuation:
+            if (rig.south.counters["connects"], point) not in given:
+                raise ServiceError(ua.StatusCodes.BadContinuationPointInvalid)
+            return decode(point)
+
+        async def pause(self: Backfill, took_s: float) -> None:
+            await rig.cell.reset()
+            await asyncio.sleep(4)
+
+        monkeypatch.setattr(Continuation, "encode", give)
+        monkeypatch.setattr(Continuation, "decode", take)
+        monkeypatch.setattr(Backfill, "_give_way", pause)
+        return await outage(crashed_server)(rig)
+
+    result = play(tmp_path, scenario, limits=OpcUaLimits(history_values_per_read=120))
+    assert result[:4] == ([], [], True, 0)
+
+
+@pytest.mark.parametrize("status", ["BadTooManyOperations", "BadOutOfMemory"])
+def test_a_server_that_takes_fewer_nodes_than_it_says_is_asked_for_fewer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: str
+) -> None:
+    read, sizes = RawHistory.read_history, []
+
+    async def refuse(self: RawHistory, params: ua.HistoryReadParameters) -> list[ua.HistoryReadResult]:
+        sizes.append(len(params.NodesToRead))
+        if len(params.NodesToRead) > 2:
+            raise ServiceError(getattr(ua.StatusCodes, status))
+        return await read(self, params)
+
+    monkeypatch.setattr(RawHistory, "read_history", refuse)
+    result = play(tmp_path, outage(crashed_server), tags=10)
+    assert result[:4] == ([], [], True, 0)
+    assert sizes[0] == 10
+    assert sizes[-1] <= 2
 
 
 def test_many_nodes_go_into_one_history_read_as_far_as_the_server_allows(
