@@ -13,8 +13,8 @@ THRESHOLDS = (50_000, 20, 20)  # Python's own are (700, 10, 10)
 def rare_collections() -> Iterator[None]:
     """Look for reference cycles more rarely until the block is left.
 
-    An OPC UA server holds some 400,000 objects that never become garbage; walking them again and again was a seventh
-    of a run's time. Cycles still go: some 10 MB more memory, whatever the length of the run.
+    What a process has imported and a run holds never becomes garbage; walking it again and again was a seventh of a
+    run's time. Cycles still go: some 10 MB more memory, whatever the length of the run.
     """
     before = gc.get_threshold()
     gc.set_threshold(*THRESHOLDS)
