@@ -135,7 +135,7 @@ class Forwarding:
         self._unsent = Spans([(watermark + 1, last_row)])
         self._doubtful = Spans()
         self._asked_again = Spans()  # what a rebirth command has put in doubt; it waits until they end
-        self._asked_ns = 0
+        self._asked_ns: int | None = None
         self._told = Spans()  # sent since births that were accepted
         self._sent = Spans()  # no barrier behind it yet
         self.arrived = Spans()  # confirmed, and the journal does not know yet
@@ -174,15 +174,18 @@ class Forwarding:
             self._doubt_the_newest()
 
     def reborn(self, now_ns: int) -> None:
-        """Births were repeated for a rebirth command: what was sent since the last accepted ones was not understood."""
-        self._asked_ns = now_ns
+        """Births were repeated for a rebirth command: what was sent since the last accepted ones was not understood.
+        It goes once more at once, or, when commands come in a row, after the last of them."""
+        is_quiet, self._asked_ns = self._is_quiet(now_ns), now_ns
         self._asked_again.update(self._told)
         self._asked_again.join(SPANS_MAX)
         for rows in (self._sent, *(b.rows for b in self._barriers), *(a.rows for a in self._acked)):
             rows.subtract(self._told)
         self._told.clear()
-        self._lose()
         self.is_unsaved = True
+        if is_quiet:
+            self._accept()
+        self._lose()
 
     def host(self, ts: int, *, is_live: bool) -> None:
         """STATE of the primary host says online; if it was away, what is not confirmed is doubtful."""
@@ -300,9 +303,8 @@ class Forwarding:
 
     def history(self, now_ns: int) -> Slice | None:
         """The next slice of history, as far as the pace allows by now: a tenth of a second's rows, or all."""
-        if self._asked_again and now_ns - self._asked_ns >= QUIET_S * NS:
-            self._doubt([self._asked_again])
-            self._asked_again.clear()
+        if self._asked_again and self._is_quiet(now_ns):
+            self._accept()
         waiting = self._unsent
         if not waiting and self._evidence.broker is not Broker.UNKNOWN:
             waiting = self._doubtful  # and not before all are known, so that they go in their order
@@ -364,6 +366,14 @@ class Forwarding:
         yield from (self._unsent, self._doubtful, self._asked_again, self._sent, self.lost)
         yield from (barrier.rows for barrier in self._barriers)
         yield from (acked.rows for acked in self._acked)
+
+    def _is_quiet(self, now_ns: int) -> bool:
+        return self._asked_ns is None or now_ns - self._asked_ns >= QUIET_S * NS
+
+    def _accept(self) -> None:
+        """What was not understood before the births goes once more."""
+        self._doubt([self._asked_again])
+        self._asked_again.clear()
 
     def _went_out(self, first_row: int, last_row: int) -> None:
         for waiting in (self._unsent, self._doubtful):

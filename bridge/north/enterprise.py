@@ -187,6 +187,8 @@ class EnterpriseTarget:
         await self._keeper.keep()
         if self._may_replay():
             await self._replay()
+        elif self.session.is_online and not self.forwarding.is_replaying:
+            self._step(ev.HistoryDone())  # what was outstanding may also have been lost, or confirmed
         self._check_life()
         self._barrier()
 
