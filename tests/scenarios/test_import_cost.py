@@ -15,6 +15,19 @@ finally:
 """
 UNUSED = {"pandas", "pyarrow", "asyncua", "amqtt", "paho", "numpy", "simpy", "jinja2"}
 RUN = ["accept", "wan_outage_fast", "--duration", "2", "--out", "run"]
+ELSEWHERE = {
+    "pandas",
+    "pyarrow",
+    "pint",
+    "ucumvert",
+    "pytest",
+    "requests",
+    "toxiproxy",
+    "httpx2",
+    "starlette",
+    "uvicorn",
+}
+"""What a run in virtual time without a CMMS does not use."""
 LAB = {"simpy", "asyncua", "amqtt", "numpy", "pydantic"}
 
 
@@ -25,7 +38,7 @@ LAB = {"simpy", "asyncua", "amqtt", "numpy", "pydantic"}
         (["monitor", "--help"], UNUSED),
         (["bridges", "--help"], UNUSED),
         (["export", "--help"], UNUSED),
-        pytest.param(RUN, {"pandas", "pyarrow"}, marks=pytest.mark.slow),
+        pytest.param(RUN, ELSEWHERE, marks=pytest.mark.slow),
     ],
 )  # fmt: skip
 def test_a_command_does_not_load_what_it_does_not_use(tmp_path, args, absent):
