@@ -18,8 +18,8 @@ from typing import Any, Self, TypeVar
 
 from shakedown.bridge import journal_file
 from shakedown.bridge.core.model import Metric, Sample
+from shakedown.bridge.core.spans import Rows, Span
 from shakedown.bridge.journal_file import JournalError, JournalFull
-from shakedown.bridge.journal_spans import Span, Spans
 from shakedown.bridge.journal_store import Store, Work
 
 SMALL_B = 16_384
@@ -151,7 +151,7 @@ class Journal:
             self._check_row(target, last)
         await self._commit(lambda: self._store.settle(target, spans))
 
-    def settled(self, target: str) -> Spans:
+    def settled(self, target: str) -> Rows:
         """Return the rows beyond the cursor that are known to have arrived."""
         self._check_target(target)
         return self._store.durable.targets[target].settled
@@ -187,7 +187,7 @@ class Journal:
         self._on_dropped = callback
         self._store.reports = callback is not None
 
-    def gone(self, target: str) -> Spans:
+    def gone(self, target: str) -> Rows:
         """Return the rows that were dropped, neither confirmed nor declared yet; beyond 256 spans the oldest is."""
         self._check_target(target)
         return self._store.durable.targets[target].gone

@@ -12,9 +12,9 @@ from sqlite3 import Connection, DatabaseError
 from typing import Any
 
 from shakedown.bridge import journal_batch, journal_tables
-from shakedown.bridge import journal_spans as spans
+from shakedown.bridge.core import spans
+from shakedown.bridge.core.spans import Rows
 from shakedown.bridge.journal_batch import Damaged
-from shakedown.bridge.journal_spans import Spans
 from shakedown.bridge.journal_tables import OWN, State, Target
 
 ROW_MAX = 2**62  # beyond any row number
@@ -93,7 +93,7 @@ def _copy(source: Connection, new: Connection) -> Salvaged:
     entries = [entry for entry in entries if not entry[0].startswith((*void[0], *void[1]))]
     journal_tables.write_metrics(new, names)
     journal_tables.write_entries(new, entries)
-    held: Spans = ()
+    held: Rows = ()
     known = {key for key, _ in names}
     for first, count, blob in _batches(source):
         last = first + count - 1
@@ -125,7 +125,7 @@ def _copy(source: Connection, new: Connection) -> Salvaged:
     )
 
 
-def _missing(before: Spans, now: Spans, target: Target) -> Spans:
+def _missing(before: Rows, now: Rows, target: Target) -> Rows:
     """Rows that were there before, are not now, and have not arrived."""
     has = spans.add(target.settled, 0, target.cursor)
     for first, last in now:

@@ -10,19 +10,19 @@ from sqlite3 import Connection, DatabaseError
 from typing import Any, NamedTuple
 
 from shakedown.bridge import journal_batch, journal_file, journal_tables
-from shakedown.bridge import journal_spans as spans
+from shakedown.bridge.core import spans
 from shakedown.bridge.core.model import Metric, Sample
+from shakedown.bridge.core.spans import Rows, Span
 from shakedown.bridge.journal_batch import Damaged
 from shakedown.bridge.journal_codec import Codec, Packed
 from shakedown.bridge.journal_reserve import Reserve
-from shakedown.bridge.journal_spans import Span, Spans
 from shakedown.bridge.journal_tables import OWN, State, Target
 
 DELETE_MAX = 64
 """Batches a transaction deletes beyond those it inserts: clearing a backlog never stalls an append."""
 
 GONE_MAX = 256
-"""Spans of dropped rows that may yet turn out to have arrived; beyond it the oldest is declared lost."""
+"""Rows of dropped rows that may yet turn out to have arrived; beyond it the oldest is declared lost."""
 
 POISONED_MAX = 64
 """Damaged batches that are kept for somebody to look at; beyond it the oldest is deleted."""
@@ -262,32 +262,32 @@ class Store:
         yield from self._arrived(norths)
         for name in norths:
             for span in self.spare.get(name, ()):
-                agreed: Spans = (span,)
+                agreed: Rows = (span,)
                 for other in norths:
                     if other != name:
                         agreed = spans.common(agreed, self._willing(other))
                 yield from agreed
-        willing: Spans = ((0, self._state.last_row),)
+        willing: Rows = ((0, self._state.last_row),)
         for name in norths:  # batches of which each row is spare, for one reason or another
             willing = spans.common(willing, self._willing(name))
         yield from willing
         yield 0, self._state.last_row
 
-    def _arrived(self, names: Any) -> Spans:
+    def _arrived(self, names: Any) -> Rows:
         """Rows that all of these targets have."""
-        rows: Spans = ((0, self._state.last_row),)
+        rows: Rows = ((0, self._state.last_row),)
         for name in names:
             target = self._state.targets[name]
             rows = spans.common(rows, spans.add(target.settled, 0, target.cursor))
         return rows
 
-    def _willing(self, name: str) -> Spans:
+    def _willing(self, name: str) -> Rows:
         rows = self._arrived([name])
         for first, last in self.spare.get(name, ()):
             rows = spans.add(rows, first, last)
         return rows
 
-    def _lose(self, rows: Spans, times: tuple[int, int]) -> None:
+    def _lose(self, rows: Rows, times: tuple[int, int]) -> None:
         for name, target in list(self._state.targets.items()):
             if name.startswith(OWN):
                 continue

@@ -14,8 +14,8 @@ from typing import Any, Self
 
 import msgspec
 
-from shakedown.bridge import journal_spans as spans
-from shakedown.bridge.journal_spans import Spans
+from shakedown.bridge.core import spans
+from shakedown.bridge.core.spans import Rows
 
 APPLICATION_ID = 0x5344_4A4C  # "SDJL", in the header of the file (SQLite file format, 1.3)
 VERSION = 3
@@ -55,8 +55,8 @@ class Target:
     cursor: int
     bd_seq: int = 0  # the number it takes next
     declared: int = 0  # rows that were declared lost for it, ever
-    settled: Spans = ()
-    gone: Spans = ()
+    settled: Rows = ()
+    gone: Rows = ()
 
 
 @dataclass(slots=True)
@@ -65,7 +65,7 @@ class State:
 
     last_row: int = 0  # newest durable row, 0 when there never was one
     dropped: int = 0  # rows declared lost, ever, summed over the targets
-    held: Spans = ()
+    held: Rows = ()
     targets: dict[str, Target] = field(default_factory=dict)
 
     def copy(self) -> Self:
@@ -104,7 +104,7 @@ def take_over(connection: Connection) -> None:
             connection.execute(f"DROP TABLE {table}")
         _run(connection, _TABLES)
         [(last_row, dropped, floor)] = old["state"]
-        held: Spans = ()
+        held: Rows = ()
         for first, count in connection.execute("SELECT first, count FROM batch ORDER BY first"):
             held = spans.add(held, max(first, floor), first + count - 1)
         write_state(connection, State(last_row, dropped, held))
@@ -225,12 +225,12 @@ def _crc(row: tuple[Any, ...]) -> int:
     return zlib.crc32(msgspec.msgpack.encode(row))
 
 
-def _blob(rows: Spans) -> bytes:
+def _blob(rows: Rows) -> bytes:
     return msgspec.msgpack.encode(rows)
 
 
-def _spans(blob: bytes) -> Spans:
-    return msgspec.msgpack.decode(blob, type=Spans)
+def _spans(blob: bytes) -> Rows:
+    return msgspec.msgpack.decode(blob, type=Rows)
 
 
 def _run(connection: Connection, statements: str) -> None:

@@ -1,63 +1,103 @@
-"""A set of journal rows, kept as intervals: millions of rows in sequence cost as little as one."""
+"""Sets of journal rows, kept as intervals: millions of rows in sequence cost as little as one.
+
+Pure functions on tuples, for what must be taken back when a transaction fails; `Spans` for what changes in place.
+"""
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 Span = tuple[int, int]
 """First and last row, both inclusive."""
 
+Rows = tuple[Span, ...]
+"""Sorted, disjoint intervals that do not touch."""
+
+
+def count(rows: Sequence[Span]) -> int:
+    """How many rows there are."""
+    return sum(last - first + 1 for first, last in rows)
+
+
+def add(rows: Rows, first: int, last: int) -> Rows:
+    """The rows with `first` to `last`; `last` < `first` adds nothing."""
+    if last < first:
+        return rows
+    low = bisect_left(rows, first - 1, key=_last)
+    high = bisect_right(rows, last + 1, lo=low, key=_first)
+    if low < high:
+        first, last = min(first, rows[low][0]), max(last, rows[high - 1][1])
+    return (*rows[:low], (first, last), *rows[high:])
+
+
+def within(rows: Rows, first: int, last: int) -> Rows:
+    """Those of the rows that lie in `first` to `last`."""
+    low, high = _around(rows, first, last)
+    return tuple((max(first, a), min(last, b)) for a, b in rows[low:high])
+
+
+def without(rows: Rows, first: int, last: int) -> Rows:
+    """The rows less `first` to `last`."""
+    low, high = _around(rows, first, last)
+    if low == high:
+        return rows
+    before, after = (rows[low][0], first - 1), (last + 1, rows[high - 1][1])
+    return (*rows[:low], *(span for span in (before, after) if span[0] <= span[1]), *rows[high:])
+
+
+def gaps(rows: Rows, first: int, last: int) -> Rows:
+    """What of `first` to `last` is not among the rows."""
+    found: list[Span] = []
+    for a, b in within(rows, first, last):
+        if a > first:
+            found.append((first, a - 1))
+        first = b + 1
+    return (*found, (first, last)) if first <= last else tuple(found)
+
+
+def common(one: Rows, other: Rows) -> Rows:
+    """The rows that are in both."""
+    return tuple(part for first, last in one for part in within(other, first, last))
+
 
 class Spans:
-    """Rows as sorted, disjoint intervals that do not touch."""
+    """A set of rows that changes in place."""
 
-    __slots__ = ("_spans",)
+    __slots__ = ("_rows",)
 
     def __init__(self, spans: Iterable[Span] = ()) -> None:
-        self._spans: list[Span] = []
+        self._rows: Rows = ()
         self.update(spans)
 
     def __iter__(self) -> Iterator[Span]:
-        return iter(self._spans)
+        return iter(self._rows)
 
     def __bool__(self) -> bool:
-        return bool(self._spans)
+        return bool(self._rows)
 
     def __repr__(self) -> str:
-        return f"Spans({self._spans})"
+        return f"Spans({list(self._rows)})"
 
     @property
     def first(self) -> int:
         """The lowest row; of an empty set ValueError."""
-        if not self._spans:
+        if not self._rows:
             raise ValueError("an empty set of rows has no first one")
-        return self._spans[0][0]
+        return self._rows[0][0]
 
     @property
     def rows(self) -> int:
         """Number of rows."""
-        return sum(last - first + 1 for first, last in self._spans)
+        return count(self._rows)
 
     def add(self, first: int, last: int) -> None:
         """Add the rows `first` to `last`; none if `last` is lower."""
-        if last < first:
-            return
-        spans = self._spans
-        low = bisect_left(spans, first - 1, key=_last)
-        high = bisect_right(spans, last + 1, lo=low, key=_first)
-        if low < high:
-            first, last = min(first, spans[low][0]), max(last, spans[high - 1][1])
-        spans[low:high] = [(first, last)]
+        self._rows = add(self._rows, first, last)
 
     def remove(self, first: int, last: int) -> None:
         """Remove the rows `first` to `last`, as far as they are in the set."""
-        spans = self._spans
-        low = bisect_left(spans, first, key=_last)
-        high = bisect_right(spans, last, lo=low, key=_first)
-        if low < high:
-            before, after = (spans[low][0], first - 1), (last + 1, spans[high - 1][1])
-            spans[low:high] = [span for span in (before, after) if span[0] <= span[1]]
+        self._rows = without(self._rows, first, last)
 
     def update(self, other: Iterable[Span]) -> None:
         for first, last in other:
@@ -69,30 +109,33 @@ class Spans:
 
     def within(self, other: Iterable[Span]) -> Spans:
         """The rows that are in both."""
-        both = Spans()
-        for first, last in other:
-            low = bisect_left(self._spans, first, key=_last)
-            high = bisect_right(self._spans, last, lo=low, key=_first)
-            both.update((max(first, begin), min(last, end)) for begin, end in self._spans[low:high])
-        return both
+        return Spans(part for first, last in other for part in within(self._rows, first, last))
 
     def clear(self) -> None:
-        self._spans.clear()
+        self._rows = ()
 
     def join(self, limit: int) -> None:
         """Fill the narrowest gaps until at most `limit` intervals are left: rows are added, none is lost."""
-        while len(self._spans) > limit:
-            spans = self._spans
-            at = min(range(len(spans) - 1), key=lambda i: spans[i + 1][0] - spans[i][1])
-            spans[at : at + 2] = [(spans[at][0], spans[at + 1][1])]
+        while len(self._rows) > limit:
+            rows = self._rows
+            at = min(range(len(rows) - 1), key=lambda i: rows[i + 1][0] - rows[i][1])
+            self._rows = (*rows[:at], (rows[at][0], rows[at + 1][1]), *rows[at + 2 :])
 
     def trim(self, limit: int) -> Spans:
         """Remove the shortest intervals until at most `limit` are left; returns what was removed."""
-        if len(self._spans) <= limit:
+        if len(self._rows) <= limit:
             return Spans()
-        removed = Spans(sorted(self._spans, key=lambda span: span[1] - span[0])[: len(self._spans) - limit])
+        removed = Spans(sorted(self._rows, key=lambda span: span[1] - span[0])[: len(self._rows) - limit])
         self.subtract(removed)
         return removed
+
+
+def _around(rows: Rows, first: int, last: int) -> tuple[int, int]:
+    """Which intervals `first` to `last` touches, as a slice."""
+    if last < first:
+        return 0, 0
+    low = bisect_left(rows, first, key=_last)
+    return low, bisect_right(rows, last, lo=low, key=_first)
 
 
 def _first(span: Span) -> int:
