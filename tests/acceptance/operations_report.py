@@ -51,6 +51,13 @@ def open_report_of(day: Day, name: str, begin: int, end: int, as_of: int) -> dic
     return report_of(day, name, begin, as_of) | {"status": "open", "to_ms": at(end) // MS}
 
 
+def open_reports_of(day: Day) -> list[dict[str, Any]]:
+    """Those of each full minute of each shift, as the contract asks for them."""
+    return [
+        open_report_of(day, *shift, s) for shift in day.shifts for s in range(shift[1] + 60, shift[2], 60)
+    ]
+
+
 def doubles_of(report: dict[str, Any]) -> list[tuple[str, float | None]]:
     """The figures that are published beside a report; null for what is no number."""
     figures = ("availability", "effectiveness", "quality", "oee")

@@ -23,6 +23,7 @@ from shakedown.acceptance.verdict import EXIT_CODES, combine
 from shakedown.acceptance.verdict_file import verdict_schema
 from shakedown.reports.text import plain
 from tests.acceptance import operations_day
+from tests.acceptance.operations_report import open_reports_of
 
 OUTCOMES = {"PASS", "FAIL", "INCONCLUSIVE"}
 
@@ -35,8 +36,9 @@ def _evidence(folder: Path) -> Evidence:
 def healthy_runs(lab, tmp_path_factory) -> list[Evidence]:
     """A run of the way of the data, and one of a shift."""
     plain = lab.healthy(3_900).write(tmp_path_factory.mktemp("healthy"))
-    shift = operations_day.healthy().write(tmp_path_factory.mktemp("healthy_shift"))
-    return [_evidence(plain), _evidence(shift)]
+    day = operations_day.healthy()
+    day.reports += open_reports_of(day)
+    return [_evidence(plain), _evidence(day.write(tmp_path_factory.mktemp("healthy_shift")))]
 
 
 @pytest.fixture(scope="session")

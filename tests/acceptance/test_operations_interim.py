@@ -12,7 +12,7 @@ from shakedown.acceptance.oee import open_reports
 from shakedown.acceptance.verdict import Verdict
 from tests.acceptance.judged import judged_by
 from tests.acceptance.operations_day import MS, Day, at, held
-from tests.acceptance.operations_report import open_report_of, recompute, report_of
+from tests.acceptance.operations_report import open_report_of, open_reports_of, recompute, report_of
 
 
 def judge(day: Day, folder: Path) -> Verdict:
@@ -52,11 +52,7 @@ def test_each_full_minute_of_an_open_shift_has_its_report(
 ) -> None:
     monkeypatch.setattr(open_reports, "MINUTE_NS", 60 * 10**9)
     _, begin, end = day.shifts[0]
-    day.reports += [
-        open_report_of(day, *shift, second)
-        for shift in day.shifts
-        for second in range(shift[1] + 60, shift[2], 60)
-    ]
+    day.reports += open_reports_of(day)
     assert wrong(judge(day, tmp_path / "whole")) == []
     del day.reports[100:120]
     verdict = judge(day, tmp_path / "lacks_twenty")

@@ -15,7 +15,7 @@ from shakedown.acceptance.verdict_file import UnknownFormat
 from shakedown.reports import RENDERERS, render
 from tests.acceptance import operations_day
 from tests.acceptance.operations_plan import START_NS, S
-from tests.acceptance.operations_report import open_report_of
+from tests.acceptance.operations_report import open_reports_of
 
 SECTIONS = ("oee", "nuisance", "false_alarms", "acknowledgement", "work_orders")
 HOSTILE = "<script>alert(1)</script> | `x` \"'><img src=x>"
@@ -52,11 +52,7 @@ def manifest(seconds):
 def finished(tmp_path_factory):
     """Eight hours of a small line with the report of each full minute, judged."""
     day = operations_day.healthy()
-    day.reports += [
-        open_report_of(day, *shift, second)
-        for shift in day.shifts
-        for second in range(shift[1] + 60, shift[2], 60)
-    ]
+    day.reports += open_reports_of(day)
     folder = day.write(tmp_path_factory.mktemp("shift") / "run")
     (folder / "manifest.json").write_text(json.dumps(manifest(day.seconds)))
     (folder / "scenario.yaml").write_text(yaml.safe_dump({"description": "Denser than a real shift."}))
