@@ -24,7 +24,7 @@ from starlette.routing import Route
 from shakedown.bridge.core.alarm import Alarm, CommandRefused
 from shakedown.bridge.core.alarm_rates import figures
 from shakedown.bridge.core.alarm_rule import RATIONALE
-from shakedown.bridge.journal_file import JournalError
+from shakedown.bridge.journal.errors import JournalError
 from shakedown.bridge.listener import Listener, Refusal, problem
 from shakedown.bridge.operations import Operations
 

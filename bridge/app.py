@@ -21,8 +21,8 @@ from shakedown.bridge.core.normalise import is_refused, normalise
 from shakedown.bridge.core.oee_shifts import Shifts
 from shakedown.bridge.core.session import Session
 from shakedown.bridge.core.work_orders import WorkOrders
-from shakedown.bridge.journal import Journal
-from shakedown.bridge.journal_file import JournalError
+from shakedown.bridge.journal.errors import JournalError
+from shakedown.bridge.journal.journal import Journal
 from shakedown.bridge.last_values import LastValues
 from shakedown.bridge.north.cmms import Adapter, adapter_of
 from shakedown.bridge.north.enterprise import GOODBYE_S, EnterpriseTarget

@@ -76,7 +76,7 @@ def run(site_file: Path, journal: Path | None, connect_to: tuple[tuple[str, tupl
       shakedown-bridge run site.yaml --journal line1.journal --connect-to broker:1883=127.0.0.1:1883
     """
     from shakedown.bridge.app import Bridge
-    from shakedown.bridge.journal_file import JournalDamaged, JournalError, JournalFull
+    from shakedown.bridge.journal.errors import JournalDamaged, JournalError, JournalFull
     from shakedown.bridge.listener import CannotListen
     from shakedown.bridge.south.security import SecurityFileError
     from shakedown.bridge.yamlfile import ConfigError

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from shakedown.bridge import entry_log
 from shakedown.bridge.core.model import Model, Sample
-from shakedown.bridge.journal import Journal
+from shakedown.bridge.journal import entry_log
+from shakedown.bridge.journal.journal import Journal
 
 KEY = "bridge/image"
 

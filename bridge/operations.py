@@ -24,7 +24,7 @@ from shakedown.bridge.core.context import SLACK_MS, Context
 from shakedown.bridge.core.model import Model, Sample, Value
 from shakedown.bridge.core.oee_shifts import Report, Shifts
 from shakedown.bridge.core.work_orders import WorkOrder, WorkOrders
-from shakedown.bridge.journal import Journal
+from shakedown.bridge.journal.journal import Journal
 from shakedown.bridge.operations_model import OperationsModel
 
 TARGET = "bridge/operations"

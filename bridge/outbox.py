@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 
 from shakedown.bridge.core.work_orders import WorkOrder
-from shakedown.bridge.journal_file import JournalError
+from shakedown.bridge.journal.errors import JournalError
 from shakedown.bridge.north.cmms import Adapter, CmmsRefused, CmmsUnavailable
 from shakedown.bridge.operations import Operations
 

@@ -18,8 +18,8 @@ from shakedown.bridge.core.forwarding import Forwarding, ForwardingConfig
 from shakedown.bridge.core.model import Model, Sample, Value
 from shakedown.bridge.core.session import Session, SessionConfig
 from shakedown.bridge.core.transitions import State
-from shakedown.bridge.journal import Journal
-from shakedown.bridge.journal_file import JournalError
+from shakedown.bridge.journal.errors import JournalError
+from shakedown.bridge.journal.journal import Journal
 from shakedown.bridge.north.keeping import Keeper
 from shakedown.bridge.north.mqtt import MqttConnection
 from shakedown.bridge.north.tls import tls_context

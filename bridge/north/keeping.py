@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from shakedown.bridge.core.forwarding import Forwarding, ForwardingConfig
 from shakedown.bridge.core.memory import Memory
 from shakedown.bridge.core.spans import Spans
-from shakedown.bridge.journal import Journal
-from shakedown.bridge.journal_file import JournalError
+from shakedown.bridge.journal.errors import JournalError
+from shakedown.bridge.journal.journal import Journal
 
 SAVE_S = 5.0
 """How old what the journal knows of the forwarding may be: a SIGKILL costs sending so much again."""

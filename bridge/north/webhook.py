@@ -21,8 +21,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from shakedown.bridge.journal import Journal
-from shakedown.bridge.journal_file import JournalError
+from shakedown.bridge.journal.errors import JournalError
+from shakedown.bridge.journal.journal import Journal
 from shakedown.bridge.listener import Listener, problem
 from shakedown.bridge.north.cmms import Adapter
 from shakedown.bridge.north.cmms_http import CmmsRefused, CmmsUnavailable, read_token

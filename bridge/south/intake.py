@@ -13,7 +13,7 @@ from typing import Any
 from asyncua import ua
 
 from shakedown.bridge.core.model import Reading
-from shakedown.bridge.journal_file import JournalError
+from shakedown.bridge.journal.errors import JournalError
 from shakedown.bridge.south import services
 from shakedown.bridge.south.channel import Channel
 from shakedown.bridge.south.decode import TICKS_1970, DataValue, Notification

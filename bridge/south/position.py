@@ -15,10 +15,10 @@ from operator import itemgetter
 
 import msgspec
 
-from shakedown.bridge import entry_log
-from shakedown.bridge.columns import narrow, widen
 from shakedown.bridge.core.model import Metric
-from shakedown.bridge.entry_log import EntryLog
+from shakedown.bridge.journal import entry_log
+from shakedown.bridge.journal.columns import narrow, widen
+from shakedown.bridge.journal.entry_log import EntryLog
 
 SEQUENCE_MAX = 2**32 - 1  # then 1 follows: 0 is never used (Part 4, 5.13.1.1)
 

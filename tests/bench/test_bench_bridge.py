@@ -16,7 +16,7 @@ from shakedown.bridge.core.datatypes import DOUBLE
 from shakedown.bridge.core.model import Metric, Model, Reading, Sample
 from shakedown.bridge.core.normalise import normalise
 from shakedown.bridge.core.session import Session, SessionConfig
-from shakedown.bridge.journal import Journal
+from shakedown.bridge.journal.journal import Journal
 from shakedown.bridge.north.enterprise import EnterpriseTarget
 from shakedown.bridge.north.mqtt import MqttConnection
 

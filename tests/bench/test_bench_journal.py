@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from shakedown.bridge.core.model import Metric, Sample
-from shakedown.bridge.journal import Journal
+from shakedown.bridge.journal.journal import Journal
 from shakedown.bridge.south.position import Item, Position
 
 pytestmark = pytest.mark.bench

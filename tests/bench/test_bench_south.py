@@ -19,7 +19,7 @@ from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import struct_from_binary, struct_to_binary
 
 from shakedown.bridge.core.model import Reading, Sample
-from shakedown.bridge.journal import Journal
+from shakedown.bridge.journal.journal import Journal
 from shakedown.bridge.south import decode
 from shakedown.bridge.south.position import Item, Position
 from shakedown.bridge.south.readings import take

@@ -11,7 +11,7 @@ from collections import Counter
 from pydantic import Field, field_validator
 
 from shakedown.bridge.core.model import Reading
-from shakedown.bridge.journal_file import JournalError
+from shakedown.bridge.journal.errors import JournalError
 from shakedown.bridge.south.config import SouthConfig
 from shakedown.bridge.south.kinds import Kind
 

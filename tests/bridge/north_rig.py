@@ -22,7 +22,7 @@ from shakedown.bridge.config import NorthConfig, ReconnectConfig, TlsConfig
 from shakedown.bridge.core import payload
 from shakedown.bridge.core.datatypes import DOUBLE, STRING, UINT64
 from shakedown.bridge.core.model import Metric, Model, Sample
-from shakedown.bridge.journal import Journal
+from shakedown.bridge.journal.journal import Journal
 from shakedown.bridge.north.enterprise import EnterpriseTarget
 from shakedown.twin.clock import run
 from shakedown.twin.enterprise.broker import EmbeddedBroker

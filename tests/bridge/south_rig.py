@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from shakedown.bridge.core.model import Metric, Reading, Sample
-from shakedown.bridge.journal import Journal
+from shakedown.bridge.journal.journal import Journal
 from shakedown.bridge.south.opcua import OpcUaSouth
 from shakedown.twin.clock import run
 from shakedown.twin.network.memory import MemoryNetwork

@@ -25,8 +25,8 @@ from shakedown.bridge.cli import bridge_group
 from shakedown.bridge.config import load_site
 from shakedown.bridge.core.model import BAD, Metric, Model, Reading, Sample
 from shakedown.bridge.core.normalise import normalise
-from shakedown.bridge.journal import Journal
-from shakedown.bridge.journal_file import JournalDamaged, JournalFull
+from shakedown.bridge.journal.errors import JournalDamaged, JournalFull
+from shakedown.bridge.journal.journal import Journal
 from shakedown.bridge.last_values import LastValues
 from shakedown.twin.clock import run
 from shakedown.twin.enterprise.broker import EmbeddedBroker

@@ -15,11 +15,11 @@ import msgspec
 import pytest
 
 from shakedown.bridge.core.model import Metric, Sample
-from shakedown.bridge.journal import Journal
-from shakedown.bridge.journal_batch import BATCH_MAX
-from shakedown.bridge.journal_file import JournalError, JournalFull
-from shakedown.bridge.journal_store import DELETE_MAX
-from shakedown.bridge.journal_tables import APPLICATION_ID
+from shakedown.bridge.journal.errors import JournalError, JournalFull
+from shakedown.bridge.journal.journal import Journal
+from shakedown.bridge.journal.packing import BATCH_MAX
+from shakedown.bridge.journal.store import DELETE_MAX
+from shakedown.bridge.journal.tables import APPLICATION_ID
 from shakedown.bridge.operations import TARGET
 from shakedown.twin.clock import run
 

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from shakedown.bridge.core.model import Sample
-from shakedown.bridge.journal import Journal
-from shakedown.bridge.journal_file import JournalError
+from shakedown.bridge.journal.errors import JournalError
+from shakedown.bridge.journal.journal import Journal
 from shakedown.twin.clock import run
 
 WRITER = """
 import asyncio, sys
 from shakedown.bridge.core.model import Sample
-from shakedown.bridge.journal import Journal
+from shakedown.bridge.journal.journal import Journal
 
 async def main():
     journal = await Journal.open(sys.argv[1], targets=["a"], rows_max=10**6)

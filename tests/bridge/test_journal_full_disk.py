@@ -23,8 +23,8 @@ SCRIPT = """
 import asyncio, os, sys
 from pathlib import Path
 from shakedown.bridge.core.model import Sample
-from shakedown.bridge.journal import Journal
-from shakedown.bridge.journal_file import JournalFull
+from shakedown.bridge.journal.journal import Journal
+from shakedown.bridge.journal.errors import JournalFull
 
 folder = Path(sys.argv[1])
 

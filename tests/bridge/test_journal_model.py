@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from shakedown.bridge.core.model import Sample
-from shakedown.bridge.journal import Journal
+from shakedown.bridge.journal.journal import Journal
 
 TARGETS = ("enterprise", "site")
 

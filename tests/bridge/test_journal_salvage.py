@@ -14,8 +14,8 @@ import msgspec
 import pytest
 
 from shakedown.bridge.core.model import Metric, Sample
-from shakedown.bridge.journal import Journal
-from shakedown.bridge.journal_file import JournalDamaged, JournalError
+from shakedown.bridge.journal.errors import JournalDamaged, JournalError
+from shakedown.bridge.journal.journal import Journal
 from tests.bridge.test_journal import FORMAT_2
 
 METRICS = [Metric(i, "filler.filler_1", f"signal_{i}", 10) for i in range(7)]

@@ -11,7 +11,7 @@ import pytest
 from shakedown.bridge.core.datatypes import DOUBLE
 from shakedown.bridge.core.forwarding import NS, Forwarding, ForwardingConfig
 from shakedown.bridge.core.model import Metric, Sample
-from shakedown.bridge.journal import Journal
+from shakedown.bridge.journal.journal import Journal
 from shakedown.bridge.north.keeping import Keeper
 
 METRICS = (Metric(0, "cell.a", "temperature", DOUBLE, "plc1"),)

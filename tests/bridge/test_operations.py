@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from shakedown.bridge.app import Parts
-from shakedown.bridge.journal import Journal
-from shakedown.bridge.journal_file import JournalFull
+from shakedown.bridge.journal.errors import JournalFull
+from shakedown.bridge.journal.journal import Journal
 from tests.bridge.operations_rig import (
     GOOD,
     PRESSURE,

@@ -11,7 +11,7 @@ import pytest
 
 from shakedown.bridge.config import NorthConfig, ReconnectConfig
 from shakedown.bridge.config_base import SecretConfig, TlsConfig
-from shakedown.bridge.journal import Journal
+from shakedown.bridge.journal.journal import Journal
 from shakedown.bridge.north.cmms_http import CmmsHttp, CmmsUnavailable
 from shakedown.bridge.north.enterprise import EnterpriseTarget
 from shakedown.bridge.operations_config import CmmsConfig

@@ -14,7 +14,7 @@ import pytest
 from asyncua import ua
 
 from shakedown.bridge.core.model import Reading
-from shakedown.bridge.journal_file import JournalFull
+from shakedown.bridge.journal.errors import JournalFull
 from shakedown.bridge.south.decode import TICKS_1970, TICKS_MAX, DataValue, Malformed
 from shakedown.bridge.south.position import GAP, Item, Position
 from shakedown.bridge.south.readings import take

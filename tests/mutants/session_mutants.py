@@ -9,7 +9,7 @@ from shakedown.bridge.core import events as ev
 from shakedown.bridge.core.datatypes import DOUBLE
 from shakedown.bridge.core.model import BAD
 from shakedown.bridge.core.session import Session
-from shakedown.bridge.journal import Journal
+from shakedown.bridge.journal.journal import Journal
 from tests.mutants.mutant import Mutant
 
 

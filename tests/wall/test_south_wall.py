@@ -15,7 +15,7 @@ import pytest
 from asyncua import Server, ua
 
 from shakedown.bridge.core.model import Metric, Reading, Sample
-from shakedown.bridge.journal import Journal
+from shakedown.bridge.journal.journal import Journal
 from shakedown.bridge.south.opcua import OpcUaSouth, Timing
 from shakedown.twin.servers.opcua import OpcUaServer
 from tests.bridge.south_rig import Tag, metric
@@ -28,7 +28,7 @@ SOUTH = """
 import asyncio, sys
 from types import SimpleNamespace
 from shakedown.bridge.core.model import Metric, Sample
-from shakedown.bridge.journal import Journal
+from shakedown.bridge.journal.journal import Journal
 from shakedown.bridge.south.opcua import OpcUaSouth
 
 async def main(endpoint, path, tags):

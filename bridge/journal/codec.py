@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from sqlite3 import Connection
 
-from shakedown.bridge import journal_batch, journal_tables
 from shakedown.bridge.core.model import Metric, Sample
-from shakedown.bridge.journal_batch import BATCH_MAX
+from shakedown.bridge.journal import packing, tables
+from shakedown.bridge.journal.packing import BATCH_MAX
 
 log = logging.getLogger("shakedown.bridge.journal")
 
@@ -29,11 +29,11 @@ class Codec:
         """Give each metric its key, in the open transaction. Raises DatabaseError."""
         if not metrics:
             return
-        keys = journal_tables.read_metrics(connection)
+        keys = tables.read_metrics(connection)
         names = {metric.metric_id: f"{metric.device}/{metric.name}" for metric in metrics}
         following = max(keys.values(), default=0) + 1
         new = list(enumerate(dict.fromkeys(name for name in names.values() if name not in keys), following))
-        journal_tables.write_metrics(connection, new)
+        tables.write_metrics(connection, new)
         keys |= {name: key for key, name in new}
         self._keys = {metric_id: keys[name] for metric_id, name in names.items()}
         self._metric_ids = {key: metric_id for metric_id, key in self._keys.items()}
@@ -47,7 +47,7 @@ class Codec:
         """Encode samples as batches. Raises ValueError for a value without encoding, or a metric not configured."""
         pieces = [samples[start : start + self._size] for start in range(0, len(samples), self._size)]
         try:
-            return [(len(piece), journal_batch.encode(piece, self._keys)) for piece in pieces]
+            return [(len(piece), packing.encode(piece, self._keys)) for piece in pieces]
         except KeyError:
             unknown = sorted({sample.metric_id for sample in samples} - self._keys.keys())
             if self._metric_ids is not None:
@@ -61,13 +61,13 @@ class Codec:
 
     def rows(self, first: int, count: int, blob: bytes) -> list[tuple[int, Sample]]:
         """The rows of a batch, less those of metrics no longer configured; raises Damaged."""
-        return journal_batch.decode(first, count, blob, self._metric_ids)
+        return packing.decode(first, count, blob, self._metric_ids)
 
     def encoded(self, samples: Sequence[Sample]) -> bytes:
         """Samples of metrics with a key, as they can stand in an entry."""
         if not samples:
             return b""
-        return len(samples).to_bytes(4) + journal_batch.seal(0, journal_batch.encode(samples, self._keys))
+        return len(samples).to_bytes(4) + packing.seal(0, packing.encode(samples, self._keys))
 
     def decoded(self, blob: bytes) -> list[Sample]:
         """Those samples again; raises Damaged."""

@@ -2,7 +2,7 @@
 
 A SQLite file in WAL mode with `synchronous=FULL`, written in group commits by one executor thread. Samples have
 row ids that count up by one; each north target has a cursor. A SQL row holds up to `BATCH_MAX` samples, column by
-column (`journal_batch`); callers see single rows only.
+column (`packing`); callers see single rows only.
 Beside the rows stands a key-value store, the entries: whatever must be true together with samples is written with them.
 """
 
@@ -16,11 +16,11 @@ from pathlib import Path
 from sqlite3 import Connection, DatabaseError
 from typing import Any, Self, TypeVar
 
-from shakedown.bridge import journal_file
 from shakedown.bridge.core.model import Metric, Sample
 from shakedown.bridge.core.spans import Rows, Span
-from shakedown.bridge.journal_file import JournalError, JournalFull
-from shakedown.bridge.journal_store import Store, Work
+from shakedown.bridge.journal import opening
+from shakedown.bridge.journal.errors import JournalError, JournalFull
+from shakedown.bridge.journal.store import Store, Work
 
 SMALL_B = 16_384
 """Entries up to this size are written on a full disk too, without samples: a session needs them to go on."""
@@ -72,7 +72,7 @@ class Journal:
         executor = ThreadPoolExecutor(1, thread_name_prefix="journal")
         loop = asyncio.get_running_loop()
         try:
-            connection = await loop.run_in_executor(executor, journal_file.open_file, path)
+            connection = await loop.run_in_executor(executor, opening.open_file, path)
             journal = cls(connection, executor, path, rows_max)
             try:
                 await journal._run(lambda: journal._store.load(targets, metrics))
@@ -254,7 +254,7 @@ class Journal:
             try:
                 return work(), self._store.take_losses()
             except DatabaseError as error:
-                raise journal_file.explain(error, self.path) from error
+                raise opening.explain(error, self.path) from error
 
         result, losses = await asyncio.get_running_loop().run_in_executor(self._executor, guarded)
         if self._on_dropped is not None:

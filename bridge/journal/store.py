@@ -9,14 +9,14 @@ from pathlib import Path
 from sqlite3 import Connection, DatabaseError
 from typing import Any, NamedTuple
 
-from shakedown.bridge import journal_batch, journal_file, journal_tables
 from shakedown.bridge.core import spans
 from shakedown.bridge.core.model import Metric, Sample
 from shakedown.bridge.core.spans import Rows, Span
-from shakedown.bridge.journal_batch import Damaged
-from shakedown.bridge.journal_codec import Codec, Packed
-from shakedown.bridge.journal_reserve import Reserve
-from shakedown.bridge.journal_tables import OWN, State, Target
+from shakedown.bridge.journal import opening, packing, tables
+from shakedown.bridge.journal.codec import Codec, Packed
+from shakedown.bridge.journal.packing import Damaged
+from shakedown.bridge.journal.reserve import Reserve
+from shakedown.bridge.journal.tables import OWN, State, Target
 
 DELETE_MAX = 64
 """Batches a transaction deletes beyond those it inserts: clearing a backlog never stalls an append."""
@@ -80,14 +80,14 @@ class Store:
 
     def load(self, targets: Sequence[str], metrics: Sequence[Metric]) -> None:
         """Read what is there, and begin what is new. Raises DatabaseError."""
-        state = journal_tables.read_state(self._connection)
+        state = tables.read_state(self._connection)
         start = (state.held[0][0] if state.held else state.last_row + 1) - 1
         # One that is no longer configured keeps its bdSeq, and holds nothing back.
         state.targets = {name: state.targets[name] for name in targets if name in state.targets}
         self.durable = state
         self.commit([Work(lambda: self._begin({name: Target(start) for name in targets}, metrics))])
         self._is_loaded = True
-        entries, is_whole = journal_tables.readable(self._connection, "entry")
+        entries, is_whole = tables.readable(self._connection, "entry")
         self.entries = dict(entries)
         if not is_whole:
             log.error("journal %s: some entries are damaged: what they were for begins anew", self._path)
@@ -106,13 +106,13 @@ class Store:
             try:
                 return self.transact([work.run for work in works])
             except DatabaseError as error:
-                if not journal_file.is_full(error):
+                if not opening.is_full(error):
                     raise
                 self._reserve.spend()
-                journal_file.roll_back(self._connection)
+                opening.roll_back(self._connection)
         rest = [work.run for work in works if not work.room_b]
         done = iter(self.transact(rest) if rest else [])
-        return [journal_file.full(self._path) if work.room_b else next(done) for work in works]
+        return [opening.full(self._path) if work.room_b else next(done) for work in works]
 
     def _has_room(self, room_b: int) -> bool:
         if not room_b or self._reserve.regain():
@@ -134,7 +134,7 @@ class Store:
         except BaseException:
             self._freed = 0
             self._restore_entries()
-            journal_file.roll_back(self._connection)
+            opening.roll_back(self._connection)
             raise
         self.durable = self._state
         self._losses += self._new_losses
@@ -152,7 +152,7 @@ class Store:
         state = self._state
         first = state.last_row + 1
         for count, body in packed:
-            blob = journal_batch.seal(state.last_row + 1, body)
+            blob = packing.seal(state.last_row + 1, body)
             self._connection.execute("INSERT INTO batch VALUES (?, ?, ?)", (state.last_row + 1, count, blob))
             state.last_row += count
         state.held = spans.add(state.held, first, state.last_row)
@@ -203,7 +203,7 @@ class Store:
                 self._connection.execute("DELETE FROM entry WHERE key = ?", (key,))
                 self.entries.pop(key, None)
         kept = {key: value for key, value in entries.items() if value is not None}
-        journal_tables.write_entries(self._connection, kept.items())
+        tables.write_entries(self._connection, kept.items())
         self.entries.update(kept)
 
     def _restore_entries(self) -> None:
@@ -216,9 +216,9 @@ class Store:
     def _save(self) -> None:
         state, before = self._state, self.durable
         if (state.last_row, state.dropped, state.held) != (before.last_row, before.dropped, before.held):
-            journal_tables.write_state(self._connection, state)
+            tables.write_state(self._connection, state)
         changed = [(n, target) for n, target in state.targets.items() if target != before.targets.get(n)]
-        journal_tables.write_targets(self._connection, changed)
+        tables.write_targets(self._connection, changed)
 
     # -- room ----------------------------------------------------------------------------------------------
 
@@ -248,7 +248,7 @@ class Store:
             for start, count, blob in self._batches(first, last):
                 here = spans.within(self._state.held, start, start + count - 1)
                 try:
-                    times = journal_batch.time_span(start, count, blob)
+                    times = packing.time_span(start, count, blob)
                 except Damaged:
                     times = (0, 0)
                 self._delete(start, count)

@@ -9,32 +9,12 @@ import sqlite3
 from pathlib import Path
 from sqlite3 import Connection, DatabaseError, OperationalError
 
-from shakedown.bridge import journal_salvage, journal_tables
+from shakedown.bridge.journal import salvage, tables
+from shakedown.bridge.journal.errors import JournalDamaged, JournalError, JournalFull
 
 MAGIC = b"SQLite format 3\0"
 
 log = logging.getLogger("shakedown.bridge.journal")
-
-
-class JournalError(Exception):
-    """The journal cannot be used: `what` is wrong, `where`, and the `remedy`."""
-
-    def __init__(self, what: str, where: Path, remedy: str) -> None:
-        super().__init__(f"journal {where}: {what}. {remedy}")
-        self.what, self.where, self.remedy = what, where, remedy
-
-
-class JournalFull(JournalError):
-    """There is no room on the disk; what was durable still is, and appending works again once there is."""
-
-
-class JournalDamaged(Exception):
-    """The file is damaged: no other try will help, but the next start saves what can be read of it."""
-
-    def __init__(self, fault: object, where: Path) -> None:
-        remedy = "Start again: what can be read of it is saved then."
-        super().__init__(f"journal {where}: corrupt ({fault}). {remedy}")
-        self.fault = fault
 
 
 def open_file(path: Path) -> Connection:
@@ -64,9 +44,9 @@ def _open(path: Path) -> Connection:
     try:
         if (fault := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
             raise JournalDamaged(fault.splitlines()[-1], path)
-        journal_tables.take_over(connection)
-        journal_tables.read_state(connection)
-        journal_tables.read_metrics(connection)
+        tables.take_over(connection)
+        tables.read_state(connection)
+        tables.read_metrics(connection)
     except DatabaseError as error:
         connection.close()
         raise explain(error, path) from error
@@ -103,7 +83,7 @@ def explain(error: DatabaseError, path: Path) -> JournalError | JournalDamaged:
         return JournalError(
             "in use by another process", path, "Stop that process, or configure another journal path."
         )
-    is_wrong = isinstance(error, journal_tables.WrongChecksum)
+    is_wrong = isinstance(error, tables.WrongChecksum)
     if is_wrong or name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
         return JournalDamaged(error, path)
     return JournalError(
@@ -137,7 +117,7 @@ def _create(path: Path) -> None:
     try:
         with contextlib.closing(sqlite3.connect(new, isolation_level=None)) as connection:
             connection.execute("PRAGMA synchronous = FULL")
-            journal_tables.create(connection)
+            tables.create(connection)
     except DatabaseError as error:
         raise explain(error, path) from error
     os.replace(new, path)
@@ -156,7 +136,7 @@ def _check_header(path: Path) -> None:
     """Read the version from the first 100 bytes, there since creation: a foreign file stays untouched."""
     with path.open("rb") as file:
         header = file.read(100)
-    magic, expected = header[:16] + header[68:72], MAGIC + journal_tables.APPLICATION_ID.to_bytes(4)
+    magic, expected = header[:16] + header[68:72], MAGIC + tables.APPLICATION_ID.to_bytes(4)
     wrong_bits = (int.from_bytes(magic) ^ int.from_bytes(expected)).bit_count()
     if len(header) == 100 and wrong_bits == 1:
         raise JournalDamaged("one bit of its header has flipped", path)
@@ -174,9 +154,9 @@ def _check_header(path: Path) -> None:
     if wrong_bits:
         raise JournalError("some other SQLite database", path, "Configure a path of its own for the journal.")
     version = int.from_bytes(header[60:64])
-    if version not in journal_tables.VERSIONS:
+    if version not in tables.VERSIONS:
         raise JournalError(
-            f"written in format {version}, this bridge reads format {journal_tables.VERSION}",
+            f"written in format {version}, this bridge reads format {tables.VERSION}",
             path,
             "Drain it with the version that wrote it, or configure a new path; the file was left untouched.",
         )
@@ -187,7 +167,7 @@ def _salvage(path: Path, damaged: JournalDamaged) -> None:
     new = path.with_name(path.name + ".new")
     new.unlink(missing_ok=True)
     try:
-        result = journal_salvage.salvage(path, new)
+        result = salvage.salvage(path, new)
     except DatabaseError as error:
         new.unlink(missing_ok=True)
         raise JournalFull(

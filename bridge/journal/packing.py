@@ -22,8 +22,8 @@ from typing import Any
 
 import msgspec
 
-from shakedown.bridge.columns import narrow, widen
 from shakedown.bridge.core.model import GOOD, Sample, Value
+from shakedown.bridge.journal.columns import narrow, widen
 
 BATCH_MAX = 500
 """Samples in one batch: what a read decodes at least, and what overflow and deletion free at once."""

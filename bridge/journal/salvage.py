@@ -11,11 +11,11 @@ from pathlib import Path
 from sqlite3 import Connection, DatabaseError
 from typing import Any
 
-from shakedown.bridge import journal_batch, journal_tables
 from shakedown.bridge.core import spans
 from shakedown.bridge.core.spans import Rows
-from shakedown.bridge.journal_batch import Damaged
-from shakedown.bridge.journal_tables import OWN, State, Target
+from shakedown.bridge.journal import packing, tables
+from shakedown.bridge.journal.packing import Damaged
+from shakedown.bridge.journal.tables import OWN, State, Target
 
 ROW_MAX = 2**62  # beyond any row number
 
@@ -37,7 +37,7 @@ def salvage(corrupt: Path, new: Path) -> Salvaged:
     try:
         with contextlib.closing(sqlite3.connect(new, isolation_level=None)) as connection:
             connection.execute("PRAGMA synchronous = FULL")
-            journal_tables.create(connection)
+            tables.create(connection)
             source = corrupt if _has_tables(corrupt) else _mend(corrupt, new, mended)
             with contextlib.closing(_connect(source)) as reading:
                 connection.execute("BEGIN")
@@ -81,9 +81,9 @@ def _mend(corrupt: Path, new: Path, mended: Path) -> Path:
 
 
 def _copy(source: Connection, new: Connection) -> Salvaged:
-    names, are_names_whole = journal_tables.readable(source, "metric")
-    entries, _ = journal_tables.readable(source, "entry")
-    state = journal_tables.readable_state(source)
+    names, are_names_whole = tables.readable(source, "metric")
+    entries, _ = tables.readable(source, "entry")
+    state = tables.readable_state(source)
     # The newest values are encoded like rows: a key without its name may be given out again. So may the numbers of
     # rows that nobody knows of, and what a target knows of those must not be taken for them.
     void = [
@@ -91,8 +91,8 @@ def _copy(source: Connection, new: Connection) -> Salvaged:
         () if state is not None else ("bridge/forwarding/",),
     ]
     entries = [entry for entry in entries if not entry[0].startswith((*void[0], *void[1]))]
-    journal_tables.write_metrics(new, names)
-    journal_tables.write_entries(new, entries)
+    tables.write_metrics(new, names)
+    tables.write_entries(new, entries)
     held: Rows = ()
     known = {key for key, _ in names}
     for first, count, blob in _batches(source):
@@ -102,7 +102,7 @@ def _copy(source: Connection, new: Connection) -> Salvaged:
         if state is not None and not spans.within(state.held, first, last):
             continue  # was free already
         try:
-            keys = journal_batch.keys(first, count, blob)
+            keys = packing.keys(first, count, blob)
         except Damaged:
             continue
         if not are_names_whole and not keys <= known:
@@ -111,15 +111,15 @@ def _copy(source: Connection, new: Connection) -> Salvaged:
         held = spans.add(held, first, last)
     there = State(held[-1][1] if held else 0, 0, held) if state is None else state
     targets, lost, dropped = {}, {}, there.dropped
-    for name, target in journal_tables.readable_targets(source).items():
+    for name, target in tables.readable_targets(source).items():
         missing = () if name.startswith(OWN) else _missing(there.held, held, target)
         lost[name] = spans.count(missing)
         dropped += lost[name]
         targets[name] = replace(target, declared=target.declared + lost[name])
     last_row = max([there.last_row, *(target.cursor for target in targets.values())])
     both = tuple(part for span in held for part in spans.within(there.held, *span))
-    journal_tables.write_state(new, State(last_row, dropped, both))
-    journal_tables.write_targets(new, targets.items())
+    tables.write_state(new, State(last_row, dropped, both))
+    tables.write_targets(new, targets.items())
     return Salvaged(
         spans.count(both), {n: k for n, k in lost.items() if k}, state is not None and bool(targets)
     )
