@@ -108,7 +108,7 @@ def eight_seconds_late(method: Method) -> Method:
 
 
 def _later(record: Any) -> Any:
-    is_row = isinstance(record, list) and record[0] == "H"
+    is_row = isinstance(record, (list, tuple)) and record[0] == "H"
     return [record[0], record[1] + 8_000_000_000, *record[2:]] if is_row else record
 
 
