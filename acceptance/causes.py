@@ -16,9 +16,11 @@ SLOW_SHARE = 0.98  # of what the line offers: who brings less, in time that is n
 OLD_S = 10.0  # ... if half of what comes in the later half of that time is older than this
 
 
-def causes(run: Run, joined: Joined) -> list[str]:
-    """A sentence for each cause, the largest first in its kind; none where nothing is missing, or nothing shows why."""
-    slow = too_slow(run, joined)
+def causes(run: Run, joined: Joined, slow: tuple[float, float] | None) -> list[str]:
+    """A sentence for each cause, the largest first in its kind; none where nothing is missing, or nothing shows why.
+
+    `slow` is what `too_slow` has found.
+    """
     said = [] if slow is None else [
         f"The bridge brings {number(slow[0], 1)} samples a second in the time that is not cut, and the line offers"
         f" {number(slow[1], 1)}: it is too slow for this line, whatever is cut."

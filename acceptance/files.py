@@ -167,7 +167,7 @@ def _lenient(line: bytes) -> Any:
 
 
 def read_json(path: Path, problems: list[Problem], *, remedy: str = RERUN) -> dict[str, Any] | None:
-    """The object in a JSON file; None, with a problem told, when there is none."""
+    """The object in a JSON file; None, with a problem reported, when there is none."""
     try:
         found = json.loads(path.read_bytes())
     except FileNotFoundError:
@@ -209,7 +209,7 @@ YAML_NODES_MAX = 500_000  # with what aliases stand for
 
 
 def read_yaml(path: Path, problems: list[Problem]) -> dict[str, Any] | None:
-    """The mapping in a YAML file; None, with a problem told, when there is none, or one beyond its bounds."""
+    """The mapping in a YAML file; None, with a problem reported, when there is none, or one beyond its bounds."""
     try:
         with path.open("rb") as file:
             document = file.read(YAML_BYTES_MAX + 1)

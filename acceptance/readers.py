@@ -48,7 +48,7 @@ class Ledger:
         self.values += values
 
     def note(self, record: Any) -> None:
-        """What is no sample. Raises as `take` does."""
+        """What is not a sample. Raises as `take` does."""
         if record[0] == "P":
             self.events += 1
             self.physical.add(record)
@@ -93,7 +93,7 @@ def _by_columns(
 ) -> None:
     """Give the records of `kind` in a block to `take`, as columns, and the others to `note`, one by one.
 
-    Where anything in the block is of no known shape, each record goes by itself, and the malformed are told.
+    Where anything in the block is of no known shape, each record goes by itself, and the malformed are reported.
     """
     try:
         samples = [record for record in block if record[0] == kind]

@@ -133,17 +133,16 @@ def _values(run: Run) -> Iterator[Problem]:
     if not isinstance(remembered, dict) or not isinstance(held, dict):
         return
     signals = np.frombuffer(run.ledger.signal, dtype=np.int32)
-    order, count = np.argsort(signals, kind="stable"), len(run.ledger.signals)
-    ends = np.cumsum(np.bincount(signals, minlength=count)).tolist()
+    order = np.argsort(signals, kind="stable")
+    counts = np.bincount(signals, minlength=len(run.ledger.signals))
+    ends = np.cumsum(counts).tolist()
     places = {str(signal["node_id"]): index for index, signal in enumerate(run.ledger.signals)}
     values, status = run.ledger.values, run.ledger.status
     for server, nodes in remembered.items():
         wrong = []
         for node, (length, checksum) in nodes.items():
             place = places.get(node)
-            if place is not None and held.get(server, {}).get(node) == ends[place] - (
-                ends[place - 1] if place else 0
-            ):
+            if place is not None and held.get(server, {}).get(node) == counts[place]:
                 rows = order[ends[place] - length : ends[place]].tolist()
                 if crc32(msgspec.json.encode([(values[row], status[row]) for row in rows])) != checksum:
                     wrong.append(node)

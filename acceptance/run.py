@@ -32,9 +32,8 @@ GRACE_S = 60.0  # a sample may arrive this long after its source time, or after 
 # ... or this many times what draining the backlog takes at the link's rate, if that is longer
 DRAIN_FACTOR = 2.0
 DRAIN_PER_S = 10_000.0  # samples a second, over a link without a bandwidth of its own
-SAMPLE_BYTES = (
-    100  # of a sample on a link, framing included: four of Sparkplug's by alias, one of JSON with its name
-)
+# Of a sample on a link, framing included: four of Sparkplug's by alias, one of JSON with its name
+SAMPLE_BYTES = 100
 KEEP_ALIVE_FACTOR = 1.5  # a dead connection may go unnoticed for this many keep-alives (MQTT-3.1.2-24)
 BIRTH_BOUND_S = 60.0  # judged from here on even if no birth came, where no warm-up phase says when
 DRAIN_MARGIN_S = 10.0  # samples of the last seconds are not judged, where no drain phase says which

@@ -47,9 +47,8 @@ class SessionClaims:
     _in_force: bool = False
     _named: set[tuple[str, str]] = field(default_factory=set)  # by all births so far
     _born: set[str] = field(default_factory=set)  # devices
-    _uncaused: Message | None = (
-        None  # a birth that nothing asked for, until it is known to have named nothing new
-    )
+    # A birth that nothing asked for, until it is known to have named nothing new
+    _uncaused: Message | None = None
     _last_ns: int = 0  # of the edge node's messages the newest
     _was_absent: bool = False  # the observer, since then
     _host: HostState | None = None  # the last word of the primary host; None if it is not known

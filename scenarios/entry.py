@@ -7,6 +7,8 @@ import os
 import signal
 from typing import NoReturn
 
+from shakedown.scenarios.collector import THRESHOLDS
+
 EXIT_INTERRUPTED = 130  # as in errors.py: nothing is imported yet
 
 
@@ -17,7 +19,7 @@ def _end(*_: object) -> NoReturn:
 
 def main() -> None:
     """Run the command line."""
-    gc.set_threshold(50_000, 20, 20)  # as in collector.py: what is imported stays, and need not be walked
+    gc.set_threshold(*THRESHOLDS)  # what is imported stays, and need not be walked
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _end)
     from shakedown.scenarios.cli import main as run

@@ -27,14 +27,11 @@ from shakedown.acceptance.alarms.obedience import disobedience
 from shakedown.acceptance.alarms.rates import untrue_rates
 from shakedown.acceptance.join import Joined
 from shakedown.acceptance.operations_site import AlarmRule, sensor_alarms
-from shakedown.acceptance.run import GRACE_S, Run
+from shakedown.acceptance.run import Run
+from shakedown.acceptance.source_faults import AFTER_NS, BEFORE_NS, away_from_source
 from shakedown.acceptance.spans import MS, NEVER, S, Span, span_at, union
 from shakedown.acceptance.wording import clock
 
-NORTH = frozenset({"wan", "broker", "host", "cmms"})
-"""What a fault may affect without coming between the source and the bridge."""
-BEFORE_NS, AFTER_NS = 10 * S, int(GRACE_S * S)
-"""Around a fault, samples may come so much earlier or later: from the server's queue or its history."""
 LATE_NS = 2 * S  # ... and at other times so late: sampling, publishing, and a second
 IN_FLIGHT_NS = 1 * S  # the bridge waits so long for a sample before it says that a delay is over
 CLOSE_NS = LATE_NS - IN_FLIGHT_NS  # so far a delay may be missed and yet said to be over
@@ -100,9 +97,8 @@ def lives(run: Run, joined: Joined, moves: dict[str, list[Transition]], window: 
         told = _Told(run, faults, rule, moves.get(rule.name, []), given[rule.name])
         told.compare(found, signal(rule.metric), state, window)
         calls += [(entry.ns, f"{rule.device}/{rule.name}") for entry in told.seen if entry.calls]
-    disturbed = union(
-        (start, end + FLOOD_S * S) for start, end in faults.south
-    )  # a late call counts out of order
+    # A late call counts out of order
+    disturbed = union((start, end + FLOOD_S * S) for start, end in faults.south)
     for metric, ns, what in untrue_rates(run, sorted(calls), window, disturbed):
         found.breaches.append(Breach(alarm=metric, ns=ns, is_answer=False, what=what))
     found.breaches.sort(key=lambda breach: (breach.ns, breach.alarm, breach.what.startswith("shows")))
@@ -126,10 +122,10 @@ class _Faults:
     """When something was between a sample and the bridge (`south`), or between a transition and its arrival."""
 
     def __init__(self, run: Run) -> None:
-        faults = [fault for fault in run.timeline if not fault.is_phase and fault.affects]
-        around = [(fault.start_ns - BEFORE_NS, fault.end_ns + AFTER_NS) for fault in faults]
+        faults = (fault for fault in run.timeline if not fault.is_phase and fault.affects)
+        around = ((fault.start_ns - BEFORE_NS, fault.end_ns + AFTER_NS) for fault in faults)
         self.cuts = CutTime(run)
-        self.south = union(span for fault, span in zip(faults, around, strict=True) if fault.affects - NORTH)
+        self.south = away_from_source(run)
         self.all = union(around, ((outage.from_ns, outage.deadline_ns) for outage in run.outages))
 
     def hold_up(self, from_ns: int, to_ns: int) -> bool:

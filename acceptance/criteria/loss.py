@@ -124,13 +124,12 @@ def judge(evidence: Evidence) -> Finding:
         outages=outages,
         worst_topics=_worst(evidence),
     )
+    slow = too_slow(run, joined)
     said = [
         "Not applicable: nothing was cut in this run." if verdict == "NOT_APPLICABLE" else "",
         _statement(figures, evidence),
-        *causes(run, joined),
-        outage_statement(by_outage.outages, by_outage.lossy)
-        if outages and too_slow(run, joined) is None
-        else "",
+        *causes(run, joined, slow),
+        outage_statement(by_outage.outages, by_outage.lossy) if outages and slow is None else "",
         unmatched(run) if decision.lost else "",
     ]
     return Finding(

@@ -9,8 +9,9 @@ import numpy as np
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.join import NEVER
 from shakedown.acceptance.oee.figures import Breaches
-from shakedown.acceptance.oee.shift_reports import FLIGHT_S, Report, away_from_source, part_of
+from shakedown.acceptance.oee.shift_reports import FLIGHT_S, Report, part_of
 from shakedown.acceptance.operations_site import OeeLine
+from shakedown.acceptance.source_faults import away_from_source
 from shakedown.acceptance.spans import S, span_at
 from shakedown.acceptance.sparkplug import GOOD
 

@@ -12,15 +12,13 @@ from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.join import NEVER, TopicJoin
 from shakedown.acceptance.oee.course import Span
 from shakedown.acceptance.oee.figures import number
-from shakedown.acceptance.run import GRACE_S, Run
+from shakedown.acceptance.run import Run
 from shakedown.acceptance.site import Topic
-from shakedown.acceptance.spans import MS, S, union
-from shakedown.acceptance.spans import Span as TimeSpan
+from shakedown.acceptance.source_faults import away_from_source
+from shakedown.acceptance.spans import MS, S
 from shakedown.acceptance.sparkplug import GOOD
 
 FLIGHT_S = 10.0  # what the source offered so shortly before need not have arrived
-BEFORE_S, AFTER_S = 10.0, GRACE_S  # of a fault: how long before and after it what it held up may be late
-NORTH = frozenset({"wan", "broker", "host", "cmms"})
 """What a fault may affect without coming between the source and the bridge."""
 
 
@@ -70,12 +68,6 @@ def reports_of(run: Run, line: str) -> list[Report]:
 def part_of(evidence: Evidence, topic: Topic) -> TopicJoin:
     """What became of the samples of a topic."""
     return next(part for part in evidence.joined.topics if part.topic == topic)
-
-
-def away_from_source(run: Run) -> list[TimeSpan]:
-    """When a fault of the bridge, or south of it, is near."""
-    faults = [fault for fault in run.timeline if not fault.is_phase and fault.affects - NORTH]
-    return union((fault.start_ns - int(BEFORE_S * S), fault.end_ns + int(AFTER_S * S)) for fault in faults)
 
 
 def late_spans(evidence: Evidence, topics: list[Topic], report: Report) -> list[Span]:

@@ -6,7 +6,7 @@ bridge may have got it only after it had written the order:
 
 - a sample of the last `FLIGHT_S` before the alarm may have been on its way;
 - one of the time around a fault south of the bridge, or of the bridge itself, may have come late, out of the server's
-  queue or its history: from `BEFORE_S` before the fault until `AFTER_S` after it;
+  queue or its history: from `BEFORE_NS` before the fault until `AFTER_NS` after it;
 - one of before the warm-up's end may be of before the bridge.
 
 A sample that never reached the enterprise is a loss, and counted there. The way to the enterprise plays no part: what
@@ -22,17 +22,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shakedown.acceptance.alarms.annunciations import Annunciation
-from shakedown.acceptance.alarms.oracle import NORTH
 from shakedown.acceptance.evidence import Evidence
 from shakedown.acceptance.join import NEVER, TopicJoin
 from shakedown.acceptance.operations_logs import WorkOrder
 from shakedown.acceptance.operations_site import AlarmRule
-from shakedown.acceptance.run import GRACE_S, Run
+from shakedown.acceptance.source_faults import away_from_source
 from shakedown.acceptance.spans import MS, S
 from shakedown.acceptance.sparkplug import GOOD
 
 FLIGHT_S = 2.0  # from the source into the bridge: sampling, publishing, and a second
-BEFORE_S, AFTER_S = 10.0, GRACE_S
 OUTSIDE_S = 10.0  # a sample may lie outside of the window by this much: the one in force when it begins
 Given = dict[int, list[tuple[Any, int]]]
 """(value, quality) of the samples of one signal, by ts_ms."""
@@ -50,7 +48,7 @@ def context_breach(evidence: Evidence, entry: Annunciation, order: WorkOrder) ->
     for name in sorted(_wanted(rule, parts) - by_name.keys()):
         return f"{name} is missing"
     window = entry.ns - int(run.operations.work_orders.context_s * S), entry.ns
-    away = _away(run, window[0], max(order.created_ms * MS, entry.ns))
+    away = away_from_source(run, window[0], max(order.created_ms * MS, entry.ns))
     for name, signal in by_name.items():
         if name not in parts:
             return f"{name} is not a metric of site.yaml"
@@ -107,15 +105,6 @@ def _untrue(part: TopicJoin, given: Given, window: tuple[int, int]) -> str:
 
 def _is(part: TopicJoin, index: int, value: Any, quality: Any) -> bool:
     return part.topic.answers(part.values[index], int(part.quality[index]), value, quality)
-
-
-def _away(run: Run, from_ns: int, to_ns: int) -> list[tuple[int, int]]:
-    """When the bridge may have missed what it got later: spans around the faults south of it, and its own."""
-    return [
-        (fault.start_ns - int(BEFORE_S * S), fault.end_ns + int(AFTER_S * S))
-        for fault in run.timeline
-        if not fault.is_phase and fault.affects - NORTH and fault.start_ns < to_ns and fault.end_ns > from_ns
-    ]
 
 
 def _gap(

@@ -3,7 +3,7 @@
 Sparkplug DATA is QoS 0, so nothing acknowledges it. On the same connection, behind the data, goes a QoS 1 *barrier*:
 its PUBACK says that the broker has read everything before it, and no more. It only starts the retention R: within R of
 connected time the broker has noticed that the host behind it is gone, and says so. A row is confirmed when R is over,
-a barrier that was sent after it is answered (silence is no evidence), and broker and host are still those that they
+a barrier that was sent after it is answered (silence is not evidence), and broker and host are still those that they
 were, over however many connections (`evidence.py`). Otherwise it is in doubt, and goes once more. docs/bridge.md has
 the argument.
 
@@ -111,7 +111,7 @@ class _Acked:
 
 
 class Forwarding:
-    """The policy of one target. Rows are journal rows; every method is told the monotonic time where it matters."""
+    """The policy of one target. Rows are journal rows; every method is given the monotonic time where it matters."""
 
     def __init__(
         self,
@@ -147,7 +147,7 @@ class Forwarding:
         self.pace = Pace(config.replay_per_s, config.slice_max)
         self._recall(memory, settled)
 
-    # ---- the connection, and who is behind it
+    # ---- the connection, the broker and the host
 
     def opened(self, now_ns: int, *, can_tell: bool) -> None:
         """Births were published on a new connection; `can_tell` says that its barriers come back retained."""

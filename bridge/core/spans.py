@@ -46,17 +46,21 @@ def without(rows: Rows, first: int, last: int) -> Rows:
     return (*rows[:low], *(span for span in (before, after) if span[0] <= span[1]), *rows[high:])
 
 
-def gaps(rows: Rows, first: int, last: int) -> Rows:
-    """What of `first` to `last` is not among the rows."""
-    found: list[Span] = []
-    for a, b in within(rows, first, last):
-        if a > first:
-            found.append((first, a - 1))
-        first = b + 1
-    return (*found, (first, last)) if first <= last else tuple(found)
+def union(rows: Rows, other: Iterable[Span]) -> Rows:
+    """The rows that are in either."""
+    for first, last in other:
+        rows = add(rows, first, last)
+    return rows
 
 
-def common(one: Rows, other: Rows) -> Rows:
+def less(rows: Rows, other: Iterable[Span]) -> Rows:
+    """The rows that are not in the other."""
+    for first, last in other:
+        rows = without(rows, first, last)
+    return rows
+
+
+def common(one: Iterable[Span], other: Rows) -> Rows:
     """The rows that are in both."""
     return tuple(part for first, last in one for part in within(other, first, last))
 
@@ -100,16 +104,14 @@ class Spans:
         self._rows = without(self._rows, first, last)
 
     def update(self, other: Iterable[Span]) -> None:
-        for first, last in other:
-            self.add(first, last)
+        self._rows = union(self._rows, other)
 
     def subtract(self, other: Iterable[Span]) -> None:
-        for first, last in other:
-            self.remove(first, last)
+        self._rows = less(self._rows, other)
 
     def within(self, other: Iterable[Span]) -> Spans:
         """The rows that are in both."""
-        return Spans(part for first, last in other for part in within(self._rows, first, last))
+        return Spans(common(other, self._rows))
 
     def clear(self) -> None:
         self._rows = ()

@@ -13,6 +13,8 @@ from shakedown.bridge.journal import salvage, tables
 from shakedown.bridge.journal.errors import JournalDamaged, JournalError, JournalFull
 
 MAGIC = b"SQLite format 3\0"
+CONSTANTS = b"\1\1\0@  ", b"\2\2\0@  "
+"""Bytes 18 to 23 of the header, without and with a write-ahead log; with others SQLite only reads the file."""
 
 log = logging.getLogger("shakedown.bridge.journal")
 
@@ -99,9 +101,8 @@ def _connect(path: Path) -> Connection:
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute(
-            "PRAGMA secure_delete = OFF"
-        )  # where it is on every row is written twice more, as zeros
+        # Where it is on every row is written twice more, as zeros
+        connection.execute("PRAGMA secure_delete = OFF")
         connection.execute("BEGIN IMMEDIATE")  # takes the lock now, not at the first append
         connection.execute("COMMIT")
     except DatabaseError as error:
@@ -146,10 +147,7 @@ def _check_header(path: Path) -> None:
             path,
             "Check the path; a damaged journal must be moved away by hand. The file was left untouched.",
         )
-    if not wrong_bits and header[18:24] not in (
-        b"\1\1\0@  ",
-        b"\2\2\0@  ",
-    ):  # constants; another makes it read-only
+    if not wrong_bits and header[18:24] not in CONSTANTS:
         raise JournalDamaged("its header is damaged", path)
     if wrong_bits:
         raise JournalError("some other SQLite database", path, "Configure a path of its own for the journal.")

@@ -12,10 +12,11 @@ where that makes many of them shorter.
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import zlib
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import repeat
 from typing import Any
@@ -75,7 +76,7 @@ def decode(
 
     Raises Damaged.
     """
-    try:
+    with _damage():
         keys, times, values, unusual = _columns(first, count, blob)
         qualities: Iterable[int] = repeat(GOOD, count)
         statuses: Iterable[int] = repeat(0, count)
@@ -86,27 +87,30 @@ def decode(
         ids = keys if metric_ids is None else [metric_ids.get(key) for key in keys]
         samples = map(_sample, zip(ids, times, values, qualities, statuses, strict=True))
         rows = list(zip(range(first, first + count), samples, strict=True))
-    except (ValueError, TypeError, IndexError, struct.error, zlib.error) as error:
-        raise Damaged(str(error)) from error
     return [row for row in rows if row[1][0] is not None] if None in ids else rows
 
 
 def time_span(first: int, count: int, blob: bytes) -> tuple[int, int]:
     """Oldest and newest ts_ms of a blob; raises Damaged."""
-    try:
+    with _damage():
         if blob[:1] == b"\x03":
             _, oldest, newest, *_ = _open(first, count, blob)
             return oldest, newest
         times = [fields[1] for fields in msgspec.msgpack.decode(blob)]
         return min(times), max(times)
-    except (ValueError, TypeError, IndexError, struct.error) as error:
-        raise Damaged(str(error)) from error
 
 
 def keys(first: int, count: int, blob: bytes) -> set[int]:
     """The metric keys in a blob; raises Damaged."""
-    try:
+    with _damage():
         return set(_columns(first, count, blob)[0])
+
+
+@contextlib.contextmanager
+def _damage() -> Iterator[None]:
+    """What goes wrong as a blob is read is damage."""
+    try:
+        yield
     except (ValueError, TypeError, IndexError, struct.error, zlib.error) as error:
         raise Damaged(str(error)) from error
 

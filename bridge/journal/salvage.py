@@ -15,7 +15,7 @@ from shakedown.bridge.core import spans
 from shakedown.bridge.core.spans import Rows
 from shakedown.bridge.journal import packing, tables
 from shakedown.bridge.journal.packing import Damaged
-from shakedown.bridge.journal.tables import OWN, State, Target
+from shakedown.bridge.journal.tables import OWN, State
 
 ROW_MAX = 2**62  # beyond any row number
 
@@ -86,15 +86,30 @@ def _copy(source: Connection, new: Connection) -> Salvaged:
     state = tables.readable_state(source)
     # The newest values are encoded like rows: a key without its name may be given out again. So may the numbers of
     # rows that nobody knows of, and what a target knows of those must not be taken for them.
-    void = [
-        () if are_names_whole else ("bridge/image",),
-        () if state is not None else ("bridge/forwarding/",),
-    ]
-    entries = [entry for entry in entries if not entry[0].startswith((*void[0], *void[1]))]
+    void = [] if are_names_whole else ["bridge/image"]
+    void += [] if state is not None else ["bridge/forwarding/"]
     tables.write_metrics(new, names)
-    tables.write_entries(new, entries)
+    tables.write_entries(new, [entry for entry in entries if not entry[0].startswith(tuple(void))])
+    held = _copy_batches(source, new, state, None if are_names_whole else {key for key, _ in names})
+    there = State(held[-1][1] if held else 0, 0, held) if state is None else state
+    targets, lost, dropped = {}, {}, there.dropped
+    for name, target in tables.readable_targets(source).items():
+        missing = () if name.startswith(OWN) else spans.less(there.held, (*target.arrived, *held))
+        lost[name] = spans.count(missing)
+        dropped += lost[name]
+        targets[name] = replace(target, declared=target.declared + lost[name])
+    last_row = max([there.last_row, *(target.cursor for target in targets.values())])
+    both = spans.common(held, there.held)
+    tables.write_state(new, State(last_row, dropped, both))
+    tables.write_targets(new, targets.items())
+    return Salvaged(
+        spans.count(both), {n: k for n, k in lost.items() if k}, state is not None and bool(targets)
+    )
+
+
+def _copy_batches(source: Connection, new: Connection, state: State | None, known: set[int] | None) -> Rows:
+    """Copy the batches that can be read and still count; the rows copied. `known`: keys, if some may be missing."""
     held: Rows = ()
-    known = {key for key, _ in names}
     for first, count, blob in _batches(source):
         last = first + count - 1
         if held and first <= held[-1][1]:
@@ -105,32 +120,11 @@ def _copy(source: Connection, new: Connection) -> Salvaged:
             keys = packing.keys(first, count, blob)
         except Damaged:
             continue
-        if not are_names_whole and not keys <= known:
+        if known is not None and not keys <= known:
             continue  # nobody knows any more whose values they are
         new.execute("INSERT INTO batch VALUES (?, ?, ?)", (first, count, blob))
         held = spans.add(held, first, last)
-    there = State(held[-1][1] if held else 0, 0, held) if state is None else state
-    targets, lost, dropped = {}, {}, there.dropped
-    for name, target in tables.readable_targets(source).items():
-        missing = () if name.startswith(OWN) else _missing(there.held, held, target)
-        lost[name] = spans.count(missing)
-        dropped += lost[name]
-        targets[name] = replace(target, declared=target.declared + lost[name])
-    last_row = max([there.last_row, *(target.cursor for target in targets.values())])
-    both = tuple(part for span in held for part in spans.within(there.held, *span))
-    tables.write_state(new, State(last_row, dropped, both))
-    tables.write_targets(new, targets.items())
-    return Salvaged(
-        spans.count(both), {n: k for n, k in lost.items() if k}, state is not None and bool(targets)
-    )
-
-
-def _missing(before: Rows, now: Rows, target: Target) -> Rows:
-    """Rows that were there before, are not now, and have not arrived."""
-    has = spans.add(target.settled, 0, target.cursor)
-    for first, last in now:
-        has = spans.add(has, first, last)
-    return tuple(part for span in before for part in spans.gaps(has, *span))
+    return held
 
 
 def _batches(source: Connection) -> Iterator[tuple[int, int, bytes]]:

@@ -22,7 +22,7 @@ DELETE_MAX = 64
 """Batches a transaction deletes beyond those it inserts: clearing a backlog never stalls an append."""
 
 GONE_MAX = 256
-"""Rows of dropped rows that may yet turn out to have arrived; beyond it the oldest is declared lost."""
+"""Spans of dropped rows that may yet turn out to have arrived; beyond it the oldest is declared lost."""
 
 POISONED_MAX = 64
 """Damaged batches that are kept for somebody to look at; beyond it the oldest is deleted."""
@@ -172,20 +172,15 @@ class Store:
     def settle(self, name: str, rows: Sequence[Span]) -> None:
         """Rows beyond the cursor have arrived."""
         target = self._state.targets[name]
-        settled, gone = target.settled, target.gone
-        for first, last in rows:
-            settled = spans.add(settled, max(first, target.cursor + 1), last)
-            gone = spans.without(gone, first, last)
-        self._state.targets[name] = replace(target, settled=settled, gone=gone)
+        settled = spans.without(spans.union(target.settled, rows), 0, target.cursor)
+        self._state.targets[name] = replace(target, settled=settled, gone=spans.less(target.gone, rows))
         self._is_settled = True
 
     def declare(self, name: str, rows: Sequence[Span]) -> int:
         """What of `rows` was dropped is lost; return how many that are."""
         target = self._state.targets[name]
-        number, gone = 0, target.gone
-        for first, last in rows:
-            number += spans.count(spans.within(gone, first, last))
-            gone = spans.without(gone, first, last)
+        gone = spans.less(target.gone, rows)
+        number = spans.count(target.gone) - spans.count(gone)
         self._state.targets[name] = replace(target, gone=gone, declared=target.declared + number)
         self._state.dropped += number
         return number
@@ -277,25 +272,20 @@ class Store:
         """Rows that all of these targets have."""
         rows: Rows = ((0, self._state.last_row),)
         for name in names:
-            target = self._state.targets[name]
-            rows = spans.common(rows, spans.add(target.settled, 0, target.cursor))
+            rows = spans.common(rows, self._state.targets[name].arrived)
         return rows
 
     def _willing(self, name: str) -> Rows:
-        rows = self._arrived([name])
-        for first, last in self.spare.get(name, ()):
-            rows = spans.add(rows, first, last)
-        return rows
+        return spans.union(self._state.targets[name].arrived, self.spare.get(name, ()))
 
     def _lose(self, rows: Rows, times: tuple[int, int]) -> None:
         for name, target in list(self._state.targets.items()):
             if name.startswith(OWN):
                 continue
-            has, gone = self._arrived([name]), target.gone
-            for span in rows:
-                for first, last in spans.gaps(has, *span):
-                    self._report(Loss(name, first, last, *times))
-                    gone = spans.add(gone, first, last)
+            lost = spans.less(rows, target.arrived)
+            for first, last in lost:
+                self._report(Loss(name, first, last, *times))
+            gone = spans.union(target.gone, lost)
             self._state.targets[name] = replace(target, gone=gone)
             if undecidable := gone[:-GONE_MAX] if self.reports else gone:
                 self.declare(name, undecidable)

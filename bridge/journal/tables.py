@@ -58,6 +58,11 @@ class Target:
     settled: Rows = ()
     gone: Rows = ()
 
+    @property
+    def arrived(self) -> Rows:
+        """All that it has."""
+        return spans.add(self.settled, 0, self.cursor)
+
 
 @dataclass(slots=True)
 class State:
@@ -208,7 +213,7 @@ def _checked(connection: Connection, table: str) -> list[Any]:
     except DatabaseError as error:
         if hasattr(error, "sqlite_errorname"):
             raise
-        raise WrongChecksum(f"table {table}: {error}") from error  # text that is no UTF-8
+        raise WrongChecksum(f"table {table}: {error}") from error  # text that is not UTF-8
     if any(row[-1] != _crc(row[:-1]) for row in rows) or (table == "state" and len(rows) != 1):
         raise WrongChecksum(f"a checksum is wrong in table {table}")
     return [row[:-1] for row in rows]

@@ -1,4 +1,4 @@
-"""Between one target's forwarding, which decides, and the journal, which keeps: each is told what the other knows."""
+"""Between one target's forwarding, which decides, and the journal, which keeps: each learns what the other knows."""
 
 from __future__ import annotations
 

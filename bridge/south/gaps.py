@@ -29,9 +29,8 @@ class Gap:
     same: int  # how many values with just that time are
     before: int  # time of the value behind the gap, which is in the journal too
     check: int  # its checksum
-    reaches_back: bool | None = (
-        None  # whether history still has the value before the gap; None: not known yet
-    )
+    # Whether history still has the value before the gap; None: not known yet
+    reaches_back: bool | None = None
     why: str = field(default="", compare=False)  # why it cannot be filled
 
 
